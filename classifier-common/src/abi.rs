@@ -1,0 +1,174 @@
+//! Names, indices and limits of the maps and programs: the contract between the kernel object and the agent.
+
+/// Raised with every change of a shared layout, of an index formula or of a map's meaning.
+pub const ABI_VERSION: u32 = 1;
+
+/// The most links one loaded object serves. A link number is 0-based and below this.
+pub const MAX_LINKS: u32 = 64;
+/// The most interfaces that can have VLAN links of their own.
+pub const MAX_TRUNKS: u32 = 32;
+/// Interface indices are below this; `PORTS` is indexed by them.
+pub const MAX_IFINDEX: u32 = 65_536;
+/// Entries of a VLAN table: every VLAN identifier of 12 bits.
+pub const VLAN_IDS: usize = 4096;
+/// Classes covered by one dirty byte of a bank.
+pub const DIRTY_BLOCK: u32 = 64;
+
+/// Program names, as in the object.
+pub mod programs {
+    /// Native or generic XDP on receive.
+    pub const XDP_RX: &str = "classifier_xdp";
+    /// TC ingress, where there is no native XDP.
+    pub const TC_RX: &str = "classifier_rx";
+    /// TC egress.
+    pub const TC_TX: &str = "classifier_tx";
+}
+
+/// Map names, as in the object.
+pub mod maps {
+    /// `[u32; 16]` words: the first level of the IPv4 FIB, 2^24 words.
+    pub const FIB4_ROOT: &str = "FIB4_ROOT";
+    /// `[u32; 256]` rows for what is longer than /24.
+    pub const FIB4_ROWS: &str = "FIB4_ROWS";
+    /// `[u32; 16]` words: the first level of the IPv6 FIB for 2000::/3, 2^21 words.
+    pub const FIB6_ROOT: &str = "FIB6_ROOT";
+    /// `[u32; 16]` words: the first level for all other IPv6 addresses, by their first byte, 256 words.
+    pub const FIB6_OTHER: &str = "FIB6_OTHER";
+    /// `[u32; 256]` rows, one step of 8 bits each.
+    pub const FIB6_ROWS: &str = "FIB6_ROWS";
+    /// `[u32; 16]` search nodes below /32.
+    pub const FIB6_NODES: &str = "FIB6_NODES";
+    /// [`super::Port`] by interface index.
+    pub const PORTS: &str = "PORTS";
+    /// A VLAN table ([`super::VlanTable`]) a trunk.
+    pub const VLANS: &str = "VLANS";
+    /// `[Counter; 8]` by (link, hook, slice).
+    pub const OUTCOMES: &str = "OUTCOMES";
+    /// Array of maps: a bank map a link.
+    pub const BANKS: &str = "BANKS";
+    /// Array of maps with one slot, updated only to wait for a grace period.
+    pub const GRACE: &str = "GRACE";
+}
+
+/// Load-time constants (`.rodata`), as in the object.
+pub mod globals {
+    /// u32: CPUs with a slice of their own; slice `SLICES` is the spare one, counted into atomically.
+    pub const SLICES: &str = "SLICES";
+    /// u32: classes a bank slice holds.
+    pub const CLASSES: &str = "CLASSES";
+    /// u32: bit set of sides ([`super::Side::bit`]) that any link counts.
+    pub const SIDES: &str = "SIDES";
+}
+
+/// The link of each VLAN identifier of a trunk; [`LinkRef::NONE`] where the VLAN is no link of its own.
+pub type VlanTable = [LinkRef; VLAN_IDS];
+
+/// Where frames are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Hook {
+    /// Receive: XDP, or TC ingress.
+    Rx = 0,
+    /// Transmit: TC egress.
+    Tx = 1,
+}
+
+impl Hook {
+    /// Both, in index order.
+    pub const ALL: [Self; 2] = [Self::Rx, Self::Tx];
+}
+
+/// Which address of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Side {
+    /// The destination address.
+    Destination = 0,
+    /// The source address.
+    Source = 1,
+}
+
+impl Side {
+    /// Both, in index order.
+    pub const ALL: [Self; 2] = [Self::Destination, Self::Source];
+
+    /// This side's bit in a set of sides.
+    #[must_use]
+    pub const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// A link as the kernel finds it: its number, and which sides are counted on it. Zero: not accounted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct LinkRef(pub u16);
+
+impl LinkRef {
+    /// Not accounted.
+    pub const NONE: Self = Self(0);
+
+    /// Link `link` (below [`MAX_LINKS`]), counting the sides of the bit sets `rx` and `tx` ([`Side::bit`]).
+    #[must_use]
+    pub const fn new(link: u32, rx: u32, tx: u32) -> Self {
+        Self((link as u16 + 1) | ((rx as u16 & 3) << 8) | ((tx as u16 & 3) << 10))
+    }
+
+    /// The link's number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn link(self) -> Option<u32> {
+        match self.0 & 0xff {
+            0 => None,
+            link => Some(link as u32 - 1),
+        }
+    }
+
+    /// The sides counted at this hook, a bit set of [`Side::bit`].
+    #[must_use]
+    #[inline(always)]
+    pub const fn sides(self, hook: Hook) -> u32 {
+        (self.0 as u32 >> (8 + 2 * hook as u32)) & 3
+    }
+}
+
+/// What the kernel knows of an interface. All zero: not accounted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Port {
+    /// The link of all frames that are in no VLAN link of this interface.
+    pub link: LinkRef,
+    /// VLAN table + 1; 0: no VLAN of this interface is a link of its own.
+    pub trunk: u16,
+    /// Bytes a packet had on the wire that are not in it here (the tag that a VLAN device takes off).
+    pub extra_bytes: u16,
+    /// Always 0.
+    pub reserved: u16,
+}
+
+/// Index into `OUTCOMES`, whose value is one `[Counter; 8]`.
+#[must_use]
+pub const fn outcome_index(link: u32, hook: Hook, slice: u32, slices: u32) -> u32 {
+    (link * 2 + hook as u32) * (slices + 1) + slice
+}
+
+/// Counters in one slice of one (hook, side) of a bank: the classes, rounded up to whole dirty blocks, and
+/// behind them the dirty bytes, one a block.
+#[must_use]
+pub const fn slice_stride(classes: u32) -> u32 {
+    let blocks = classes.div_ceil(DIRTY_BLOCK);
+    let dirty = blocks.div_ceil(16);
+    blocks * DIRTY_BLOCK + dirty
+}
+
+/// Where a slice begins in a link's bank map, in counters.
+#[must_use]
+pub const fn slice_base(hook: Hook, side: Side, slice: u32, slices: u32, classes: u32) -> u32 {
+    ((hook as u32 * 2 + side as u32) * (slices + 1) + slice) * slice_stride(classes)
+}
+
+/// Entries of one link's bank map: 2 hooks x 2 sides x (slices + the spare one).
+#[must_use]
+pub const fn bank_entries(slices: u32, classes: u32) -> u32 {
+    4 * (slices + 1) * slice_stride(classes)
+}

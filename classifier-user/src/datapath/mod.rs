@@ -1,0 +1,155 @@
+//! The seam between the kernel and all the rest: [`Datapath`] takes FIB deltas and gives sweeps. Only this module's
+//! [`kernel`] imports aya; [`fake`] is the same in memory, for tests and machines without BPF.
+
+use std::time::{Duration, SystemTime};
+
+use classifier_common::abi;
+
+use crate::model::{Class, Counter, FibDelta, LinkId, Mode};
+
+pub mod fake;
+
+/// What must be applied as one: the packet path never sees half of a delta, though it may see some deltas of a
+/// batch before others.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Prefixes and their classes.
+    pub deltas: Vec<FibDelta>,
+    /// Classes that no prefix has after this batch. They come back in [`Sweep::released`] when nothing in the
+    /// kernel can count into them any more and their counts were read a last time.
+    pub retired: Vec<Class>,
+}
+
+/// What came of a [`Batch`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// FIB words that were stored.
+    pub words_written: u64,
+}
+
+/// One reading of all banks.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// When it began.
+    pub at: SystemTime,
+    /// How long it took.
+    pub took: Duration,
+    /// One entry a link, in link order.
+    pub links: Vec<LinkSweep>,
+    /// Retired classes that may be given to others, now that this sweep has their last counts.
+    pub released: Vec<Class>,
+}
+
+/// A link's part of a sweep.
+#[derive(Clone, Debug)]
+pub struct LinkSweep {
+    /// The link.
+    pub link: LinkId,
+    /// Receive and transmit, by [`crate::model::Hook`]; `None` where nothing is attached.
+    pub hooks: [Option<HookSweep>; 2],
+}
+
+/// A hook's part of a sweep.
+#[derive(Clone, Debug, Default)]
+pub struct HookSweep {
+    /// By [`crate::model::Outcome`], counted since the datapath began.
+    pub outcomes: [Counter; 5],
+    /// By [`crate::model::Side`]: what each class counted since the sweep before, classes ascending, none zero.
+    /// `None` where the side is not counted.
+    pub sides: [Option<Vec<(Class, Counter)>>; 2],
+}
+
+/// How a link is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The link.
+    pub link: LinkId,
+    /// By [`crate::model::Hook`]; `None` where nothing is attached.
+    pub modes: [Option<Mode>; 2],
+}
+
+/// Kernel memory in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes of the FIB's maps.
+    pub fib_bytes: u64,
+    /// Bytes of all banks, outcomes included.
+    pub bank_bytes: u64,
+}
+
+/// The packet path as the agent sees it. Message-shaped: it can live in another process.
+pub trait Datapath: Send {
+    /// Puts deltas into the FIB, and begins to retire classes.
+    ///
+    /// # Errors
+    /// [`DatapathError::FibFull`] where rows or nodes run out; the FIB is then as it was before the batch.
+    fn apply(&mut self, batch: &Batch) -> Result<Applied, DatapathError>;
+
+    /// Reads what was counted since the last sweep.
+    ///
+    /// # Errors
+    /// A system call that failed.
+    fn sweep(&mut self) -> Result<Sweep, DatapathError>;
+
+    /// How the links are attached.
+    fn attachments(&self) -> Vec<Attachment>;
+
+    /// How much kernel memory is taken.
+    fn memory(&self) -> Memory;
+
+    /// Takes every program off its hook. Counting has stopped when this returns; a last sweep still reads all.
+    ///
+    /// # Errors
+    /// A system call that failed; the rest is detached all the same.
+    fn detach(&mut self) -> Result<(), DatapathError>;
+}
+
+/// Sizes fixed when maps are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Classes a bank slice holds.
+    pub classes: u32,
+    /// IPv4 rows.
+    pub v4_rows: u32,
+    /// IPv6 rows.
+    pub v6_rows: u32,
+    /// IPv6 search nodes.
+    pub v6_nodes: u32,
+}
+
+impl Sizes {
+    /// Bytes of one link's bank map with `slices` CPUs.
+    #[must_use]
+    pub fn bank_bytes(&self, slices: u32) -> u64 {
+        u64::from(abi::bank_entries(slices, self.classes)) * 16
+    }
+}
+
+/// What can go wrong between the agent and the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum DatapathError {
+    /// The FIB has no room for what was asked.
+    #[error("the FIB is full: {what} are used up ({capacity})")]
+    FibFull {
+        /// Rows or nodes, and of which family.
+        what: &'static str,
+        /// How many there are.
+        capacity: u32,
+    },
+    /// A class beyond the banks.
+    #[error("class {class} is beyond the banks' {classes} classes")]
+    ClassOutOfRange {
+        /// The class.
+        class: Class,
+        /// What a bank slice holds.
+        classes: u32,
+    },
+    /// A system call failed.
+    #[error("{call} failed: {source}")]
+    System {
+        /// The call.
+        call: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}

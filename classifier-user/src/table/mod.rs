@@ -1,0 +1,5 @@
+//! Routes in userspace: [`rib`] (all routes of all sources, one chosen a prefix), [`names`] (what ASes are
+//! called), [`groups`] (ASes that people see as one).
+
+pub mod groups;
+pub mod names;
