@@ -8,6 +8,8 @@ use classifier_common::abi;
 use crate::model::{Class, Counter, FibDelta, LinkId, Mode};
 
 pub mod fake;
+pub mod interface;
+pub mod kernel;
 
 /// What must be applied as one: the packet path never sees half of a delta, though it may see some deltas of a
 /// batch before others.
