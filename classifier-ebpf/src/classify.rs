@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use classifier_common::{
-    abi::{self, DIRTY_BLOCK, Hook, LinkRef, Port, Side},
+    abi::{self, BankLayout, DIRTY_BLOCK, Hook, LinkRef, Port, Side},
     counter::{Counter, Outcome},
     fib::{Class, lookup_v4, lookup_v6},
     parse::{End, Frame, Packet, Parsed, parse},
@@ -89,7 +89,7 @@ struct Bank {
     link: u32,
     hook: Hook,
     slice: u32,
-    slices: u32,
+    layout: BankLayout,
     packets: u64,
     bytes: u64,
 }
@@ -99,15 +99,15 @@ impl Bank {
     fn of_this_cpu(link: u32, hook: Hook, packets: u32, bytes: u32) -> Self {
         // SAFETY: a helper without preconditions.
         let cpu = unsafe { bpf_get_smp_processor_id() };
-        let slices = maps::slices();
+        let layout = maps::layout();
         // CPUs that came after the maps share the spare slice.
-        let slice = if cpu < slices { cpu } else { slices };
-        Self { link, hook, slice, slices, packets: u64::from(packets), bytes: u64::from(bytes) }
+        let slice = if cpu < layout.slices { cpu } else { layout.slices };
+        Self { link, hook, slice, layout, packets: u64::from(packets), bytes: u64::from(bytes) }
     }
 
     #[inline(always)]
     fn add(&self, counter: *mut Counter) {
-        if self.slice < self.slices {
+        if self.slice < self.layout.slices {
             // SAFETY: the map's element; only this CPU writes this slice, and it does not migrate while the
             // program runs.
             unsafe {
@@ -125,7 +125,7 @@ impl Bank {
 
     #[inline(always)]
     fn outcome(&self, outcome: Outcome) {
-        let index = abi::outcome_index(self.link, self.hook, self.slice, self.slices);
+        let index = abi::outcome_index(self.link, self.hook, self.slice, self.layout.slices);
         if let Some(outcomes) = maps::outcomes(index) {
             // SAFETY: the map's element; an outcome is below its length.
             self.add(unsafe { (&raw mut (*outcomes)[outcome as usize]).cast() });
@@ -134,17 +134,15 @@ impl Bank {
 
     #[inline(always)]
     fn class<B: Banks>(&self, side: Side, class: Class) {
-        let classes = maps::classes();
-        if class >= classes {
+        if class >= self.layout.classes {
             return;
         }
-        let base = abi::slice_base(self.hook, side, self.slice, self.slices, classes);
+        let base = self.layout.base(self.hook, side, self.slice);
         if let Some(counter) = B::counter(self.link, base + class) {
             self.add(counter);
         }
         let block = class / DIRTY_BLOCK;
-        let dirty = base + classes.div_ceil(DIRTY_BLOCK) * DIRTY_BLOCK + block / 16;
-        if let Some(bytes) = B::counter(self.link, dirty) {
+        if let Some(bytes) = B::counter(self.link, self.layout.dirty(base) + block / 16) {
             // SAFETY: the map's element is sixteen bytes, all of them dirty bytes here. Marked after the count:
             // who clears the mark and then reads the block misses nothing.
             unsafe { *bytes.cast::<u8>().add(block as usize % 16) = 1 };

@@ -6,7 +6,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use classifier_common::{
-    abi::{MAX_IFINDEX, MAX_LINKS, MAX_TRUNKS, Port, VlanTable},
+    abi::{BankLayout, MAX_IFINDEX, MAX_LINKS, MAX_TRUNKS, Port, VlanTable},
     counter::{Counter, Outcomes},
     fib::{NODE_WORDS, ROW_WORDS, Read, V4_ROOT_WORDS, V6_OTHER_WORDS, V6_ROOT_WORDS},
 };
@@ -48,7 +48,7 @@ static BANKS: ArrayOfMaps<Bank, { MAX_LINKS as usize }> = ArrayOfMaps::new();
 #[btf_map]
 static GRACE: ArrayOfMaps<Bank, 1> = ArrayOfMaps::new();
 
-/// A link's counters: `abi::slice_base` says where what is.
+/// A link's counters: `abi::BankLayout` says where what is.
 type Bank = Array<Counter, 1, { MMAPABLE | INNER_MAP }>;
 
 #[unsafe(no_mangle)]
@@ -57,17 +57,13 @@ static SLICES: Global<u32> = Global::new(1);
 static CLASSES: Global<u32> = Global::new(2);
 #[unsafe(no_mangle)]
 static SIDES: Global<u32> = Global::new(3);
+#[unsafe(no_mangle)]
+static SIDES_PER_HOOK: Global<u32> = Global::new(2);
 
-/// CPUs with a slice of their own.
+/// How banks are laid out.
 #[inline(always)]
-pub(crate) fn slices() -> u32 {
-    SLICES.load()
-}
-
-/// Classes that a bank slice holds.
-#[inline(always)]
-pub(crate) fn classes() -> u32 {
-    CLASSES.load()
+pub(crate) fn layout() -> BankLayout {
+    BankLayout { slices: SLICES.load(), classes: CLASSES.load(), sides: SIDES_PER_HOOK.load() }
 }
 
 /// Sides that any link counts.
@@ -128,6 +124,8 @@ fn row_word<const N: usize, const M: usize>(
 }
 
 impl Read for Fib {
+    type Node<'a> = &'a [u32; NODE_WORDS];
+
     #[inline(always)]
     fn v4_root(&self, index: u32) -> Option<u32> {
         word(&FIB4_ROOT, index)

@@ -94,8 +94,10 @@ fn describe(program: &Option<Foreign>) -> String {
 }
 
 /// An attached hook; dropping it detaches.
-pub(super) enum Attached {
+pub enum Attached {
+    /// XDP.
     Xdp(#[expect(dead_code, reason = "held to stay attached")] XdpLink),
+    /// TCX or clsact.
     Tc(#[expect(dead_code, reason = "held to stay attached")] SchedClassifierLink),
 }
 

@@ -5,9 +5,10 @@
 
 use std::time::{Instant, SystemTime};
 
-use classifier_common::abi::{Hook, Side};
+use classifier_common::abi::{BankLayout, Hook, Side};
 
 mod attach;
+mod harness;
 mod mapping;
 mod object;
 mod run;
@@ -15,6 +16,7 @@ mod sweep;
 
 pub use attach::{AttachError, Foreign, XdpChoice};
 pub use object::{LoadError, OBJECT, Setup};
+pub use harness::{HarnessError, OBJECT_HARNESS};
 pub use run::{Entry, Runner};
 
 use self::{attach::Attached, mapping::Mapping, sweep::Seen};
@@ -32,8 +34,7 @@ pub struct Kernel {
     writer: Writer<Mapping>,
     outcomes: Mapping,
     links: Vec<LinkState>,
-    slices: u32,
-    classes: u32,
+    layout: BankLayout,
     fib_bytes: u64,
     bank_bytes: u64,
     grace: object::Grace,
@@ -56,7 +57,15 @@ impl Kernel {
     /// # Errors
     /// [`LoadError::Permission`] without the capabilities; what the kernel refused otherwise.
     pub fn load(sizes: &Sizes, setups: &[Setup]) -> Result<Self, LoadError> {
-        let loaded = object::load(sizes, setups)?;
+        Self::load_object(OBJECT, sizes, setups)
+    }
+
+    /// [`Kernel::load`] of another object with the same maps and programs in it.
+    ///
+    /// # Errors
+    /// As [`Kernel::load`].
+    pub fn load_object(object: &[u8], sizes: &Sizes, setups: &[Setup]) -> Result<Self, LoadError> {
+        let loaded = object::load(object, sizes, setups)?;
         let links = setups
             .iter()
             .zip(loaded.banks)
@@ -67,8 +76,7 @@ impl Kernel {
             writer: Writer::new(loaded.fib),
             outcomes: loaded.outcomes,
             links,
-            slices: loaded.slices,
-            classes: sizes.classes,
+            layout: loaded.layout,
             fib_bytes: loaded.fib_bytes,
             bank_bytes: loaded.bank_bytes,
             grace: loaded.grace,
@@ -95,7 +103,13 @@ impl Kernel {
     /// CPUs that have a slice of their own.
     #[must_use]
     pub const fn slices(&self) -> u32 {
-        self.slices
+        self.layout.slices
+    }
+
+    /// The FIB as the programs read it.
+    #[must_use]
+    pub fn fib(&self) -> &impl classifier_common::fib::Read {
+        self.writer.memory()
     }
 
     /// Runs single frames through the programs, without any interface.
@@ -109,9 +123,9 @@ impl Kernel {
 
 impl Datapath for Kernel {
     fn apply(&mut self, batch: &Batch) -> Result<Applied, DatapathError> {
-        if let Some(class) = batch.deltas.iter().filter_map(|delta| delta.class).find(|&class| class >= self.classes)
+        if let Some(class) = batch.deltas.iter().filter_map(|delta| delta.class).find(|&class| class >= self.layout.classes)
         {
-            return Err(DatapathError::ClassOutOfRange { class, classes: self.classes });
+            return Err(DatapathError::ClassOutOfRange { class, classes: self.layout.classes });
         }
         let words_written = self.writer.apply(&batch.deltas)?;
         self.retiring.extend(&batch.retired);
@@ -122,11 +136,12 @@ impl Datapath for Kernel {
         let (at, began) = (SystemTime::now(), Instant::now());
         // What was taken out of the FIB before this point can be counted into by no program after it; the reading
         // below is then the last one.
-        if !self.retiring.is_empty() || self.writer.seal() {
+        if !self.retiring.is_empty() || self.writer.quarantined() {
+            self.writer.seal();
             self.grace.wait()?;
             self.writer.reclaim();
         }
-        let (slices, classes, all) = (self.slices, self.classes, self.detached);
+        let (layout, all) = (self.layout, self.detached);
         let mut links = Vec::with_capacity(self.links.len());
         for link in &mut self.links {
             let mut hooks = [None, None];
@@ -134,7 +149,7 @@ impl Datapath for Kernel {
                 let mut read = HookSweep::default();
                 for side in Side::ALL {
                     if link.setup.sides[hook as usize] & side.bit() != 0 {
-                        let region = sweep::Region { hook, side, slices, classes };
+                        let region = sweep::Region { hook, side, layout };
                         let seen = &mut link.seen[hook as usize][side as usize];
                         read.sides[side as usize] = Some(sweep::read(&link.bank, region, seen, all));
                     }
@@ -147,7 +162,7 @@ impl Datapath for Kernel {
         for link in &mut links {
             for hook in Hook::ALL {
                 if let Some(read) = &mut link.hooks[hook as usize] {
-                    read.outcomes = sweep::outcomes(&self.outcomes, u32::from(link.link.0), hook, slices);
+                    read.outcomes = sweep::outcomes(&self.outcomes, u32::from(link.link.0), hook, layout.slices);
                 }
             }
         }

@@ -8,7 +8,7 @@ use aya::{
     programs::{ProgramError, SchedClassifier, Xdp},
 };
 use classifier_common::{
-    abi::{self, LinkRef, Port, VlanTable, globals, maps, programs},
+    abi::{self, BankLayout, LinkRef, Port, VlanTable, globals, maps, programs},
     counter::{Counter, Outcomes},
 };
 
@@ -95,7 +95,7 @@ pub(super) struct Loaded {
     pub(super) fib: FibMemory<Mapping>,
     pub(super) outcomes: Mapping,
     pub(super) banks: Vec<Mapping>,
-    pub(super) slices: u32,
+    pub(super) layout: BankLayout,
     pub(super) fib_bytes: u64,
     pub(super) bank_bytes: u64,
     pub(super) grace: Grace,
@@ -164,23 +164,27 @@ fn denied(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// Loads the object for these links.
-pub(super) fn load(sizes: &Sizes, setups: &[Setup]) -> Result<Loaded, LoadError> {
+pub(super) fn load(object: &[u8], sizes: &Sizes, setups: &[Setup]) -> Result<Loaded, LoadError> {
     let slices = cpu_slices()?;
     let links = setups.iter().map(|setup| u32::from(setup.link.0) + 1).max().unwrap_or(1);
     if links > abi::MAX_LINKS {
         return Err(LoadError::Limit { what: "the number of links", value: links, limit: abi::MAX_LINKS });
     }
     let sides = setups.iter().flat_map(|setup| setup.sides).fold(0, |all, sides| all | sides);
+    let sides_per_hook =
+        setups.iter().flat_map(|setup| setup.sides).map(u32::count_ones).max().unwrap_or(1).max(1);
+    let layout = BankLayout { slices, classes: sizes.classes, sides: sides_per_hook };
     let outcome_entries = links * 2 * (slices + 1);
     let mut ebpf = EbpfLoader::new()
         .override_global(globals::SLICES, &slices, true)
         .override_global(globals::CLASSES, &sizes.classes, true)
         .override_global(globals::SIDES, &sides, true)
+        .override_global(globals::SIDES_PER_HOOK, &sides_per_hook, true)
         .map_max_entries(maps::FIB4_ROWS, sizes.v4_rows.max(1))
         .map_max_entries(maps::FIB6_ROWS, sizes.v6_rows.max(1))
         .map_max_entries(maps::FIB6_NODES, sizes.v6_nodes.max(1))
         .map_max_entries(maps::OUTCOMES, outcome_entries)
-        .load(OBJECT)
+        .load(object)
         .map_err(|error| {
             if denied(&error) {
                 LoadError::Permission { call: error.to_string() }
@@ -211,7 +215,7 @@ pub(super) fn load(sizes: &Sizes, setups: &[Setup]) -> Result<Loaded, LoadError>
         mapping(&mut ebpf, maps::OUTCOMES, outcome_entries as usize * size_of::<Outcomes>())?;
     let mut slot = ArrayOfMaps::<_, MapData>::try_from(take(&mut ebpf, maps::BANKS)?)
         .map_err(map_error("the map of banks"))?;
-    let entries = abi::bank_entries(slices, sizes.classes);
+    let entries = layout.entries();
     let mut banks = Vec::new();
     for link in 0..links {
         let bank = bank_map(entries)?;
@@ -224,7 +228,7 @@ pub(super) fn load(sizes: &Sizes, setups: &[Setup]) -> Result<Loaded, LoadError>
         filler: bank_map(1)?,
     };
     write_ports(&mut ebpf, setups)?;
-    Ok(Loaded { ebpf, fib, outcomes, banks, slices, fib_bytes, bank_bytes: bank_bytes as u64, grace })
+    Ok(Loaded { ebpf, fib, outcomes, banks, layout, fib_bytes, bank_bytes: bank_bytes as u64, grace })
 }
 
 fn load_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {

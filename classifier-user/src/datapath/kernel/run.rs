@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
 };
 
-use aya::Ebpf;
+use aya::{Ebpf, programs::ProgramFd};
 use classifier_common::abi::programs;
 
 use super::object::{self, LoadError};
@@ -70,10 +70,13 @@ impl Runner {
         };
         let program = program
             .map_err(|source| LoadError::Program { program: "for BPF_PROG_TEST_RUN", source: Box::new(source) })?;
-        let program = program.as_fd().try_clone_to_owned().map_err(|source| {
+        Self::of(program).map_err(|source| {
             LoadError::Datapath(DatapathError::System { call: "duplicating a program's descriptor", source })
-        })?;
-        Ok(Self { program, out: Vec::new() })
+        })
+    }
+
+    pub(super) fn of(program: &ProgramFd) -> io::Result<Self> {
+        Ok(Self { program: program.as_fd().try_clone_to_owned()?, out: Vec::new() })
     }
 
     /// Runs one frame `repeat` times. Nothing comes back but the verdict.

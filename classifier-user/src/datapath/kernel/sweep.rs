@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering, fence};
 
 use classifier_common::{
-    abi::{self, DIRTY_BLOCK, Hook, Side},
+    abi::{self, BankLayout, DIRTY_BLOCK, Hook, Side},
     counter::{Counter, Outcome},
 };
 
@@ -22,22 +22,21 @@ pub(super) struct Seen(Vec<Option<Box<[Counter; BLOCK]>>>);
 pub(super) struct Region {
     pub(super) hook: Hook,
     pub(super) side: Side,
-    pub(super) slices: u32,
-    pub(super) classes: u32,
+    pub(super) layout: BankLayout,
 }
 
 impl Region {
     fn base(&self, slice: u32) -> u32 {
-        abi::slice_base(self.hook, self.side, slice, self.slices, self.classes)
+        self.layout.base(self.hook, self.side, slice)
     }
 
     fn blocks(&self) -> usize {
-        self.classes.div_ceil(DIRTY_BLOCK) as usize
+        self.layout.blocks() as usize
     }
 
     /// Dirty bytes of a slice.
     fn dirty<'a>(&self, bank: &'a Mapping, slice: u32) -> (&'a [AtomicU8], &'a [std::sync::atomic::AtomicU64]) {
-        bank.bytes(self.base(slice) + self.blocks() as u32 * DIRTY_BLOCK, self.blocks())
+        bank.bytes(self.layout.dirty(self.base(slice)), self.blocks())
     }
 }
 
@@ -45,7 +44,7 @@ impl Region {
 pub(super) fn read(bank: &Mapping, region: Region, seen: &mut Seen, all: bool) -> Vec<(Class, Counter)> {
     let blocks = region.blocks();
     seen.0.resize_with(blocks, || None);
-    let slices = 0..=region.slices;
+    let slices = 0..=region.layout.slices;
     let dirty: Vec<_> = slices.clone().map(|slice| region.dirty(bank, slice)).collect();
     let mut deltas = Vec::new();
     for eight in 0..blocks.div_ceil(8) {
@@ -79,7 +78,7 @@ fn read_block(
 ) {
     let first = block as u32 * DIRTY_BLOCK;
     let mut now = [Counter::ZERO; BLOCK];
-    for slice in 0..=region.slices {
+    for slice in 0..=region.layout.slices {
         let counters = bank.counters(region.base(slice) + first, BLOCK);
         for (sum, counter) in now.iter_mut().zip(counters) {
             *sum += counter.load();

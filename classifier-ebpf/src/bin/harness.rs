@@ -1,5 +1,5 @@
-//! Programs that only the benchmarks load: lookups and whole programs over keys that change with every run, and
-//! what a straightforward program would do instead.
+//! Programs that only tests and benchmarks load: a frame's tag put into metadata, lookups and whole programs over
+//! keys that change with every run, and what a straightforward program would do instead.
 //!
 //! `BPF_PROG_TEST_RUN` gives the same frame each time, and one frame's addresses would be answered from the first
 //! cache. So each run takes new addresses from a map. What that costs is in the `*_nothing` programs, too.
@@ -17,13 +17,14 @@ mod frame;
 mod maps;
 
 use aya_ebpf::{
-    bindings::xdp_action::XDP_PASS,
+    bindings::{tcx_action_base::TCX_NEXT, xdp_action::XDP_PASS},
     btf_maps::{Array, LpmTrie, PerCpuArray, lpm_trie::Key},
-    macros::{btf_map, xdp},
-    programs::XdpContext,
+    helpers::generated::bpf_skb_vlan_push,
+    macros::{btf_map, classifier, xdp},
+    programs::{TcContext, XdpContext},
 };
 use classifier_common::{
-    abi::{self, Hook},
+    abi::Hook,
     counter::Counter,
     fib::{lookup_v4, lookup_v6},
 };
@@ -64,7 +65,7 @@ struct Flat;
 impl Banks for Flat {
     #[inline(always)]
     fn counter(link: u32, index: u32) -> Option<*mut Counter> {
-        FLAT.get_ptr_mut(link * abi::bank_entries(maps::slices(), maps::classes()) + index)
+        FLAT.get_ptr_mut(link * maps::layout().entries() + index)
     }
 }
 
@@ -248,4 +249,13 @@ fn wire_nothing(_: XdpContext) -> u32 {
 fn wire_naive(ctx: XdpContext) -> u32 {
     naive(&ctx);
     XDP_PASS
+}
+
+/// Tags every frame with VLAN 100, in skb metadata, as a VLAN device above the interface would.
+#[classifier]
+fn tag_100(ctx: TcContext) -> i32 {
+    const TPID: u16 = 0x8100u16.to_be();
+    // SAFETY: the context is valid while the program runs.
+    unsafe { bpf_skb_vlan_push(ctx.skb.skb, TPID, 100) };
+    TCX_NEXT
 }
