@@ -13,7 +13,6 @@ pub(super) trait Address: Copy + Ord {
     /// A prefix, ordered by address, then length: a prefix comes right before what is inside it.
     type Key: Copy + Ord;
     const MIN: Self;
-    const MAX: Self;
     /// The class of what no route covers.
     const UNMATCHED: Class;
 
@@ -41,7 +40,6 @@ pub(super) trait Address: Copy + Ord {
 impl Address for u32 {
     type Key = u64;
     const MIN: Self = Self::MIN;
-    const MAX: Self = Self::MAX;
     const UNMATCHED: Class = UNMATCHED_V4;
 
     fn key(self, len: u8) -> u64 {
@@ -102,7 +100,6 @@ const TAIL: u128 = u128::MAX >> 32;
 impl Address for u128 {
     type Key = KeyV6;
     const MIN: Self = Self::MIN;
-    const MAX: Self = Self::MAX;
     const UNMATCHED: Class = UNMATCHED_V6;
 
     fn key(self, len: u8) -> KeyV6 {
