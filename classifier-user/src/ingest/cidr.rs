@@ -80,25 +80,34 @@ pub(crate) struct Contradiction {
     pub second: Range,
 }
 
+/// Ranges that do not overlap, and what was found on the way there.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flat {
+    /// Ascending.
+    pub ranges: Vec<Range>,
+    /// Ranges that overlap one before them.
+    pub overlaps: u64,
+    /// Lines that say again what another one said.
+    pub duplicates: u64,
+    /// Two lines that give the same range to two ASes. The earlier one is in `ranges`.
+    pub contradictions: Vec<Contradiction>,
+}
+
 /// Sorts ranges and gives each address to the narrowest range that has it (of two equally narrow ones to the one
-/// that begins later). Returns ranges that do not overlap, ascending, and how many ranges overlapped one before
-/// them.
-///
-/// # Errors
-/// Two lines that give the same range to two ASes: all of them, in the order of their ranges.
-pub(crate) fn flatten(mut ranges: Vec<Range>) -> Result<(Vec<Range>, u64), Vec<Contradiction>> {
+/// that begins later).
+pub(crate) fn flatten(mut ranges: Vec<Range>) -> Flat {
     ranges.sort_unstable_by_key(|range| (range.start, std::cmp::Reverse(range.end), range.line));
     let mut contradictions = Vec::new();
+    let mut duplicates = 0;
     ranges.dedup_by(|second, first| {
         let same = (first.start, first.end) == (second.start, second.end);
         if same && first.asn != second.asn {
             contradictions.push(Contradiction { first: *first, second: *second });
+        } else if same {
+            duplicates += 1;
         }
         same
     });
-    if !contradictions.is_empty() {
-        return Err(contradictions);
-    }
 
     let mut flat: Vec<Range> = Vec::new();
     let mut overlaps = 0;
@@ -123,7 +132,7 @@ pub(crate) fn flatten(mut ranges: Vec<Range>) -> Result<(Vec<Range>, u64), Vec<C
         }
         rest = after;
     }
-    Ok((flat, overlaps))
+    Flat { ranges: flat, overlaps, duplicates, contradictions }
 }
 
 /// Sweeps over the places where a range begins or ends, the open ranges ordered by who wins.
@@ -183,14 +192,10 @@ mod tests {
 
     #[test]
     fn ranges_become_the_fewest_prefixes() {
-        let v4 = |a: &str, b: &str| {
-            prefixes(Family::Ipv4, number(a.parse().unwrap()), number(b.parse().unwrap()))
-        };
+        let v4 =
+            |a: &str, b: &str| prefixes(Family::Ipv4, number(a.parse().unwrap()), number(b.parse().unwrap()));
         assert_eq!(v4("1.0.0.0", "1.0.0.255"), ["1.0.0.0/24"]);
-        assert_eq!(
-            v4("1.0.128.0", "1.0.196.255"),
-            ["1.0.128.0/18", "1.0.192.0/22", "1.0.196.0/24"]
-        );
+        assert_eq!(v4("1.0.128.0", "1.0.196.255"), ["1.0.128.0/18", "1.0.192.0/22", "1.0.196.0/24"]);
         assert_eq!(v4("10.0.0.1", "10.0.0.1"), ["10.0.0.1/32"]);
         assert_eq!(v4("10.0.0.1", "10.0.0.4"), ["10.0.0.1/32", "10.0.0.2/31", "10.0.0.4/32"]);
         assert_eq!(v4("0.0.0.0", "255.255.255.255"), ["0.0.0.0/0"]);
@@ -202,12 +207,15 @@ mod tests {
 
     #[test]
     fn the_narrower_range_wins() {
-        let (flat, overlaps) =
-            flatten(vec![range(0, 99, 1, 1), range(10, 19, 2, 2), range(15, 16, 3, 3), range(200, 210, 4, 4)])
-                .unwrap();
-        assert_eq!(overlaps, 2);
+        let flat = flatten(vec![
+            range(0, 99, 1, 1),
+            range(10, 19, 2, 2),
+            range(15, 16, 3, 3),
+            range(200, 210, 4, 4),
+        ]);
+        assert_eq!(flat.overlaps, 2);
         assert_eq!(
-            flat,
+            flat.ranges,
             [
                 range(0, 9, 1, 1),
                 range(10, 14, 2, 2),
@@ -218,26 +226,27 @@ mod tests {
             ]
         );
         // Crossing, not nested: as in the built-in snapshot's data.
-        let (flat, overlaps) = flatten(vec![range(0, 99, 1, 1), range(90, 120, 2, 2)]).unwrap();
-        assert_eq!((flat, overlaps), (vec![range(0, 89, 1, 1), range(90, 120, 2, 2)], 1));
+        let flat = flatten(vec![range(0, 99, 1, 1), range(90, 120, 2, 2)]);
+        assert_eq!((flat.ranges, flat.overlaps), (vec![range(0, 89, 1, 1), range(90, 120, 2, 2)], 1));
         // At the ends of the address space.
-        let (flat, _) = flatten(vec![range(0, u128::MAX, 1, 1), range(0, 0, 2, 2), range(u128::MAX, u128::MAX, 3, 3)])
-            .unwrap();
+        let flat =
+            flatten(vec![range(0, u128::MAX, 1, 1), range(0, 0, 2, 2), range(u128::MAX, u128::MAX, 3, 3)]);
         assert_eq!(
-            flat,
+            flat.ranges,
             [range(0, 0, 2, 2), range(1, u128::MAX - 1, 1, 1), range(u128::MAX, u128::MAX, 3, 3)]
         );
     }
 
     #[test]
     fn the_same_range_twice() {
-        let (flat, overlaps) = flatten(vec![range(5, 9, 1, 1), range(5, 9, 1, 2)]).unwrap();
-        assert_eq!((flat, overlaps), (vec![range(5, 9, 1, 1)], 0));
-        let contradictions = flatten(vec![range(5, 9, 1, 1), range(5, 9, 2, 2)]).unwrap_err();
+        let flat = flatten(vec![range(5, 9, 1, 1), range(5, 9, 1, 2)]);
+        assert_eq!((flat.ranges, flat.overlaps, flat.duplicates), (vec![range(5, 9, 1, 1)], 0, 1));
+        let flat = flatten(vec![range(5, 9, 1, 1), range(5, 9, 2, 2)]);
         assert_eq!(
-            contradictions,
+            flat.contradictions,
             [Contradiction { first: range(5, 9, 1, 1), second: range(5, 9, 2, 2) }]
         );
+        assert_eq!(flat.ranges, [range(5, 9, 1, 1)]);
     }
 
     proptest! {
@@ -250,7 +259,7 @@ mod tests {
                 .enumerate()
                 .map(|(i, &(start, size))| range(start, start + size - 1, i as Asn, i as u64))
                 .collect();
-            let (flat, _) = flatten(ranges.clone()).unwrap();
+            let flat = flatten(ranges.clone()).ranges;
             prop_assert!(flat.is_sorted_by(|a, b| a.end < b.start));
             for address in 0..130u128 {
                 let wanted = ranges

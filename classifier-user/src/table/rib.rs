@@ -186,7 +186,10 @@ pub struct Rib {
 impl std::fmt::Debug for Rib {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Rib")
-            .field("sources", &self.sources.iter().map(|source| (source.id, source.counts())).collect::<Vec<_>>())
+            .field(
+                "sources",
+                &self.sources.iter().map(|source| (source.id, source.counts())).collect::<Vec<_>>(),
+            )
             .field("counts", &self.counts)
             .finish()
     }

@@ -131,8 +131,10 @@ impl Oracle {
 
     fn lookup(&self, address: IpAddr) -> Option<(Prefix, u8, Origins)> {
         let best = self.best();
-        let (prefix, (source, origins)) =
-            best.iter().filter(|(prefix, _)| prefix.contains(address)).max_by_key(|(prefix, _)| prefix.netmask())?;
+        let (prefix, (source, origins)) = best
+            .iter()
+            .filter(|(prefix, _)| prefix.contains(address))
+            .max_by_key(|(prefix, _)| prefix.netmask())?;
         Some((*prefix, *source, origins.clone()))
     }
 }
