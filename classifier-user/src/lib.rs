@@ -5,5 +5,6 @@
 
 pub mod datapath;
 pub mod fib;
+pub mod ingest;
 pub mod model;
 pub mod table;
