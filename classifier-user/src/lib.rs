@@ -7,3 +7,4 @@ pub mod datapath;
 pub mod fib;
 pub mod model;
 pub mod table;
+pub mod totals;
