@@ -8,3 +8,4 @@ pub mod fib;
 pub mod ingest;
 pub mod model;
 pub mod table;
+pub mod totals;
