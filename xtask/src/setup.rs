@@ -67,8 +67,7 @@ impl Package {
 /// Finds what is missing and installs it.
 pub(crate) fn run() -> Result<()> {
     let since = Instant::now();
-    let channel = channel()?;
-    let toolchain = missing_components(&channel);
+    let toolchain = missing_components();
     let packages: Vec<_> = PACKAGES.iter().filter(|package| !package.is_there()).collect();
     let linker = linker_problem();
     if toolchain.is_empty() && packages.is_empty() && linker.is_none() {
@@ -76,7 +75,7 @@ pub(crate) fn run() -> Result<()> {
         return Ok(());
     }
     if !toolchain.is_empty() {
-        install_components(&channel, &toolchain)?;
+        install_components(&channel()?, &toolchain)?;
     }
     let installed = packages.is_empty() || install_packages(&packages)?;
     if let Some(problem) = linker {
@@ -96,21 +95,22 @@ fn channel() -> Result<String> {
     channel.map(Into::into).ok_or_else(|| anyhow!("rust-toolchain.toml names no channel"))
 }
 
-fn missing_components(channel: &str) -> Vec<&'static str> {
-    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).current_dir(process::root()).output();
-    let sysroot = sysroot.ok().filter(|output| output.status.success()).map_or_else(PathBuf::new, |output| {
-        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    });
-    // Another toolchain than the pinned one: an override is in force, and its components say nothing.
-    let pinned = sysroot.file_name().is_some_and(|name| name.to_string_lossy().starts_with(channel))
-        || find_program("rustup").is_none();
+fn missing_components() -> Vec<&'static str> {
+    // Whatever toolchain runs us, the pinned one builds the kernel program.
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--print", "sysroot"]).current_dir(process::root()).env_remove("RUSTUP_TOOLCHAIN");
+    let sysroot = rustc
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_owned()));
     [
         ("rust-src", "lib/rustlib/src/rust/library/core/src/lib.rs"),
         ("clippy", "bin/cargo-clippy"),
         ("rustfmt", "bin/rustfmt"),
     ]
     .into_iter()
-    .filter(|(_, file)| !pinned || !sysroot.join(file).exists())
+    .filter(|(_, file)| !sysroot.as_ref().is_some_and(|sysroot| sysroot.join(file).exists()))
     .map(|(component, _)| component)
     .collect()
 }

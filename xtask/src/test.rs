@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 pub(crate) fn all(filter: Option<&str>) -> Result<()> {
     if !sys::is_root() {
         eprintln!(
-            "test: not root, so the kernel_* tests will fail; `cargo test --lib --bins` runs those that need none"
+            "test: not root: the tests that load programs or make namespaces will fail (sudo -E cargo xtask test)"
         );
     }
     let mut main = process::cargo(["test", "--workspace", "--exclude", "classifier-ebpf", "--no-fail-fast"]);

@@ -172,7 +172,8 @@ fn play(
     let mut agent = Agent::start(program, &router, view)?;
     agent.wait_until_ready(&client, interrupted)?;
     view.say(&format!("metrics: http://{address}/metrics   page: http://{address}/"));
-    view.say(&format!("ask it: {} top --agent http://{address}", program.display()));
+    let short = program.strip_prefix(process::root()).unwrap_or(program);
+    view.say(&format!("ask it: {} top --agent http://{address}", short.display()));
 
     let ends = [
         (Direction::In, &internet, INTERNET_INTERFACE, &*router, ROUTER_INTERFACE),

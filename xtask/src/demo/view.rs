@@ -76,11 +76,12 @@ pub(crate) fn table(top: &Top) -> Vec<String> {
     let head = |name: &str, direction: &TopDirection| {
         half(format!("{name} {}", rate(direction.total.bits_per_second)))
     };
-    let mut lines = vec![format!("{}  {}", head("IN, from", inward), head("OUT, to", outward))];
+    let both = |left: String, right: String| format!("{left}  {right}").trim_end().to_owned();
+    let mut lines = vec![both(head("in", inward), head("out", outward))];
     let rows = inward.rows.len().max(outward.rows.len()).min(ROWS);
     lines.extend((0..rows).map(|index| {
         let cell = |direction: &TopDirection| half(direction.rows.get(index).map_or_else(String::new, row));
-        format!("{}  {}", cell(inward), cell(outward)).trim_end().to_owned()
+        both(cell(inward), cell(outward))
     }));
     lines
 }
