@@ -16,7 +16,7 @@ pub(super) struct Args {
     #[arg(value_name = "ASN|NAME")]
     network: String,
     #[command(flatten)]
-    detail: detail::Args,
+    detail: detail::DetailArgs,
 }
 
 pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {

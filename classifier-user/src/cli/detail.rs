@@ -16,7 +16,7 @@ use crate::config::Span;
 
 /// Arguments of `as`, `prefix` and `group`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct DetailArgs {
     /// Only this direction (in: towards the ISP; out: towards the Internet)
     #[arg(long, value_enum)]
     direction: Option<DirectionArg>,
@@ -39,8 +39,8 @@ pub(super) struct Args {
 }
 
 /// Asks for `path` and shows what comes.
-pub(super) fn execute(path: &[&str], args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
-    let Args { direction, side, links, last, .. } = args;
+pub(super) fn execute(path: &[&str], args: &DetailArgs, out: &mut dyn Write) -> Result<(), CliError> {
+    let DetailArgs { direction, side, links, last, .. } = args;
     let window = WindowArgs { direction: *direction, side: *side, links: links.clone(), last: *last };
     let mut query = window.query();
     query.push(("n", args.n.to_string()));

@@ -14,7 +14,7 @@ pub(super) struct Args {
     #[arg(value_name = "NAME")]
     group: String,
     #[command(flatten)]
-    detail: detail::Args,
+    detail: detail::DetailArgs,
 }
 
 pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {

@@ -207,6 +207,13 @@ mod tests {
     #[test]
     fn people_see_a_table() {
         let screen = Screen { width: 120, colour: false };
-        insta::assert_snapshot!(shown(Format::People(screen)), @"");
+        insta::assert_snapshot!(shown(Format::People(screen)), @r#"
+        address       prefix           AS       name                  all origins     source
+        45.57.0.1     45.57.0.0/17     AS2906   Netflix, "Streaming"                  builtin
+        2a00:86c0::1  2a00:86c0::/32   AS2906   Netflix, "Streaming"  AS2906 AS40027  rib.mrt
+        240.0.0.1     240.0.0.0/4      AS0      not routed                            iptoasn.tsv
+        198.51.100.1  198.51.100.0/24  AS64500                                        override
+        192.0.2.1     -                -        no route
+        "#);
     }
 }

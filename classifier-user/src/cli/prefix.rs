@@ -17,7 +17,7 @@ pub(super) struct Args {
     #[arg(value_name = "CIDR")]
     prefix: String,
     #[command(flatten)]
-    detail: detail::Args,
+    detail: detail::DetailArgs,
 }
 
 pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {

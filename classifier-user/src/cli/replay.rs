@@ -314,12 +314,34 @@ mod tests {
 
     #[test]
     fn people_see_totals_and_rows() {
-        insta::assert_snapshot!(shown(Format::People(Screen { width: 100, colour: false })), @"");
+        insta::assert_snapshot!(shown(Format::People(Screen { width: 100, colour: false })), @"
+        frames       packets    bytes
+        IPv4             900   900 kB
+        IPv6              90  99.0 kB
+        non-IP            10  1.00 kB
+        malformed          0      0 B
+        unsupported        0      0 B
+        all             1000  1.00 MB
+
+        2 frames were cut by the capture before their addresses end: not looked up. Capture with a longer snap length.
+
+        By destination address
+
+        #  prefix           AS         name     packets    bytes  share
+        1  45.57.0.0/17     AS2906     Netflix      600   750 kB  75.0%
+        2  198.51.100.0/24  AS64500                 300   150 kB  15.0%
+                            unmatched                90  99.0 kB   9.9%
+        ");
     }
 
     #[test]
     fn csv_ends_with_unmatched() {
-        insta::assert_snapshot!(shown(Format::Csv), @"");
+        insta::assert_snapshot!(shown(Format::Csv), @"
+        prefix,asn,name,packets,bytes,share
+        45.57.0.0/17,2906,Netflix,600,750000,0.75
+        198.51.100.0/24,64500,,300,150000,0.15
+        ,,unmatched,90,99000,0.099
+        ");
     }
 
     #[test]

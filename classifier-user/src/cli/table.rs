@@ -236,12 +236,24 @@ mod tests {
 
     #[test]
     fn people_see_a_table() {
-        insta::assert_snapshot!(shown(Format::People(Screen { width: 100, colour: false })), @"");
+        insta::assert_snapshot!(shown(Format::People(Screen { width: 100, colour: false })), @"
+        source    kind      date                  IPv4 prefixes  IPv6 prefixes  AS names
+        rib.mrt   mrt       2026-01-01T00:00:00Z        1012345         223456         0
+        mine.txt  override  unknown                           1              0         1
+        together                                        1012346         223456         1
+
+        84321 ASes originate these prefixes.
+        rib.mrt: 12 AS paths end in an AS_SET
+        ");
     }
 
     #[test]
     fn csv_has_a_line_a_source() {
-        insta::assert_snapshot!(shown(Format::Csv), @"");
+        insta::assert_snapshot!(shown(Format::Csv), @"
+        name,kind,date,ipv4_prefixes,ipv6_prefixes,names,notices
+        rib.mrt,mrt,2026-01-01T00:00:00Z,1012345,223456,0,12 AS paths end in an AS_SET
+        mine.txt,override,,1,0,1,
+        ");
     }
 
     #[test]

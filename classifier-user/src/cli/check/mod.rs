@@ -18,6 +18,8 @@ use crate::{config::RunPlan, model::Mode};
 
 mod host;
 mod judge;
+#[cfg(test)]
+mod judge_tests;
 mod netlink;
 
 /// Say what `run` would do here, and whether it can
