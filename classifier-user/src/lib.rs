@@ -7,5 +7,6 @@ pub mod cli;
 pub mod config;
 pub mod datapath;
 pub mod fib;
+pub mod ingest;
 pub mod model;
 pub mod table;

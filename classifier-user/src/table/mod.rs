@@ -3,3 +3,5 @@
 
 pub mod groups;
 pub mod names;
+pub mod origins;
+pub mod rib;
