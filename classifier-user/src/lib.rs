@@ -10,3 +10,4 @@ pub mod fib;
 pub mod ingest;
 pub mod model;
 pub mod table;
+pub mod totals;

@@ -25,6 +25,18 @@ pub struct Groups {
 }
 
 impl Groups {
+    /// Groups; of an AS that is in several, the first has it.
+    #[must_use]
+    pub fn new(groups: Vec<Group>) -> Self {
+        let mut by_asn = HashMap::new();
+        for (place, group) in groups.iter().enumerate() {
+            for &asn in &group.asns {
+                by_asn.entry(asn).or_insert(place);
+            }
+        }
+        Self { groups, by_asn }
+    }
+
     /// All groups, in the order of their file.
     #[must_use]
     pub fn all(&self) -> &[Group] {
