@@ -3,6 +3,8 @@
 //! Reading order: [`model`] (the words), [`table`] and [`ingest`] (routes), [`fib`] (routes to kernel words),
 //! [`datapath`] (the kernel), [`totals`] (what was counted), [`http`] and [`cli`] (who asks), [`agent`] (wiring).
 
+pub mod cli;
+pub mod config;
 pub mod datapath;
 pub mod fib;
 pub mod ingest;

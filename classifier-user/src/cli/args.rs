@@ -1,0 +1,174 @@
+//! Arguments that several commands share.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{
+    ArgAction, Args, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+
+use super::{
+    client::AgentUrl,
+    output::{Format, Screen},
+};
+use crate::config::{Settings, Span, TableSpec, ValueError};
+
+/// `--json`, `--csv`.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct FormatArgs {
+    /// Print JSON (stable: fields are only ever added)
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print CSV with a header line
+    #[arg(long)]
+    csv: bool,
+}
+
+impl FormatArgs {
+    pub(super) fn format(self) -> Format {
+        match (self.json, self.csv) {
+            (true, _) => Format::Json,
+            (_, true) => Format::Csv,
+            _ => Format::People(Screen::of_stdout()),
+        }
+    }
+}
+
+/// Where the agent is.
+#[derive(Clone, Debug, Args)]
+pub(super) struct AgentArgs {
+    /// The agent to ask
+    #[arg(long, value_name = "URL", env = "CLASSIFIER_AGENT", default_value = "http://127.0.0.1:9469")]
+    pub(super) agent: AgentUrl,
+}
+
+/// What part of the traffic is asked for.
+#[derive(Clone, Debug, Args)]
+pub(super) struct WindowArgs {
+    /// Only this direction (in: towards the ISP; out: towards the Internet)
+    #[arg(long, value_enum)]
+    pub(super) direction: Option<DirectionArg>,
+    /// Whose address is looked at: the Internet's (remote) or the ISP's (local)
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) side: SideArg,
+    /// Only this link, by name; may be repeated
+    #[arg(long = "link", value_name = "LINK")]
+    pub(super) links: Vec<String>,
+    /// How far back
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = period)]
+    pub(super) last: Span,
+}
+
+impl WindowArgs {
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
+        if let Some(direction) = self.direction {
+            query.push(("direction", direction.name().to_owned()));
+        }
+        query.push(("side", self.side.name().to_owned()));
+        query.push(("last", self.last.to_string()));
+        query.extend(self.links.iter().map(|link| ("link", link.clone())));
+        query
+    }
+}
+
+macro_rules! value_enum {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident => $text:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+        pub(super) enum $name { $($(#[$vmeta])* $variant),+ }
+
+        impl $name {
+            pub(super) const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+    };
+}
+
+value_enum! {
+    /// `--direction`.
+    DirectionArg {
+        /// Towards the ISP
+        #[default]
+        In => "in",
+        /// Towards the Internet
+        Out => "out",
+    }
+}
+
+value_enum! {
+    /// `--side`.
+    SideArg {
+        /// The Internet's address
+        #[default]
+        Remote => "remote",
+        /// The ISP's address
+        Local => "local",
+    }
+}
+
+value_enum! {
+    /// `--by`.
+    ByArg {
+        /// Origin AS
+        #[default]
+        As => "as",
+        /// Routed prefix
+        Prefix => "prefix",
+        /// Group of ASes
+        Group => "group",
+        /// Kind of group (content, cdn, …)
+        Kind => "kind",
+        /// Link
+        Link => "link",
+    }
+}
+
+/// Where routes and names come from.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct TableArgs {
+    /// A source of routes: `builtin`, or a file (ranges CSV, iptoasn TSV, pfx2as, pyasn, networks.lst, MRT, mmdb; plain or gz, bz2, zstd). May be repeated, the first has precedence [default: builtin]
+    #[arg(long = "table", value_name = "TABLE")]
+    pub(super) tables: Vec<TableSpec>,
+    /// Static routes before all tables: lines of `prefix asn [name]`
+    #[arg(long = "override", value_name = "FILE")]
+    pub(super) overrides: Option<PathBuf>,
+    /// A file of AS names (asn.txt, bgp.tools asns.csv); may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) as_names: Vec<PathBuf>,
+    /// Count and pass over bad lines of a table instead of refusing the file
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(super) skip_bad_lines: bool,
+}
+
+impl TableArgs {
+    pub(super) fn settings(self) -> Settings {
+        Settings {
+            tables: self.tables,
+            overrides: self.overrides,
+            as_names: self.as_names,
+            skip_bad_lines: self.skip_bad_lines.then_some(true),
+            ..Settings::default()
+        }
+    }
+}
+
+/// Reads how far back: whole seconds, up to ten years, as the agent takes them.
+pub(super) fn period(text: &str) -> Result<Span, ValueError> {
+    const MAX: Duration = Duration::from_secs(3650 * 86_400);
+    let expected = "a time from 1s to 3650d, such as 5m, 1h, 24h or 7d";
+    match text.parse::<Span>() {
+        Ok(span) if span.0 <= MAX && span.0.subsec_millis() == 0 => Ok(span),
+        _ => Err(ValueError::new(text, expected)),
+    }
+}
+
+/// Parses one of a fixed set of words that `T` reads, and lists them in help and completions.
+pub(super) fn one_of<T>(names: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: std::str::FromStr + Clone + Send + Sync + 'static,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names.into_iter().map(PossibleValue::new)).try_map(|text| text.parse::<T>())
+}

@@ -1,0 +1,240 @@
+//! What this machine is: facts from /proc, /sys and netlink, nothing judged.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+};
+
+use super::netlink::{self, XdpFeatures, XdpProgram};
+use crate::config::{RunPlan, TableSpec};
+
+/// The machine.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Host {
+    /// As `uname -r`.
+    pub(super) kernel: String,
+    /// Effective capabilities, a bit each.
+    pub(super) capabilities: u64,
+    /// Bytes.
+    pub(super) memory: u64,
+    /// CPUs that are online.
+    pub(super) cpus: u32,
+    /// Whether BPF programs are compiled; `None` where the kernel does not say.
+    pub(super) jit: Option<bool>,
+    /// Parts of the kernel that can carry traffic past the hooks: `nf_flow_table`, `openvswitch`.
+    pub(super) bypasses: Vec<&'static str>,
+    /// Every interface's name.
+    pub(super) names: Vec<String>,
+    /// Those of the plan that are there.
+    pub(super) interfaces: BTreeMap<String, Interface>,
+    /// Files of the plan that cannot be read, and why.
+    pub(super) unreadable: Vec<(String, String)>,
+    /// Why the plan's address cannot be listened on.
+    pub(super) listen: Option<String>,
+}
+
+/// An interface.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Interface {
+    pub(super) index: u32,
+    /// `ARPHRD_*` (linux/if_arp.h); 1 is Ethernet.
+    pub(super) hardware: u16,
+    pub(super) mtu: u32,
+    /// `up`, `down`, `unknown`, … (RFC 2863).
+    pub(super) state: String,
+    /// The driver of the hardware below, or the kind of a virtual device.
+    pub(super) driver: Option<String>,
+    /// `vlan`, `bridge`, `bond`, `veth`, …; nothing for hardware.
+    pub(super) kind: Option<String>,
+    /// What it is a port of: kind and name.
+    pub(super) port_of: Option<(String, String)>,
+    /// Below a VLAN device: the trunk and the VLAN.
+    pub(super) trunk: Option<(String, u16)>,
+    /// VLAN devices on it.
+    pub(super) vlan_devices: Vec<String>,
+    /// The program on it.
+    pub(super) xdp: Option<XdpProgram>,
+    /// What the driver's XDP can, where the kernel says.
+    pub(super) features: Option<XdpFeatures>,
+    /// Whether it is a port of a switch chip that forwards by itself.
+    pub(super) switchdev: bool,
+}
+
+impl Host {
+    /// Looks at everything that `plan` needs.
+    ///
+    /// # Errors
+    /// /proc or /sys is not there.
+    pub(super) fn read(plan: &RunPlan) -> io::Result<Self> {
+        let net = Path::new("/sys/class/net");
+        let mut names: Vec<String> =
+            fs::read_dir(net)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        // `bonding_masters` is a file among them.
+        names.retain(|name| net.join(name).join("ifindex").exists());
+        names.sort();
+        let interfaces = plan
+            .links
+            .iter()
+            .filter(|link| names.contains(&link.interface))
+            .map(|link| (link.interface.clone(), Interface::read(&net.join(&link.interface))))
+            .collect();
+        let module = |name: &&str| Path::new("/sys/module").join(name).exists();
+        Ok(Self {
+            kernel: text(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default(),
+            capabilities: effective_capabilities(&fs::read_to_string("/proc/self/status")?).unwrap_or(0),
+            memory: total_memory(&fs::read_to_string("/proc/meminfo")?).unwrap_or(0),
+            cpus: text(Path::new("/sys/devices/system/cpu/online"))
+                .as_deref()
+                .and_then(count_list)
+                .unwrap_or(1),
+            jit: text(Path::new("/proc/sys/net/core/bpf_jit_enable")).map(|value| value != "0"),
+            bypasses: ["nf_flow_table", "openvswitch"].iter().filter(|name| module(name)).copied().collect(),
+            names,
+            interfaces,
+            unreadable: unreadable(plan),
+            listen: cannot_listen(plan.listen),
+        })
+    }
+}
+
+impl Interface {
+    fn read(directory: &Path) -> Self {
+        let number = |name: &str| text(&directory.join(name)).and_then(|value| value.parse::<u32>().ok());
+        let index = number("ifindex").unwrap_or(0);
+        let info = netlink::link_info(index).unwrap_or_else(|error| {
+            tracing::debug!(%error, index, "the kernel does not describe the interface");
+            netlink::LinkInfo::default()
+        });
+        let linked = |path: &str| {
+            let target = fs::read_link(directory.join(path)).ok()?;
+            Some(target.file_name()?.to_str()?.to_owned())
+        };
+        let beside = |prefix: &str| -> Vec<String> {
+            let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+            let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+            names.filter_map(|name| name.strip_prefix(prefix).map(str::to_owned)).collect()
+        };
+        let is_vlan = |name: &String| {
+            let uevent = directory.with_file_name(name).join("uevent");
+            text(&uevent).is_some_and(|text| text.lines().any(|line| line == "DEVTYPE=vlan"))
+        };
+        let mut vlan_devices: Vec<String> = beside("upper_").into_iter().filter(is_vlan).collect();
+        vlan_devices.sort();
+        let master = linked("master");
+        Self {
+            index,
+            hardware: number("type").and_then(|kind| u16::try_from(kind).ok()).unwrap_or(0),
+            mtu: number("mtu").unwrap_or(0),
+            state: text(&directory.join("operstate")).unwrap_or_default(),
+            driver: linked("device/driver").or_else(|| info.kind.clone()),
+            port_of: info.port_of.clone().zip(master),
+            trunk: info.vlan.and_then(|vlan| Some((beside("lower_").into_iter().next()?, vlan))),
+            vlan_devices,
+            xdp: info.xdp,
+            features: netlink::xdp_features(index),
+            // Reading it gives EOPNOTSUPP where there is no switch.
+            switchdev: text(&directory.join("phys_switch_id")).is_some_and(|id| !id.is_empty()),
+            kind: info.kind,
+        }
+    }
+}
+
+fn text(path: &Path) -> Option<String> {
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+/// `CapEff` of /proc/PID/status (proc(5)).
+fn effective_capabilities(status: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(value.trim(), 16).ok()
+}
+
+/// `MemTotal` of /proc/meminfo, in bytes.
+fn total_memory(meminfo: &str) -> Option<u64> {
+    let value = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    value.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// How many numbers are in a list such as `0-3,8`.
+fn count_list(list: &str) -> Option<u32> {
+    list.split(',').try_fold(0u32, |count, part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        count.checked_add(last.checked_sub(first)?.checked_add(1)?)
+    })
+}
+
+fn unreadable(plan: &RunPlan) -> Vec<(String, String)> {
+    let tables = plan.tables.iter().filter_map(|table| match table {
+        TableSpec::Builtin => None,
+        TableSpec::File(path) => Some(path),
+    });
+    tables
+        .chain(&plan.overrides)
+        .chain(&plan.as_names)
+        .chain(&plan.groups)
+        .filter_map(|path| match fs::File::open(path) {
+            Ok(_) => None,
+            Err(error) => Some((path.display().to_string(), error.to_string())),
+        })
+        .collect()
+}
+
+fn cannot_listen(address: SocketAddr) -> Option<String> {
+    TcpListener::bind(address).err().map(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => "something listens there already; is an agent running?".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        _ => error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Settings, link::LinkSpec};
+
+    #[test]
+    fn proc_and_sys_texts() {
+        assert_eq!(
+            effective_capabilities("Name:\tx\nCapEff:\t000001c000001000\nCapBnd:\t0\n"),
+            Some(0x1c0_0000_1000)
+        );
+        assert_eq!(effective_capabilities("Name:\tx\n"), None);
+        assert_eq!(total_memory("MemTotal:        8147972 kB\nMemFree: 1 kB\n"), Some(8_147_972 * 1024));
+        assert_eq!(count_list("0"), Some(1));
+        assert_eq!(count_list("0-3,8,10-11"), Some(7));
+        assert_eq!(count_list("3-0"), None);
+        assert_eq!(count_list(""), None);
+    }
+
+    #[test]
+    fn this_machine_has_a_loopback() {
+        let settings = Settings {
+            links: vec![
+                LinkSpec::parse("lo", crate::model::Role::Upstream).unwrap(),
+                LinkSpec::parse("not-there", crate::model::Role::Upstream).unwrap(),
+            ],
+            listen: Some("127.0.0.1:0".parse().unwrap()),
+            as_names: vec!["/no/such/file".into()],
+            ..Settings::default()
+        };
+        let host = Host::read(&settings.plan().unwrap()).unwrap();
+        assert!(host.names.contains(&"lo".to_owned()));
+        assert_eq!(host.interfaces.keys().collect::<Vec<_>>(), ["lo"]);
+        let lo = &host.interfaces["lo"];
+        // ARPHRD_LOOPBACK.
+        assert_eq!((lo.hardware, lo.mtu), (772, 65_536));
+        assert!(host.cpus >= 1 && host.memory > 0);
+        assert_eq!(host.unreadable.len(), 1);
+        assert_eq!(host.listen, None);
+    }
+
+    #[test]
+    fn a_port_in_use_is_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let why = cannot_listen(listener.local_addr().unwrap()).unwrap();
+        assert!(why.contains("is an agent running?"), "{why}");
+    }
+}

@@ -1,0 +1,485 @@
+//! What `run` would do with a plan on a machine, and whether it can.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{
+    super::output,
+    host::{Host, Interface},
+};
+use crate::{
+    config::{RunPlan, XdpChoice},
+    datapath::Sizes,
+    model::{Link, Mode},
+};
+use classifier_common::abi::MAX_IFINDEX;
+
+/// The oldest kernel that will do.
+const KERNEL_FLOOR: Version = Version(6, 1);
+/// From here on programs on TC have links of their own.
+const TCX: Version = Version(6, 6);
+/// Capability numbers (linux/capability.h); `CAP_SYS_ADMIN` stands for BPF and PERFMON too.
+const NET_ADMIN: u32 = 12;
+const SYS_ADMIN: u32 = 21;
+const PERFMON: u32 = 38;
+const BPF: u32 = 39;
+const ETHERNET: u16 = 1;
+/// With a larger MTU a frame does not fit one page beside XDP's headroom, and the driver needs frags.
+const ONE_PAGE_MTU: u32 = 3498;
+/// Classes beyond the table's prefixes that banks have room for, in percent.
+const HEADROOM: u64 = 30;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Level {
+    /// `run` cannot.
+    Error,
+    /// `run` can, and the numbers may not be what was expected.
+    Warning,
+    /// Good to know.
+    Note,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        })
+    }
+}
+
+/// Something that was noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) level: Level,
+    /// A link's name, `kernel`, `capabilities`, …
+    pub(super) about: String,
+    /// What, and what to do.
+    pub(super) message: String,
+}
+
+/// The whole answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Report {
+    /// Whether `run` can.
+    pub(super) ok: bool,
+    pub(super) router: String,
+    pub(super) kernel: String,
+    pub(super) capabilities: Capabilities,
+    pub(super) links: Vec<LinkReport>,
+    pub(super) memory: Memory,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// The capabilities that `run` needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Capabilities {
+    pub(super) held: Vec<&'static str>,
+    pub(super) missing: Vec<&'static str>,
+}
+
+/// A link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct LinkReport {
+    pub(super) name: String,
+    pub(super) interface: String,
+    pub(super) vlan: Option<u16>,
+    pub(super) driver: Option<String>,
+    pub(super) mtu: Option<u32>,
+    /// The mode that `run` would take on receive; null where it cannot.
+    pub(super) rx: Option<Mode>,
+    /// The same on transmit.
+    pub(super) tx: Option<Mode>,
+    /// The XDP program that is there now.
+    pub(super) xdp_program: Option<Program>,
+}
+
+/// An XDP program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Program {
+    pub(super) mode: &'static str,
+    pub(super) id: u32,
+}
+
+/// What the counters will take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Memory {
+    /// Of the machine.
+    pub(super) total_bytes: u64,
+    /// What banks may take.
+    pub(super) limit_bytes: u64,
+    /// Prefixes that are counted; null where the tables were not loaded.
+    pub(super) prefixes: Option<u64>,
+    /// Banks of all links with prefix granularity.
+    pub(super) bank_bytes: Option<u64>,
+}
+
+/// A kernel's major and minor number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(u32, u32);
+
+impl Version {
+    fn parse(release: &str) -> Option<Self> {
+        let mut parts = release.split(|c: char| !c.is_ascii_digit());
+        Some(Self(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    }
+}
+
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, level: Level, about: &str, message: impl Into<String>) {
+        self.0.push(Finding { level, about: about.to_owned(), message: message.into() });
+    }
+}
+
+/// Holds the plan against the machine. `prefixes`: of all tables, `None` where it is known that they cannot be
+/// loaded, or why they cannot.
+pub(super) fn judge(plan: &RunPlan, host: &Host, prefixes: Result<Option<u64>, String>) -> Report {
+    let mut findings = Findings(Vec::new());
+    let version = kernel(host, &mut findings);
+    let capabilities = capabilities(host, &mut findings);
+    let links = plan.links.iter().map(|link| judge_link(link, plan, host, version, &mut findings)).collect();
+    let memory = memory(plan, host, prefixes, &mut findings);
+    for (file, why) in &host.unreadable {
+        findings.add(Level::Error, "files", format!("{file}: {why}"));
+    }
+    if let Some(why) = &host.listen {
+        findings.add(
+            Level::Error,
+            "listen",
+            format!("{}: {why}; --listen takes another address", plan.listen),
+        );
+    }
+    for bypass in &host.bypasses {
+        let what = match *bypass {
+            "nf_flow_table" => {
+                "flowtables (nf_flow_table) are loaded: flows that a flowtable offloads to hardware are not seen"
+            }
+            _ => {
+                "Open vSwitch is loaded: what it takes from an interface is seen on receive, and nothing is seen that it offloads to hardware"
+            }
+        };
+        findings.add(Level::Warning, "bypass", what);
+    }
+    findings.0.sort_by_key(|finding| finding.level);
+    Report {
+        ok: !findings.0.iter().any(|finding| finding.level == Level::Error),
+        router: plan.router.clone(),
+        kernel: host.kernel.clone(),
+        capabilities,
+        links,
+        memory,
+        findings: findings.0,
+    }
+}
+
+fn kernel(host: &Host, findings: &mut Findings) -> Version {
+    // What cannot be read is not held against the user: the load itself says.
+    let version = Version::parse(&host.kernel).unwrap_or(KERNEL_FLOOR);
+    if version < KERNEL_FLOOR {
+        let Version(major, minor) = KERNEL_FLOOR;
+        findings.add(
+            Level::Error,
+            "kernel",
+            format!("Linux {} is too old: {major}.{minor} or newer is needed", host.kernel),
+        );
+    }
+    if host.jit == Some(false) {
+        findings.add(
+            Level::Warning,
+            "kernel",
+            "BPF programs are interpreted: `sysctl net.core.bpf_jit_enable=1` makes them several times faster",
+        );
+    }
+    version
+}
+
+fn capabilities(host: &Host, findings: &mut Findings) -> Capabilities {
+    let has = |bit: u32| host.capabilities & (1 << bit) != 0;
+    let needed = [
+        ("BPF", has(BPF) || has(SYS_ADMIN)),
+        ("NET_ADMIN", has(NET_ADMIN)),
+        ("PERFMON", has(PERFMON) || has(SYS_ADMIN)),
+    ];
+    let names =
+        |held: bool| needed.iter().filter(|(_, has)| *has == held).map(|(name, _)| *name).collect::<Vec<_>>();
+    let capabilities = Capabilities { held: names(true), missing: names(false) };
+    if !capabilities.missing.is_empty() {
+        findings.add(
+            Level::Error,
+            "capabilities",
+            format!(
+                "{} missing: run as root, or grant them with `setcap cap_bpf,cap_net_admin,cap_perfmon+ep` on the \
+                 binary or `AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_PERFMON` in the unit",
+                capabilities.missing.join(", ")
+            ),
+        );
+    }
+    capabilities
+}
+
+fn judge_link(
+    link: &Link,
+    plan: &RunPlan,
+    host: &Host,
+    version: Version,
+    findings: &mut Findings,
+) -> LinkReport {
+    let mut report = LinkReport {
+        name: link.name.clone(),
+        interface: link.interface.clone(),
+        vlan: link.vlan,
+        driver: None,
+        mtu: None,
+        rx: None,
+        tx: None,
+        xdp_program: None,
+    };
+    let Some(interface) = host.interfaces.get(&link.interface) else {
+        findings.add(
+            Level::Error,
+            &link.name,
+            format!("there is no interface {}; there are {}", link.interface, host.names.join(", ")),
+        );
+        return report;
+    };
+    report.driver.clone_from(&interface.driver);
+    report.mtu = Some(interface.mtu);
+    report.xdp_program = interface.xdp.map(|program| Program { mode: program.mode, id: program.id });
+    if interface.hardware != ETHERNET {
+        findings.add(
+            Level::Error,
+            &link.name,
+            format!(
+                "{} does not carry Ethernet frames (hardware type {})",
+                link.interface, interface.hardware
+            ),
+        );
+        return report;
+    }
+    if interface.index >= MAX_IFINDEX {
+        findings.add(
+            Level::Error,
+            &link.name,
+            format!("{}'s index {} is over {}", link.interface, interface.index, MAX_IFINDEX - 1),
+        );
+    }
+    if interface.state == "down" {
+        findings.add(Level::Warning, &link.name, format!("{} is down", link.interface));
+    }
+    let tc = if version >= TCX { Mode::Tcx } else { Mode::Tc };
+    report.tx = Some(tc);
+    report.rx = receive(link, plan.xdp_mode, interface, tc, findings);
+    position(link, plan, interface, findings);
+    report
+}
+
+/// The mode on receive.
+fn receive(
+    link: &Link,
+    choice: XdpChoice,
+    interface: &Interface,
+    tc: Mode,
+    findings: &mut Findings,
+) -> Option<Mode> {
+    let mut add = |level, message: String| findings.add(level, &link.name, message);
+    let name = &link.interface;
+    if let Some(program) = interface.xdp
+        && choice != XdpChoice::Tc
+    {
+        let id = program.id;
+        add(
+            Level::Error,
+            format!(
+                "an XDP program (id {id}, {}) is on {name} already; it would not be touched. If it is a classifier's, \
+                 end that agent or use `classifier detach`; if it is somebody else's (`bpftool prog show id {id}`), \
+                 take it off or use --xdp-mode tc",
+                program.mode
+            ),
+        );
+        return None;
+    }
+    // A VLAN device is no driver: it has no native XDP on any kernel.
+    let native = match interface.features {
+        _ if interface.kind.as_deref() == Some("vlan") => Some(false),
+        Some(features) if interface.mtu > ONE_PAGE_MTU => Some(features.native() && features.frags()),
+        Some(features) => Some(features.native()),
+        None => None,
+    };
+    match (choice, native) {
+        (XdpChoice::Tc, _) => Some(tc),
+        (XdpChoice::Generic, _) => {
+            add(
+                Level::Warning,
+                "generic XDP runs after GRO and sees super-frames without their segments: packets will be inexact; \
+                 --xdp-mode tc is exact"
+                    .to_owned(),
+            );
+            Some(Mode::Generic)
+        }
+        (XdpChoice::Native, Some(false)) => {
+            add(
+                Level::Error,
+                format!("{name} has no native XDP{}; --xdp-mode tc counts as exactly", jumbo(interface)),
+            );
+            None
+        }
+        (XdpChoice::Auto, Some(false)) => {
+            add(
+                Level::Note,
+                format!(
+                    "{name} has no native XDP{}: frames are counted at TC ingress, as exactly",
+                    jumbo(interface)
+                ),
+            );
+            Some(tc)
+        }
+        (XdpChoice::Native, _) => Some(Mode::Native),
+        (XdpChoice::Auto, Some(true)) => Some(Mode::Native),
+        (XdpChoice::Auto, None) => {
+            add(
+                Level::Note,
+                format!(
+                    "this kernel does not say whether {name}'s driver has native XDP: it is tried, else TC ingress"
+                ),
+            );
+            Some(Mode::Native)
+        }
+    }
+}
+
+fn jumbo(interface: &Interface) -> String {
+    match interface.features {
+        Some(features) if features.native() && !features.frags() => {
+            format!(" for frames of several buffers, which an MTU of {} needs", interface.mtu)
+        }
+        _ => String::new(),
+    }
+}
+
+/// Whether this is the place to count.
+fn position(link: &Link, plan: &RunPlan, interface: &Interface, findings: &mut Findings) {
+    let mut add = |level, message: String| findings.add(level, &link.name, message);
+    let name = &link.interface;
+    if let Some((kind, master)) = &interface.port_of {
+        let what = match kind.as_str() {
+            "bond" | "team" => format!(
+                "{name} is a member of {master}: only this member's frames are counted; give every member, or -i {master}"
+            ),
+            "bridge" => {
+                format!(
+                    "{name} is a port of the bridge {master}: all frames of this port are counted, bridged ones too"
+                )
+            }
+            _ => format!("{name} belongs to {master} ({kind}): only {name}'s own frames are counted"),
+        };
+        add(Level::Note, what);
+    }
+    match interface.kind.as_deref() {
+        Some("bridge") => add(
+            Level::Warning,
+            format!(
+                "{name} is a bridge: only what this machine itself sends and receives passes it; give its ports"
+            ),
+        ),
+        Some("vlan") => {
+            if let Some((trunk, vlan)) = &interface.trunk {
+                add(
+                    Level::Note,
+                    format!(
+                        "{name} is VLAN {vlan} of {trunk}: -i {trunk}:vlan={vlan}={} counts the same frames on the \
+                         trunk, with native XDP where that has it",
+                        link.name
+                    ),
+                );
+                let on_trunk = plan
+                    .links
+                    .iter()
+                    .any(|other| other.interface == *trunk && other.vlan.is_none_or(|other| other == *vlan));
+                if on_trunk {
+                    add(
+                        Level::Warning,
+                        format!(
+                            "{trunk} is a link too: frames of VLAN {vlan} pass both, and are counted on both"
+                        ),
+                    );
+                }
+            }
+        }
+        _ => {}
+    }
+    if let Some(vlan) = link.vlan {
+        let hardware = interface.kind.is_none();
+        if hardware {
+            add(
+                Level::Warning,
+                format!(
+                    "if {name} takes VLAN tags off itself, XDP does not see VLAN {vlan}: `ethtool -K {name} rxvlan off`, \
+                     or --xdp-mode tc"
+                ),
+            );
+        }
+    }
+    let own: Vec<&str> = interface
+        .vlan_devices
+        .iter()
+        .filter(|device| !plan.links.iter().any(|other| other.interface == **device))
+        .map(String::as_str)
+        .collect();
+    if link.vlan.is_none() && !own.is_empty() {
+        add(
+            Level::Note,
+            format!(
+                "frames of {} pass {name} and are counted with it; -i {name}:vlan=ID makes a VLAN a link of its own",
+                own.join(", ")
+            ),
+        );
+    }
+    if interface.switchdev {
+        add(
+            Level::Warning,
+            format!("{name} is a port of a switch chip: what the chip forwards by itself is not seen"),
+        );
+    }
+}
+
+fn memory(
+    plan: &RunPlan,
+    host: &Host,
+    prefixes: Result<Option<u64>, String>,
+    findings: &mut Findings,
+) -> Memory {
+    let limit = plan.bank_memory.bytes(host.memory);
+    let prefixes = match prefixes {
+        Ok(prefixes) => prefixes,
+        Err(why) => {
+            findings.add(Level::Error, "tables", why);
+            None
+        }
+    };
+    let bank = prefixes.map(|prefixes| {
+        let classes = u32::try_from(prefixes + prefixes * HEADROOM / 100).unwrap_or(u32::MAX / 2);
+        let sizes = Sizes { classes, v4_rows: 0, v6_rows: 0, v6_nodes: 0 };
+        sizes.bank_bytes(host.cpus).saturating_mul(plan.links.len() as u64)
+    });
+    if let Some(bank) = bank
+        && bank > limit
+    {
+        findings.add(
+            Level::Warning,
+            "memory",
+            format!(
+                "counters for every prefix, both sides, would take {} of the {} allowed: --bank-memory allows more, else \
+                 one side or whole ASes are counted",
+                output::bytes(bank),
+                output::bytes(limit)
+            ),
+        );
+    }
+    Memory { total_bytes: host.memory, limit_bytes: limit, prefixes, bank_bytes: bank }
+}

@@ -1,0 +1,246 @@
+use super::{
+    host::{Host, Interface},
+    judge::{Level, Report, judge},
+    netlink::{XdpFeatures, XdpProgram},
+};
+use crate::{
+    config::{BankMemory, RunPlan, Settings, XdpChoice, link::LinkSpec},
+    model::{Mode, Role},
+};
+
+const PREFIXES: u64 = 700_000;
+/// BASIC and RX_SG.
+const FRAGS: u64 = 33;
+const BASIC: u64 = 1;
+
+fn host(name: &str, interface: Interface) -> Host {
+    Host {
+        kernel: "6.12.9-amd64".into(),
+        capabilities: 1 << 39 | 1 << 38 | 1 << 12,
+        memory: 8 << 30,
+        cpus: 2,
+        jit: Some(true),
+        names: vec![name.into(), "lo".into()],
+        interfaces: [(name.to_owned(), interface)].into(),
+        ..Host::default()
+    }
+}
+
+fn nic() -> Interface {
+    Interface {
+        index: 2,
+        hardware: 1,
+        mtu: 1500,
+        state: "up".into(),
+        driver: Some("ixgbe".into()),
+        features: Some(XdpFeatures::new(FRAGS)),
+        ..Interface::default()
+    }
+}
+
+fn plan(link: &str, mode: XdpChoice) -> RunPlan {
+    let links = link.split(' ').map(|link| LinkSpec::parse(link, Role::Upstream).unwrap()).collect();
+    let settings = Settings { links, router: Some("r".into()), xdp_mode: Some(mode), ..Settings::default() };
+    settings.plan().unwrap()
+}
+
+fn judged(link: &str, mode: XdpChoice, interface: Interface) -> Report {
+    let name = link.split([':', '=']).next().unwrap();
+    judge(&plan(link, mode), &host(name, interface), Ok(Some(PREFIXES)))
+}
+
+fn messages(report: &Report, level: Level) -> String {
+    let of_level = report.findings.iter().filter(|finding| finding.level == level);
+    of_level.map(|finding| format!("{}: {}\n", finding.about, finding.message)).collect()
+}
+
+#[test]
+fn a_machine_that_can() {
+    let report = judged("eth0", XdpChoice::Auto, nic());
+    assert!(report.ok);
+    assert_eq!(report.findings, []);
+    assert_eq!(report.capabilities.held, ["BPF", "NET_ADMIN", "PERFMON"]);
+    let link = &report.links[0];
+    assert_eq!((link.rx, link.tx), (Some(Mode::Native), Some(Mode::Tcx)));
+    assert_eq!((link.driver.as_deref(), link.mtu), (Some("ixgbe"), Some(1500)));
+    assert_eq!(report.memory.limit_bytes, (8 << 30) / 100 * 10);
+    // 910,000 classes are 14,219 blocks of 64 counters with 889 of dirty bytes behind; 4 x 3 slices of 16 bytes.
+    assert_eq!(report.memory.bank_bytes, Some((14_219 * 64 + 889) * 12 * 16));
+}
+
+#[test]
+fn modes() {
+    use Mode::{Generic, Native, Tc, Tcx};
+    use XdpChoice as X;
+    let jumbo = |features| Interface { mtu: 9000, features: Some(XdpFeatures::new(features)), ..nic() };
+    let none = Interface { features: Some(XdpFeatures::new(0)), ..nic() };
+    let unknown = Interface { features: None, ..nic() };
+    let vlan = Interface { kind: Some("vlan".into()), ..nic() };
+    let taken = Interface { xdp: Some(XdpProgram { mode: "native", id: 7 }), ..nic() };
+    for (what, choice, interface, kernel, rx, ok) in [
+        ("auto", X::Auto, nic(), "6.12.0", Some(Native), true),
+        ("no native XDP", X::Auto, none.clone(), "6.12.0", Some(Tcx), true),
+        ("no native XDP, no tcx", X::Auto, none.clone(), "6.1.0-9-amd64", Some(Tc), true),
+        ("native is a must", X::Native, none, "6.12.0", None, false),
+        ("jumbo with frags", X::Auto, jumbo(FRAGS), "6.12.0", Some(Native), true),
+        ("jumbo without frags", X::Auto, jumbo(BASIC), "6.12.0", Some(Tcx), true),
+        ("jumbo without frags, native", X::Native, jumbo(BASIC), "6.12.0", None, false),
+        ("an old kernel does not say", X::Auto, unknown, "6.1.0", Some(Native), true),
+        ("a VLAN device", X::Auto, vlan, "6.12.0", Some(Tcx), true),
+        ("generic", X::Generic, nic(), "6.12.0", Some(Generic), true),
+        ("tc", X::Tc, nic(), "6.12.0", Some(Tcx), true),
+        ("taken", X::Auto, taken.clone(), "6.12.0", None, false),
+        ("taken, tc", X::Tc, taken, "6.12.0", Some(Tcx), true),
+    ] {
+        let host = Host { kernel: kernel.into(), ..host("eth0", interface) };
+        let report = judge(&plan("eth0", choice), &host, Ok(Some(PREFIXES)));
+        assert_eq!((report.links[0].rx, report.ok), (rx, ok), "{what}: {:?}", report.findings);
+    }
+}
+
+#[test]
+fn somebody_elses_program_is_named() {
+    let taken = Interface { xdp: Some(XdpProgram { mode: "generic", id: 41 }), ..nic() };
+    let report = judged("eth0", XdpChoice::Auto, taken);
+    let error = messages(&report, Level::Error);
+    assert!(error.starts_with("eth0: an XDP program (id 41, generic) is on eth0 already"), "{error}");
+    assert_eq!(report.links[0].xdp_program.map(|program| program.id), Some(41));
+}
+
+#[test]
+fn what_is_not_there() {
+    let host = host("eth0", nic());
+    let report = judge(&plan("eth1=a", XdpChoice::Auto), &host, Ok(None));
+    assert!(!report.ok);
+    assert_eq!(messages(&report, Level::Error), "a: there is no interface eth1; there are eth0, lo\n");
+    assert_eq!((report.links[0].rx, report.links[0].tx), (None, None));
+}
+
+#[test]
+fn what_the_machine_lacks() {
+    let poor = Host {
+        kernel: "5.15.0-91-generic".into(),
+        capabilities: 1 << 12,
+        jit: Some(false),
+        ..host("eth0", nic())
+    };
+    let report = judge(&plan("eth0", XdpChoice::Auto), &poor, Err("a.csv:3: no".into()));
+    assert!(!report.ok);
+    assert_eq!(report.capabilities.missing, ["BPF", "PERFMON"]);
+    let errors = messages(&report, Level::Error);
+    for part in [
+        "kernel: Linux 5.15.0-91-generic is too old: 6.1 or newer is needed\n",
+        "capabilities: BPF, PERFMON missing: run as root",
+        "tables: a.csv:3: no\n",
+    ] {
+        assert!(errors.contains(part), "{part}: {errors}");
+    }
+    assert!(messages(&report, Level::Warning).contains("bpf_jit_enable=1"));
+    // SYS_ADMIN stands for BPF and PERFMON.
+    let admin = Host { capabilities: 1 << 21 | 1 << 12, ..host("eth0", nic()) };
+    assert!(judge(&plan("eth0", XdpChoice::Auto), &admin, Ok(Some(PREFIXES))).ok);
+}
+
+#[test]
+fn files_and_ports() {
+    let host = Host {
+        unreadable: vec![("rib.mrt".into(), "No such file".into())],
+        listen: Some("something listens there already".into()),
+        ..host("eth0", nic())
+    };
+    let report = judge(&plan("eth0", XdpChoice::Auto), &host, Ok(None));
+    assert_eq!(
+        messages(&report, Level::Error),
+        "files: rib.mrt: No such file\n\
+         listen: 127.0.0.1:9469: something listens there already; --listen takes another address\n"
+    );
+}
+
+#[test]
+fn not_ethernet() {
+    let tunnel = Interface { hardware: 65_534, ..nic() };
+    let report = judged("tun0", XdpChoice::Auto, tunnel);
+    assert_eq!(
+        messages(&report, Level::Error),
+        "tun0: tun0 does not carry Ethernet frames (hardware type 65534)\n"
+    );
+}
+
+#[test]
+fn an_index_beyond_the_kernels_array() {
+    let report = judged("eth0", XdpChoice::Auto, Interface { index: 65_536, ..nic() });
+    assert_eq!(messages(&report, Level::Error), "eth0: eth0's index 65536 is over 65535\n");
+}
+
+#[test]
+fn places() {
+    let port = |kind: &str, of: &str| Interface { port_of: Some((kind.into(), of.into())), ..nic() };
+    let kind = |kind: &str| Interface { kind: Some(kind.into()), ..nic() };
+    let device = Interface { trunk: Some(("eth0".into(), 100)), ..kind("vlan") };
+    let with_device = Interface { vlan_devices: vec!["eth0.100".into()], ..nic() };
+    for (link, interface, level, message) in [
+        (
+            "eth0",
+            port("bond", "bond0"),
+            Level::Note,
+            "eth0 is a member of bond0: only this member's frames are counted",
+        ),
+        (
+            "eth0",
+            port("bridge", "br0"),
+            Level::Note,
+            "eth0 is a port of the bridge br0: all frames of this port",
+        ),
+        ("eth0", port("vrf", "blue"), Level::Note, "eth0 belongs to blue (vrf)"),
+        (
+            "br0",
+            kind("bridge"),
+            Level::Warning,
+            "br0 is a bridge: only what this machine itself sends and receives",
+        ),
+        ("eth0.100=ix", device, Level::Note, "-i eth0:vlan=100=ix counts the same frames on the trunk"),
+        ("eth0", with_device, Level::Note, "frames of eth0.100 pass eth0 and are counted with it"),
+        ("eth0:vlan=5", nic(), Level::Warning, "`ethtool -K eth0 rxvlan off`"),
+        ("eth0", Interface { switchdev: true, ..nic() }, Level::Warning, "is a port of a switch chip"),
+        ("eth0", Interface { state: "down".into(), ..nic() }, Level::Warning, "eth0 is down"),
+    ] {
+        let report = judged(link, XdpChoice::Auto, interface);
+        assert!(report.ok, "{link}: {:?}", report.findings);
+        let messages = messages(&report, level);
+        assert!(messages.contains(message), "{message}: {messages}");
+    }
+}
+
+#[test]
+fn a_vlan_device_and_its_trunk_count_twice() {
+    let device = Interface { trunk: Some(("eth0".into(), 100)), kind: Some("vlan".into()), ..nic() };
+    let mut host = host("eth0.100", device);
+    host.interfaces.insert("eth0".into(), nic());
+    for (links, twice) in
+        [("eth0.100 eth0=t", true), ("eth0.100 eth0:vlan=100=t", true), ("eth0.100 eth0:vlan=7=t", false)]
+    {
+        let report = judge(&plan(links, XdpChoice::Auto), &host, Ok(Some(PREFIXES)));
+        let warnings = messages(&report, Level::Warning);
+        assert_eq!(warnings.contains("are counted on both"), twice, "{links}: {warnings}");
+    }
+}
+
+#[test]
+fn memory_that_is_not_enough() {
+    let plan = RunPlan { bank_memory: BankMemory::Bytes(100 << 20), ..plan("eth0", XdpChoice::Auto) };
+    let report = judge(&plan, &host("eth0", nic()), Ok(Some(PREFIXES)));
+    assert!(report.ok);
+    assert_eq!(
+        messages(&report, Level::Warning),
+        "memory: counters for every prefix, both sides, would take 175 MB of the 105 MB allowed: --bank-memory allows \
+         more, else one side or whole ASes are counted\n"
+    );
+}
+
+#[test]
+fn what_goes_past_the_hooks() {
+    let host = Host { bypasses: vec!["nf_flow_table"], ..host("eth0", nic()) };
+    let report = judge(&plan("eth0", XdpChoice::Auto), &host, Ok(Some(PREFIXES)));
+    assert!(report.ok);
+    assert!(messages(&report, Level::Warning).contains("offloads to hardware are not seen"));
+}

@@ -1,0 +1,74 @@
+//! What a command can fail with, and the exit code of each.
+
+use std::{error::Error, io, path::PathBuf};
+
+use super::client::AgentError;
+use crate::config::ConfigError;
+
+/// A command that failed. The message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The configuration, in flags or file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Not an IP address.
+    #[error("`{0}` is no IP address: expected one such as 192.0.2.1 or 2001:db8::1")]
+    Address(String),
+    /// Not a prefix.
+    #[error("`{0}` is no prefix: expected one such as 192.0.2.0/24 or 2001:db8::/32, without host bits")]
+    Prefix(String),
+    /// The agent, or the way to it.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// The answer could not be written to stdout.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+    /// A file could not be written.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What did the work failed: its message stands for itself.
+    #[error(transparent)]
+    Work(Box<dyn Error + Send + Sync>),
+}
+
+impl CliError {
+    /// 1: it failed. 2: the arguments or the configuration are wrong.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Address(_) | Self::Prefix(_) => 2,
+            Self::Agent(_) | Self::Output(_) | Self::Write { .. } | Self::Work(_) => 1,
+        }
+    }
+
+    /// Whether the reader of the output went away (`classifier top | head`): nothing to complain of.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The error of a part that does the work.
+    pub(crate) fn work(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Work(error.into())
+    }
+}
+
+impl From<csv::Error> for CliError {
+    fn from(error: csv::Error) -> Self {
+        match error.into_kind() {
+            csv::ErrorKind::Io(error) => Self::Output(error),
+            kind => Self::Output(io::Error::other(format!("{kind:?}"))),
+        }
+    }
+}
+
+impl From<serde_json::Error> for CliError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Output(error.into())
+    }
+}

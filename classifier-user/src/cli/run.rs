@@ -1,0 +1,199 @@
+//! `classifier run`: the agent.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use super::{
+    CliError,
+    args::{TableArgs, one_of},
+    wiring,
+};
+use crate::{
+    config::{
+        BankMemory, ConfigError, CountMode, GranularityChoice, RunPlan, Settings, Span, XdpChoice, file,
+        link::LinkSpec,
+    },
+    model::Role,
+};
+
+/// Count what passes the links, until Ctrl-C or SIGTERM
+///
+/// Attaches to each link (XDP or TC on receive, TC on transmit), fills the kernel's table, sums the counters, and
+/// answers over HTTP. Every packet is passed on unchanged.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sudo classifier run -i eth0
+  sudo classifier run -i eth0=transit-a -i eth1:vlan=100=ix -d eth2
+  sudo classifier run -i eth0 --table /var/lib/rib.mrt.bz2 --listen '[::]:9469'
+  sudo classifier run --config /etc/classifier/classifier.toml
+
+It needs root, or the capabilities BPF, NET_ADMIN and PERFMON. `classifier check` with the same arguments says what it
+would do here.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// What `run` can be told; `check` takes the same.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct SettingsArgs {
+    /// A link that faces the Internet: eth0, eth0.100 (a VLAN device), eth0:vlan=100 (a tag on a trunk), each with =NAME
+    #[arg(short = 'i', long = "upstream", value_name = "IF[=NAME]", value_parser = |text: &str| LinkSpec::parse(text, Role::Upstream))]
+    upstream: Vec<LinkSpec>,
+    /// A link that faces the customers, in the same forms
+    #[arg(short = 'd', long = "downstream", value_name = "IF[=NAME]", value_parser = |text: &str| LinkSpec::parse(text, Role::Downstream))]
+    downstream: Vec<LinkSpec>,
+    /// A configuration file (TOML); flags override it, and a list replaces its list
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The router's name in answers [default: the host name]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    router: Option<String>,
+    #[command(flatten)]
+    tables: TableArgs,
+    /// Groups of ASes, in place of the built-in ones (TOML)
+    #[arg(long, value_name = "FILE")]
+    groups: Option<PathBuf>,
+    /// Where the API, the metrics and the page are served [default: 127.0.0.1:9469]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where state is kept
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Time between sweeps of the counters [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    interval: Option<Span>,
+    /// Which addresses of a packet are counted: auto is both where the memory allows it [default: auto]
+    #[arg(long, value_name = "SIDES", value_parser = one_of::<CountMode>(CountMode::ALL.iter().map(|mode| mode.name())))]
+    count: Option<CountMode>,
+    /// What a counter stands for: auto is prefix where the memory allows it [default: auto]
+    #[arg(long, value_name = "WHAT", value_parser = one_of::<GranularityChoice>(GranularityChoice::ALL.iter().map(|choice| choice.name())))]
+    granularity: Option<GranularityChoice>,
+    /// How much kernel memory counters may take: 512M, 2G, or a share of the memory [default: 10%]
+    #[arg(long, value_name = "SIZE")]
+    bank_memory: Option<BankMemory>,
+    /// How frames are seen on receive: auto is native where the driver can, else tc [default: auto]
+    #[arg(long, value_name = "MODE", value_parser = one_of::<XdpChoice>(XdpChoice::ALL.iter().map(|mode| mode.name())))]
+    xdp_mode: Option<XdpChoice>,
+    /// How many ASes have metrics of their own [default: 500]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(..=100_000))]
+    metrics_ases: Option<u32>,
+    /// Do not load changed files again by themselves (SIGHUP still does)
+    #[arg(long)]
+    no_reload: bool,
+}
+
+impl SettingsArgs {
+    /// The plan of these flags and of the file, if one is named.
+    pub(super) fn plan(self) -> Result<RunPlan, ConfigError> {
+        let below = match &self.config {
+            Some(path) => file::read(path)?,
+            None => Settings::default(),
+        };
+        self.settings().over(below).plan()
+    }
+
+    fn settings(self) -> Settings {
+        let mut links = self.upstream;
+        links.extend(self.downstream);
+        Settings {
+            router: self.router,
+            links,
+            groups: self.groups,
+            listen: self.listen,
+            state_dir: self.state_dir,
+            interval: self.interval.map(|span| span.0),
+            count: self.count,
+            granularity: self.granularity,
+            bank_memory: self.bank_memory,
+            xdp_mode: self.xdp_mode,
+            metrics_ases: self.metrics_ases.map(|count| count as usize),
+            reload: self.no_reload.then_some(false),
+            ..self.tables.settings()
+        }
+    }
+}
+
+pub(super) fn execute(args: Args) -> Result<(), CliError> {
+    wiring::run(args.settings.plan()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::{config::TableSpec, model::Link};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SettingsArgs,
+    }
+
+    fn planned(line: &str) -> Result<RunPlan, ConfigError> {
+        Line::parse_from(line.split(' ')).args.plan()
+    }
+
+    fn link(name: &str, interface: &str, vlan: Option<u16>, role: Role) -> Link {
+        Link { name: name.into(), interface: interface.into(), vlan, role, kind: None }
+    }
+
+    #[test]
+    fn flags_become_a_plan() {
+        let plan = planned(
+            "run -i eth0=transit-a --upstream eth1:vlan=100=ix -d eth2 -d eth2.5 --router r1 --table a.mrt \
+             --table builtin --override o --as-names n1 --as-names n2 --skip-bad-lines --groups g --listen [::]:1 \
+             --state-dir /s --interval 500ms --count both --granularity as --bank-memory 2G --xdp-mode tc \
+             --metrics-ases 9 --no-reload",
+        );
+        assert_eq!(
+            plan.unwrap(),
+            RunPlan {
+                router: "r1".into(),
+                links: vec![
+                    link("transit-a", "eth0", None, Role::Upstream),
+                    link("ix", "eth1", Some(100), Role::Upstream),
+                    link("eth2", "eth2", None, Role::Downstream),
+                    link("eth2.5", "eth2.5", None, Role::Downstream),
+                ],
+                tables: vec![TableSpec::File("a.mrt".into()), TableSpec::Builtin],
+                overrides: Some("o".into()),
+                as_names: vec!["n1".into(), "n2".into()],
+                groups: Some("g".into()),
+                listen: "[::]:1".parse().unwrap(),
+                state_dir: Some("/s".into()),
+                interval: Duration::from_millis(500),
+                count: CountMode::Both,
+                granularity: GranularityChoice::As,
+                bank_memory: BankMemory::Bytes(2 << 30),
+                xdp_mode: XdpChoice::Tc,
+                metrics_ases: 9,
+                skip_bad_lines: true,
+                reload: false,
+            }
+        );
+    }
+
+    #[test]
+    fn a_file_is_below_the_flags() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("classifier.toml");
+        std::fs::write(
+            &path,
+            "router = 'file'\ninterval = '1s'\ntables = ['t.csv']\n[[link]]\ninterface = 'eth9'\nrole = 'downstream'\n",
+        )
+        .unwrap();
+        let config = path.display();
+        let plan = planned(&format!("run --config {config}")).unwrap();
+        assert_eq!(plan.router, "file");
+        assert_eq!(plan.links, [link("eth9", "eth9", None, Role::Downstream)]);
+        assert_eq!(plan.tables, [TableSpec::File(directory.path().join("t.csv"))]);
+        let plan = planned(&format!("run --config {config} -i eth0 --router flag --table builtin")).unwrap();
+        assert_eq!(plan.router, "flag");
+        assert_eq!(plan.links, [link("eth0", "eth0", None, Role::Upstream)]);
+        assert_eq!(plan.tables, [TableSpec::Builtin]);
+        assert_eq!(plan.interval, Duration::from_secs(1));
+    }
+}

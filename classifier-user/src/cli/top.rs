@@ -1,0 +1,160 @@
+//! `classifier top`: who sends and receives most.
+
+use std::{io::Write, thread, time::Duration};
+
+use super::{
+    CliError,
+    answers::{Amount, Row, Status, Top, TopDirection},
+    args::{AgentArgs, ByArg, FormatArgs, WindowArgs},
+    client::{Answer, Client},
+    output::{Format, Screen, clean, optional},
+    ranking::{self, Side},
+};
+
+/// Show which networks send and receive most
+///
+/// Both directions side by side, unless one is asked for. Shares are of all bytes of the direction: unmatched and
+/// non-IP frames are in the whole.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  classifier top                                  the largest ASes of the last five minutes
+  classifier top --by group --last 24h            Netflix, Google, … of the last day
+  classifier top --direction in --link transit-a  what comes in over one link
+  classifier top --by prefix --side local -n 50   which of our prefixes carry most
+  classifier top --live                           again with each sweep, until Ctrl-C
+  classifier top --csv > top.csv                  for a spreadsheet")]
+pub(super) struct Args {
+    /// What a row is
+    #[arg(long, value_enum, default_value_t)]
+    by: ByArg,
+    /// How many rows
+    #[arg(short, value_name = "ROWS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    n: u32,
+    #[command(flatten)]
+    window: WindowArgs,
+    /// Show it again with each sweep, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    live: bool,
+    #[command(flatten)]
+    agent: AgentArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
+    let client = Client::new(&args.agent.agent);
+    let mut query = vec![("by", args.by.name().to_owned()), ("n", args.n.to_string())];
+    query.extend(args.window.query());
+    let ask = || client.get(&["top"], &query);
+    let answer = ask()?;
+    match args.format.format() {
+        Format::Json => answer.pass_through(out),
+        Format::Csv => csv(&answer.parse()?, out),
+        Format::People(screen) if !args.live => {
+            Ok(out.write_all(people(&answer.parse()?, screen).as_bytes())?)
+        }
+        Format::People(_) => {
+            let status: Status = client.get(&["status"], &[])?.parse()?;
+            let interval = Duration::from_secs_f64(status.interval_seconds.clamp(0.5, 60.0));
+            live(ask, Ok(answer), interval, out)
+        }
+    }
+}
+
+/// Shows each answer in place of the one before. An agent that goes away is waited for.
+fn live(
+    ask: impl Fn() -> Result<Answer, super::client::AgentError>,
+    first: Result<Answer, super::client::AgentError>,
+    interval: Duration,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    let mut answer = first;
+    loop {
+        let screen = Screen::of_stdout();
+        let text = match answer.and_then(|answer| answer.parse()) {
+            Ok(top) => people(&top, screen),
+            Err(error) => format!("{error}\n"),
+        };
+        // Home, the text with each line's rest cleared, then the rest of the screen: no flicker.
+        write!(out, "\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))?;
+        out.flush()?;
+        thread::sleep(interval);
+        answer = ask();
+    }
+}
+
+fn people(top: &Top, screen: Screen) -> String {
+    let what = match top.by.as_str() {
+        "as" => "AS",
+        by => by,
+    };
+    let sides: Vec<Side<'_>> = top
+        .directions
+        .iter()
+        .map(|(direction, of)| Side { direction, rows: &of.rows, below: below(of) })
+        .collect();
+    format!(
+        "{}: top by {}, {} side, {}\n\n{}",
+        clean(&top.router),
+        clean(what),
+        clean(&top.side),
+        ranking::period(top.from, top.to),
+        ranking::table(screen, &clean(what), &sides),
+    )
+}
+
+fn below(direction: &TopDirection) -> Vec<(&'static str, Amount)> {
+    let total = Amount { share: Some(if direction.total.bytes == 0 { 0.0 } else { 1.0 }), ..direction.total };
+    vec![
+        ("other", direction.other),
+        ("unmatched", direction.unmatched),
+        ("non-IP", direction.non_ip),
+        ("total", total),
+    ]
+}
+
+/// A line a row, and one each for `other`, `unmatched`, `non_ip` and `total`, whose rank is empty.
+fn csv(top: &Top, out: &mut dyn Write) -> Result<(), CliError> {
+    let with_origin = top.by == "prefix";
+    let mut writer = csv::Writer::from_writer(out);
+    let mut header = vec!["direction", "rank", if top.by == "as" { "asn" } else { &top.by }];
+    if with_origin {
+        header.push("asn");
+    }
+    header.extend(["name", "packets", "bytes", "bits_per_second", "share"]);
+    writer.write_record(&header)?;
+    for (direction, of) in top.directions.iter() {
+        for row in &of.rows {
+            let mut record = vec![direction.to_owned(), row.rank.to_string(), key(row)];
+            if with_origin {
+                record.push(optional(row.asn));
+            }
+            record.push(row.name.clone().unwrap_or_default());
+            record.extend(numbers(row.packets, row.bytes, row.bits_per_second, row.share));
+            writer.write_record(&record)?;
+        }
+        let below =
+            [("other", of.other), ("unmatched", of.unmatched), ("non_ip", of.non_ip), ("total", of.total)];
+        for (label, amount) in below {
+            let mut record = vec![direction.to_owned(), String::new(), label.to_owned()];
+            record.resize(header.len() - 4, String::new());
+            record.extend(numbers(amount.packets, amount.bytes, amount.bits_per_second, amount.share));
+            writer.write_record(&record)?;
+        }
+    }
+    Ok(writer.flush()?)
+}
+
+fn key(row: &Row) -> String {
+    if let Some(prefix) = &row.prefix {
+        return prefix.clone();
+    }
+    if row.asn.is_some() {
+        return optional(row.asn);
+    }
+    row.group.as_ref().or(row.kind.as_ref()).or(row.link.as_ref()).cloned().unwrap_or_default()
+}
+
+fn numbers(packets: u64, bytes: u64, bits_per_second: u64, share: Option<f64>) -> [String; 4] {
+    [packets.to_string(), bytes.to_string(), bits_per_second.to_string(), optional(share)]
+}

@@ -1,0 +1,575 @@
+//! The configuration file (TOML). What is wrong in it is named by file, line and key, with the nearest valid key.
+//!
+//! ```toml
+//! router = "border-1"
+//! tables = ["builtin"]
+//! listen = "127.0.0.1:9469"
+//!
+//! [[link]]
+//! interface = "eth0"
+//! name = "transit-a"
+//! role = "upstream"
+//! kind = "transit"
+//! ```
+
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    BankMemory, CountMode, GranularityChoice, Settings, Span, TableSpec, ValueError, XdpChoice,
+    link::{self, LinkSpec},
+};
+use crate::model::{LinkKind, Role};
+
+/// What the file may say at its top.
+const KEYS: &[&str] = &[
+    "router",
+    "link",
+    "tables",
+    "override",
+    "as_names",
+    "groups",
+    "listen",
+    "state_dir",
+    "interval",
+    "count",
+    "granularity",
+    "bank_memory",
+    "xdp_mode",
+    "metrics_ases",
+    "skip_bad_lines",
+    "reload",
+];
+
+/// What a `[[link]]` may say.
+const LINK_KEYS: &[&str] = &["name", "interface", "vlan", "role", "kind"];
+
+/// A configuration file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{}:{line}: {problem}", path.display())]
+    At {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What.
+        problem: Problem,
+    },
+}
+
+/// What is wrong at a line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Not TOML.
+    #[error("{0}")]
+    Syntax(String),
+    /// No such key.
+    #[error("unknown key `{key}`{section}; the nearest valid key is `{nearest}`")]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// Where: nothing, or ` in [[link]]`.
+        section: &'static str,
+        /// The valid key that is most like it.
+        nearest: &'static str,
+    },
+    /// A key that must be there.
+    #[error("a [[link]] needs `{key}`")]
+    MissingKey {
+        /// The key.
+        key: &'static str,
+    },
+    /// A value of another type.
+    #[error("`{key}` is {found}: expected {expected}")]
+    Type {
+        /// The key.
+        key: &'static str,
+        /// Its value's type.
+        found: &'static str,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// A value of the right type that is not right.
+    #[error("`{key}` is {problem}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// Its value, and what would be right.
+        problem: ValueError,
+    },
+    /// A value that is not right for a link.
+    #[error(transparent)]
+    Link(#[from] link::LinkError),
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// [`FileError`], with file and line.
+pub fn read(path: &Path) -> Result<Settings, FileError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+    parse(path, &text)
+}
+
+/// Reads a configuration file's text. Relative paths in it start from the file's directory.
+///
+/// # Errors
+/// [`FileError::At`].
+pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
+    let reader = Reader { path, text };
+    let root = DeTable::parse(text).map_err(|error| {
+        // Some messages of the parser are several lines; the first says it.
+        let message = error.message().lines().next().unwrap_or("not TOML").to_owned();
+        reader.error(error.span().unwrap_or_default(), Problem::Syntax(message))
+    })?;
+    let section = Section::new(&reader, root.get_ref(), KEYS, "")?;
+    Ok(Settings {
+        router: section.string("router")?,
+        links: reader.links(&section)?,
+        tables: section
+            .strings("tables")?
+            .into_iter()
+            .map(|table| match table.as_str() {
+                "builtin" => TableSpec::Builtin,
+                file => TableSpec::File(reader.resolve(file)),
+            })
+            .collect(),
+        overrides: section.path("override")?,
+        as_names: section.strings("as_names")?.iter().map(|file| reader.resolve(file)).collect(),
+        groups: section.path("groups")?,
+        listen: section.parsed("listen", super::LISTEN_EXPECTED)?,
+        state_dir: section.path("state_dir")?,
+        interval: section.seconds("interval")?,
+        count: section.parsed("count", CountMode::EXPECTED)?,
+        granularity: section.parsed("granularity", GranularityChoice::EXPECTED)?,
+        bank_memory: section.bank_memory()?,
+        xdp_mode: section.parsed("xdp_mode", XdpChoice::EXPECTED)?,
+        metrics_ases: section.integer("metrics_ases", 0, "a number from 0 to 100000", 100_000)?,
+        skip_bad_lines: section.boolean("skip_bad_lines")?,
+        reload: section.boolean("reload")?,
+    })
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn line(&self, span: &Range<usize>) -> usize {
+        1 + self.text.bytes().take(span.start).filter(|&byte| byte == b'\n').count()
+    }
+
+    fn error(&self, span: Range<usize>, problem: Problem) -> FileError {
+        FileError::At { path: self.path.to_owned(), line: self.line(&span), problem }
+    }
+
+    fn resolve(&self, path: &str) -> PathBuf {
+        match self.path.parent() {
+            Some(directory) => directory.join(path),
+            None => PathBuf::from(path),
+        }
+    }
+
+    fn links(&self, root: &Section<'_, '_>) -> Result<Vec<LinkSpec>, FileError> {
+        const EXPECTED: &str = "tables, each under a [[link]] line";
+        let Some(value) = root.get("link") else { return Ok(Vec::new()) };
+        let wrong_type = |value: &Spanned<DeValue<'_>>| {
+            self.error(
+                value.span(),
+                Problem::Type { key: "link", found: type_of(value.get_ref()), expected: EXPECTED },
+            )
+        };
+        let array = value.get_ref().as_array().ok_or_else(|| wrong_type(value))?;
+        array
+            .iter()
+            .map(|entry| {
+                let table = entry.get_ref().as_table().ok_or_else(|| wrong_type(entry))?;
+                let section = Section::new(self, table, LINK_KEYS, " in [[link]]")?;
+                self.link(&section, entry.span())
+            })
+            .collect()
+    }
+
+    fn link(&self, section: &Section<'_, '_>, span: Range<usize>) -> Result<LinkSpec, FileError> {
+        let at = |key: &str| section.get(key).map_or_else(|| span.clone(), Spanned::span);
+        let interface = section
+            .string("interface")?
+            .ok_or_else(|| self.error(span.clone(), Problem::MissingKey { key: "interface" }))?;
+        link::check_interface(&interface).map_err(|error| self.error(at("interface"), error.into()))?;
+        let vlan = section
+            .integer("vlan", 1, "a number from 1 to 4094", 4094)?
+            .map(|id: u16| link::check_vlan(Some(i64::from(id)), &id.to_string()))
+            .transpose()
+            .map_err(|error| self.error(at("vlan"), error.into()))?;
+        let name = section.string("name")?;
+        if let Some(name) = &name {
+            link::check_name(name).map_err(|error| self.error(at("name"), error.into()))?;
+        }
+        let role = section.choice(
+            "role",
+            "upstream (faces the Internet) or downstream (faces the customers)",
+            &[Role::Upstream, Role::Downstream],
+        )?;
+        let kind = section.choice(
+            "kind",
+            "transit, ix, pni or customer",
+            &[LinkKind::Transit, LinkKind::Ix, LinkKind::Pni, LinkKind::Customer],
+        )?;
+        Ok(LinkSpec {
+            interface,
+            vlan,
+            name,
+            role: role.unwrap_or(Role::Upstream),
+            kind,
+            place: format!("{}:{}", self.path.display(), self.line(&span)),
+        })
+    }
+}
+
+/// A table of the file, all of whose keys are known.
+struct Section<'a, 'i> {
+    reader: &'a Reader<'a>,
+    table: &'a DeTable<'i>,
+}
+
+impl<'a, 'i> Section<'a, 'i> {
+    fn new(
+        reader: &'a Reader<'a>,
+        table: &'a DeTable<'i>,
+        keys: &'static [&'static str],
+        section: &'static str,
+    ) -> Result<Self, FileError> {
+        let unknown = table
+            .keys()
+            .filter(|key| !keys.contains(&key.get_ref().as_ref()))
+            .min_by_key(|key| key.span().start);
+        match unknown {
+            None => Ok(Self { reader, table }),
+            Some(key) => {
+                let given = key.get_ref().to_string();
+                let nearest = nearest(&given, keys);
+                Err(reader.error(key.span(), Problem::UnknownKey { key: given, section, nearest }))
+            }
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'i>>> {
+        self.table.get(key)
+    }
+
+    /// The value as `read` sees it; `None` from `read` is a wrong type.
+    fn typed<T>(
+        &self,
+        key: &'static str,
+        expected: &'static str,
+        read: impl FnOnce(&'a DeValue<'i>) -> Option<T>,
+    ) -> Result<Option<T>, FileError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        read(value.get_ref()).map(Some).ok_or_else(|| {
+            let found = type_of(value.get_ref());
+            self.reader.error(value.span(), Problem::Type { key, found, expected })
+        })
+    }
+
+    fn wrong(&self, key: &'static str, given: &str, expected: &'static str) -> FileError {
+        let span = self.get(key).map_or(0..0, Spanned::span);
+        self.reader.error(span, Problem::Value { key, problem: ValueError::new(given, expected) })
+    }
+
+    fn string(&self, key: &'static str) -> Result<Option<String>, FileError> {
+        const EXPECTED: &str = "a string";
+        match self.typed(key, EXPECTED, DeValue::as_str)? {
+            Some("") => Err(self.wrong(key, "", "a string that is not empty")),
+            text => Ok(text.map(str::to_owned)),
+        }
+    }
+
+    fn path(&self, key: &'static str) -> Result<Option<PathBuf>, FileError> {
+        Ok(self.string(key)?.map(|path| self.reader.resolve(&path)))
+    }
+
+    /// One string, or an array of them.
+    fn strings(&self, key: &'static str) -> Result<Vec<String>, FileError> {
+        let read = |value: &'a DeValue<'i>| match value {
+            DeValue::String(text) => Some(vec![text.to_string()]),
+            DeValue::Array(array) => {
+                array.iter().map(|entry| entry.get_ref().as_str().map(str::to_owned)).collect()
+            }
+            _ => None,
+        };
+        let strings = self.typed(key, "a string or an array of strings", read)?.unwrap_or_default();
+        if strings.iter().any(String::is_empty) {
+            return Err(self.wrong(key, "", "a string that is not empty"));
+        }
+        Ok(strings)
+    }
+
+    fn boolean(&self, key: &'static str) -> Result<Option<bool>, FileError> {
+        self.typed(key, "true or false", DeValue::as_bool)
+    }
+
+    fn integer<T: TryFrom<i64>>(
+        &self,
+        key: &'static str,
+        min: i64,
+        expected: &'static str,
+        max: i64,
+    ) -> Result<Option<T>, FileError> {
+        let Some(number) = self.typed(key, expected, DeValue::as_integer)? else { return Ok(None) };
+        i64::from_str_radix(number.as_str(), number.radix())
+            .ok()
+            .filter(|number| (min..=max).contains(number))
+            .and_then(|number| T::try_from(number).ok())
+            .map(Some)
+            .ok_or_else(|| self.wrong(key, number.as_str(), expected))
+    }
+
+    /// A string that `T` reads.
+    fn parsed<T: FromStr>(&self, key: &'static str, expected: &'static str) -> Result<Option<T>, FileError> {
+        let Some(text) = self.typed(key, expected, DeValue::as_str)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| self.wrong(key, text, expected))
+    }
+
+    fn choice<T: Copy + fmt::Display>(
+        &self,
+        key: &'static str,
+        expected: &'static str,
+        all: &[T],
+    ) -> Result<Option<T>, FileError> {
+        let Some(text) = self.typed(key, expected, DeValue::as_str)? else { return Ok(None) };
+        all.iter()
+            .copied()
+            .find(|choice| choice.to_string() == text)
+            .map(Some)
+            .ok_or_else(|| self.wrong(key, text, expected))
+    }
+
+    /// A span of time: `"5s"`, or a number of seconds.
+    fn seconds(&self, key: &'static str) -> Result<Option<Duration>, FileError> {
+        match self.get(key).map(Spanned::get_ref) {
+            Some(DeValue::Integer(_)) => {
+                Ok(self.integer(key, 1, Span::EXPECTED, 86_400)?.map(Duration::from_secs))
+            }
+            _ => Ok(self.parsed::<Span>(key, Span::EXPECTED)?.map(|span| span.0)),
+        }
+    }
+
+    /// `"10%"`, `"512M"`, or a number of bytes.
+    fn bank_memory(&self) -> Result<Option<BankMemory>, FileError> {
+        const KEY: &str = "bank_memory";
+        match self.get(KEY).map(Spanned::get_ref) {
+            Some(DeValue::Integer(_)) => {
+                Ok(self.integer(KEY, 1, BankMemory::EXPECTED, i64::MAX)?.map(BankMemory::Bytes))
+            }
+            _ => self.parsed(KEY, BankMemory::EXPECTED),
+        }
+    }
+}
+
+fn type_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// The key most like `given`.
+fn nearest(given: &str, keys: &'static [&'static str]) -> &'static str {
+    let given = given.to_ascii_lowercase().replace('-', "_");
+    keys.iter()
+        .copied()
+        .max_by(|a, b| strsim::jaro_winkler(&given, a).total_cmp(&strsim::jaro_winkler(&given, b)))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Settings, String> {
+        parse(Path::new("/etc/classifier/classifier.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_whole_file() {
+        let settings = parsed(
+            r#"
+router = "border-1"
+tables = ["rib.mrt.bz2", "builtin"]
+override = "override.txt"
+as_names = "/usr/share/asn.txt"
+groups = "groups.toml"
+listen = "[::1]:9469"
+state_dir = "/var/lib/classifier"
+interval = "2s"
+count = "both"
+granularity = "prefix"
+bank_memory = "2G"
+xdp_mode = "native"
+metrics_ases = 1_000
+skip_bad_lines = true
+reload = false
+
+[[link]]
+interface = "eth0"
+name = "transit-a"
+kind = "transit"
+
+[[link]]
+interface = "eth0"
+vlan = 0x64
+name = "ix"
+role = "upstream"
+kind = "ix"
+
+[[link]]
+interface = "eth1"
+role = "downstream"
+"#,
+        )
+        .unwrap();
+        let link = |interface: &str, vlan, name: Option<&str>, role, kind, line| LinkSpec {
+            interface: interface.into(),
+            vlan,
+            name: name.map(Into::into),
+            role,
+            kind,
+            place: format!("/etc/classifier/classifier.toml:{line}"),
+        };
+        assert_eq!(
+            settings,
+            Settings {
+                router: Some("border-1".into()),
+                links: vec![
+                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 18),
+                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 23),
+                    link("eth1", None, None, Role::Downstream, None, 30),
+                ],
+                tables: vec![TableSpec::File("/etc/classifier/rib.mrt.bz2".into()), TableSpec::Builtin],
+                overrides: Some("/etc/classifier/override.txt".into()),
+                as_names: vec!["/usr/share/asn.txt".into()],
+                groups: Some("/etc/classifier/groups.toml".into()),
+                listen: Some("[::1]:9469".parse().unwrap()),
+                state_dir: Some("/var/lib/classifier".into()),
+                interval: Some(Duration::from_secs(2)),
+                count: Some(CountMode::Both),
+                granularity: Some(GranularityChoice::Prefix),
+                bank_memory: Some(BankMemory::Bytes(2 << 30)),
+                xdp_mode: Some(XdpChoice::Native),
+                metrics_ases: Some(1000),
+                skip_bad_lines: Some(true),
+                reload: Some(false),
+            }
+        );
+    }
+
+    #[test]
+    fn nothing_is_nothing() {
+        assert_eq!(parsed("# empty\n"), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn numbers_where_units_are_plain() {
+        let settings = parsed("interval = 10\nbank_memory = 1048576\n").unwrap();
+        assert_eq!(settings.interval, Some(Duration::from_secs(10)));
+        assert_eq!(settings.bank_memory, Some(BankMemory::Bytes(1 << 20)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        for (text, error) in [
+            ("\nlistne = 1", ":2: unknown key `listne`; the nearest valid key is `listen`"),
+            ("table = 'a'", ":1: unknown key `table`; the nearest valid key is `tables`"),
+            ("xdp-mode = 'tc'", ":1: unknown key `xdp-mode`; the nearest valid key is `xdp_mode`"),
+            (
+                "[[link]]\ninterface = 'e'\n\nvaln = 3",
+                ":4: unknown key `valn` in [[link]]; the nearest valid key is `vlan`",
+            ),
+            ("[links]\n", ":1: unknown key `links`; the nearest valid key is `link`"),
+            ("[link]\n", ":1: `link` is a table: expected tables, each under a [[link]] line"),
+            ("[[link]]\nname = 'a'", ":1: a [[link]] needs `interface`"),
+            (
+                "[[link]]\ninterface = 'e'\nvlan = 4095",
+                ":3: `vlan` is `4095`: expected a number from 1 to 4094",
+            ),
+            (
+                "[[link]]\ninterface = 'e'\nvlan = '7'",
+                ":3: `vlan` is a string: expected a number from 1 to 4094",
+            ),
+            (
+                "[[link]]\ninterface = 'e'\nrole = 'up'",
+                ":3: `role` is `up`: expected upstream (faces the Internet) or downstream (faces the customers)",
+            ),
+            (
+                "[[link]]\ninterface = 'e'\nkind = 'ixp'",
+                ":3: `kind` is `ixp`: expected transit, ix, pni or customer",
+            ),
+            (
+                "[[link]]\ninterface = 'a b'",
+                ":2: `a b` is no interface name: expected 1 to 15 bytes without `/`, `:` or white space",
+            ),
+            ("interval = '5'", ":1: `interval` is `5`: expected a duration such as 500ms, 5s, 5m, 24h or 7d"),
+            (
+                "interval = 1.5",
+                ":1: `interval` is a number with a fraction: expected a duration such as 500ms, 5s, 5m, 24h or 7d",
+            ),
+            (
+                "listen = 9469",
+                ":1: `listen` is a number: expected an address and port such as 127.0.0.1:9469 or [::]:9469",
+            ),
+            (
+                "listen = 'x:1'",
+                ":1: `listen` is `x:1`: expected an address and port such as 127.0.0.1:9469 or [::]:9469",
+            ),
+            ("reload = 'yes'", ":1: `reload` is a string: expected true or false"),
+            ("tables = ['a', 1]", ":1: `tables` is an array: expected a string or an array of strings"),
+            ("tables = ['']", ":1: `tables` is ``: expected a string that is not empty"),
+            ("metrics_ases = -1", ":1: `metrics_ases` is `-1`: expected a number from 0 to 100000"),
+            ("router = ''", ":1: `router` is ``: expected a string that is not empty"),
+            ("count = 'none'", ":1: `count` is `none`: expected auto, both, remote or local"),
+        ] {
+            assert_eq!(parsed(text), Err(format!("/etc/classifier/classifier.toml{error}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_unknown_key_is_named() {
+        let error = parsed("zzz = 1\naaa = 1\n").unwrap_err();
+        assert!(error.contains(":1: unknown key `zzz`"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_toml_has_a_line_too() {
+        let error = parsed("router = 'a'\nlisten = \n").unwrap_err();
+        assert!(error.starts_with("/etc/classifier/classifier.toml:2: "), "{error}");
+        let error = parsed("router = 'a'\nrouter = 'b'\n").unwrap_err();
+        assert!(error.starts_with("/etc/classifier/classifier.toml:2: "), "{error}");
+    }
+}

@@ -1,0 +1,314 @@
+//! What the agent is asked to do: flags and file become [`Settings`], and those a validated [`RunPlan`] before any
+//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`file`] (the TOML file), here (plans).
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+pub mod file;
+pub mod link;
+pub mod value;
+
+pub use value::{BankMemory, CountMode, GranularityChoice, Span, TableSpec, ValueError, XdpChoice};
+
+use crate::model::{Link, Side};
+use link::LinkSpec;
+
+/// Where the agent listens, and where the reading commands ask, unless told otherwise.
+pub const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9469);
+/// Time between sweeps unless told otherwise.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+/// ASes with metrics of their own unless told otherwise.
+pub const DEFAULT_METRICS_ASES: usize = 500;
+
+pub(crate) const LISTEN_EXPECTED: &str = "an address and port such as 127.0.0.1:9469 or [::]:9469";
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+const INTERVAL_MAX: Duration = Duration::from_secs(3600);
+
+/// What flags or a file say; what they do not say is `None` or empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// [`RunPlan::router`].
+    pub router: Option<String>,
+    /// [`RunPlan::links`].
+    pub links: Vec<LinkSpec>,
+    /// [`RunPlan::tables`].
+    pub tables: Vec<TableSpec>,
+    /// [`RunPlan::overrides`].
+    pub overrides: Option<PathBuf>,
+    /// [`RunPlan::as_names`].
+    pub as_names: Vec<PathBuf>,
+    /// [`RunPlan::groups`].
+    pub groups: Option<PathBuf>,
+    /// [`RunPlan::listen`].
+    pub listen: Option<SocketAddr>,
+    /// [`RunPlan::state_dir`].
+    pub state_dir: Option<PathBuf>,
+    /// [`RunPlan::interval`].
+    pub interval: Option<Duration>,
+    /// [`RunPlan::count`].
+    pub count: Option<CountMode>,
+    /// [`RunPlan::granularity`].
+    pub granularity: Option<GranularityChoice>,
+    /// [`RunPlan::bank_memory`].
+    pub bank_memory: Option<BankMemory>,
+    /// [`RunPlan::xdp_mode`].
+    pub xdp_mode: Option<XdpChoice>,
+    /// [`RunPlan::metrics_ases`].
+    pub metrics_ases: Option<usize>,
+    /// [`RunPlan::skip_bad_lines`].
+    pub skip_bad_lines: Option<bool>,
+    /// [`RunPlan::reload`].
+    pub reload: Option<bool>,
+}
+
+/// What `classifier run` will do, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunPlan {
+    /// The router's name in answers; the host name by default.
+    pub router: String,
+    /// What is accounted; a link's place is its number. Never empty.
+    pub links: Vec<Link>,
+    /// Where routes come from, the first before the second. Never empty.
+    pub tables: Vec<TableSpec>,
+    /// Static routes before all tables.
+    pub overrides: Option<PathBuf>,
+    /// Files with AS names.
+    pub as_names: Vec<PathBuf>,
+    /// A file of groups in place of the built-in ones.
+    pub groups: Option<PathBuf>,
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// Where state is kept; `None`: nowhere.
+    pub state_dir: Option<PathBuf>,
+    /// Time between sweeps.
+    pub interval: Duration,
+    /// Which sides are counted.
+    pub count: CountMode,
+    /// What a class stands for.
+    pub granularity: GranularityChoice,
+    /// How much kernel memory the banks may take.
+    pub bank_memory: BankMemory,
+    /// How frames are seen on receive.
+    pub xdp_mode: XdpChoice,
+    /// ASes with metrics of their own.
+    pub metrics_ases: usize,
+    /// Whether a bad line of a table is counted and passed over instead of refusing the file.
+    pub skip_bad_lines: bool,
+    /// Whether changed files are loaded again by themselves (SIGHUP always does).
+    pub reload: bool,
+}
+
+/// How a replay's rows are summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplayBy {
+    /// By origin AS.
+    #[default]
+    As,
+    /// By prefix.
+    Prefix,
+}
+
+/// What `classifier replay` will do, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayPlan {
+    /// The capture, pcap or pcapng.
+    pub file: PathBuf,
+    /// Where routes come from, the first before the second. Never empty.
+    pub tables: Vec<TableSpec>,
+    /// Static routes before all tables.
+    pub overrides: Option<PathBuf>,
+    /// Files with AS names.
+    pub as_names: Vec<PathBuf>,
+    /// Whether a bad line of a table is counted and passed over.
+    pub skip_bad_lines: bool,
+    /// Which address is looked at.
+    pub side: Side,
+    /// How rows are summed.
+    pub by: ReplayBy,
+}
+
+/// A plan that cannot be made of what was given.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] file::FileError),
+    /// The links.
+    #[error(transparent)]
+    Links(#[from] link::LinkError),
+    /// A table that is named twice.
+    #[error("the table `{0}` is given twice; each source is given once, the first has precedence")]
+    DuplicateTable(TableSpec),
+    /// Sweeps too often or too seldom.
+    #[error("the interval {} is out of range: expected 100ms to 1h", Span(*.0))]
+    Interval(Duration),
+    /// The router has no name.
+    #[error("the router has no name: give one with --router NAME (the host name cannot be read: {0})")]
+    Router(std::io::Error),
+}
+
+impl Settings {
+    /// These settings, and `below` where they say nothing. A list replaces the other list as a whole.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        fn list<T>(this: Vec<T>, below: Vec<T>) -> Vec<T> {
+            if this.is_empty() { below } else { this }
+        }
+        Self {
+            router: self.router.or(below.router),
+            links: list(self.links, below.links),
+            tables: list(self.tables, below.tables),
+            overrides: self.overrides.or(below.overrides),
+            as_names: list(self.as_names, below.as_names),
+            groups: self.groups.or(below.groups),
+            listen: self.listen.or(below.listen),
+            state_dir: self.state_dir.or(below.state_dir),
+            interval: self.interval.or(below.interval),
+            count: self.count.or(below.count),
+            granularity: self.granularity.or(below.granularity),
+            bank_memory: self.bank_memory.or(below.bank_memory),
+            xdp_mode: self.xdp_mode.or(below.xdp_mode),
+            metrics_ases: self.metrics_ases.or(below.metrics_ases),
+            skip_bad_lines: self.skip_bad_lines.or(below.skip_bad_lines),
+            reload: self.reload.or(below.reload),
+        }
+    }
+
+    /// Checks all and fills in the defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: each of them is the user's to mend.
+    pub fn plan(self) -> Result<RunPlan, ConfigError> {
+        let interval = self.interval.unwrap_or(DEFAULT_INTERVAL);
+        if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
+            return Err(ConfigError::Interval(interval));
+        }
+        Ok(RunPlan {
+            router: match self.router {
+                Some(router) => router,
+                None => host_name().map_err(ConfigError::Router)?,
+            },
+            links: link::lower(self.links)?,
+            tables: tables(self.tables)?,
+            overrides: self.overrides,
+            as_names: self.as_names,
+            groups: self.groups,
+            listen: self.listen.unwrap_or(DEFAULT_LISTEN),
+            state_dir: self.state_dir,
+            interval,
+            count: self.count.unwrap_or_default(),
+            granularity: self.granularity.unwrap_or_default(),
+            bank_memory: self.bank_memory.unwrap_or_default(),
+            xdp_mode: self.xdp_mode.unwrap_or_default(),
+            metrics_ases: self.metrics_ases.unwrap_or(DEFAULT_METRICS_ASES),
+            skip_bad_lines: self.skip_bad_lines.unwrap_or(false),
+            reload: self.reload.unwrap_or(true),
+        })
+    }
+}
+
+/// The tables asked for, each once; the built-in snapshot if none was.
+///
+/// # Errors
+/// [`ConfigError::DuplicateTable`].
+pub fn tables(given: Vec<TableSpec>) -> Result<Vec<TableSpec>, ConfigError> {
+    if given.is_empty() {
+        return Ok(vec![TableSpec::Builtin]);
+    }
+    let mut seen = std::collections::HashSet::new();
+    if let Some(twice) = given.iter().find(|table| !seen.insert(*table)) {
+        return Err(ConfigError::DuplicateTable(twice.clone()));
+    }
+    Ok(given)
+}
+
+fn host_name() -> std::io::Result<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
+    match name.trim() {
+        "" => Err(std::io::Error::other("it is empty")),
+        name => Ok(name.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Role;
+
+    fn one_link() -> Settings {
+        Settings { links: vec![LinkSpec::parse("eth0", Role::Upstream).unwrap()], ..Settings::default() }
+    }
+
+    #[test]
+    fn defaults() {
+        let plan = one_link().plan().unwrap();
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        assert_eq!(
+            plan,
+            RunPlan {
+                router: host.trim().to_owned(),
+                links: vec![Link {
+                    name: "eth0".into(),
+                    interface: "eth0".into(),
+                    vlan: None,
+                    role: Role::Upstream,
+                    kind: None,
+                }],
+                tables: vec![TableSpec::Builtin],
+                overrides: None,
+                as_names: vec![],
+                groups: None,
+                listen: "127.0.0.1:9469".parse().unwrap(),
+                state_dir: None,
+                interval: Duration::from_secs(5),
+                count: CountMode::Auto,
+                granularity: GranularityChoice::Auto,
+                bank_memory: BankMemory::Percent(10),
+                xdp_mode: XdpChoice::Auto,
+                metrics_ases: 500,
+                skip_bad_lines: false,
+                reload: true,
+            }
+        );
+    }
+
+    #[test]
+    fn flags_are_over_the_file() {
+        let file = Settings {
+            router: Some("file".into()),
+            tables: vec![TableSpec::Builtin],
+            listen: Some("[::1]:1".parse().unwrap()),
+            reload: Some(false),
+            ..one_link()
+        };
+        let flags = Settings {
+            router: Some("flag".into()),
+            tables: vec![TableSpec::File("a".into())],
+            ..Settings::default()
+        };
+        let plan = flags.over(file).plan().unwrap();
+        assert_eq!(plan.router, "flag");
+        assert_eq!(plan.tables, [TableSpec::File("a".into())]);
+        assert_eq!(plan.listen, "[::1]:1".parse().unwrap());
+        assert_eq!(plan.links.len(), 1);
+        assert!(!plan.reload);
+    }
+
+    #[test]
+    fn what_cannot_be_planned() {
+        let error = |settings: Settings| settings.plan().unwrap_err().to_string();
+        assert!(error(Settings::default()).starts_with("no link to account"));
+        assert_eq!(
+            error(Settings { interval: Some(Duration::from_millis(99)), ..one_link() }),
+            "the interval 99ms is out of range: expected 100ms to 1h"
+        );
+        assert_eq!(
+            error(Settings { interval: Some(Duration::from_secs(3601)), ..one_link() }),
+            "the interval 3601s is out of range: expected 100ms to 1h"
+        );
+        assert_eq!(
+            error(Settings { tables: vec![TableSpec::Builtin, TableSpec::Builtin], ..one_link() }),
+            "the table `builtin` is given twice; each source is given once, the first has precedence"
+        );
+    }
+}
