@@ -39,7 +39,9 @@ fn every_named_frame(entry: Entry) {
     // What the kernel's test run does not take goes over a wire in `traffic`.
     let expected_refusals: &[&str] = match entry {
         Entry::Xdp => &[],
-        Entry::TcRx | Entry::TcTx => &["only an ethernet header", "cut in the ipv4 header", "cut in the ipv4 options"],
+        Entry::TcRx | Entry::TcTx => {
+            &["only an ethernet header", "cut in the ipv4 header", "cut in the ipv6 header", "cut in the ipv4 options"]
+        }
     };
     assert!(refused.iter().all(|name| expected_refusals.contains(name)), "refused: {refused:?}");
     world.assert_closed();

@@ -9,7 +9,7 @@ use classifier_user::{
     },
     fib::{
         classes::{Classes, Granularity},
-        sizes_for,
+        sizes::sizes_for,
     },
     model::{Asn, Counter, Hook, LinkId, Outcome, Owners as _, Prefix, Side},
 };

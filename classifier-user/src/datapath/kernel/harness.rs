@@ -66,7 +66,7 @@ impl Kernel {
     /// [`HarnessError`].
     pub fn harness_runner(&mut self, name: &str) -> Result<Runner, HarnessError> {
         let program = self.harness_xdp(name)?;
-        Ok(Runner::of(program.fd()?)?)
+        Ok(Runner::of(program.fd()?, &[])?)
     }
 
     /// Takes a map of the object out.

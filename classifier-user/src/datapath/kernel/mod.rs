@@ -15,7 +15,7 @@ mod run;
 mod sweep;
 
 pub use attach::{AttachError, Foreign, XdpChoice};
-pub use object::{LoadError, OBJECT, Setup};
+pub use object::{LoadError, OBJECT, Setup, cpu_slices};
 pub use harness::{HarnessError, OBJECT_HARNESS};
 pub use run::{Entry, Runner};
 

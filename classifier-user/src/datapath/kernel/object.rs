@@ -118,15 +118,13 @@ impl Grace {
 }
 
 /// CPUs that get a slice of their own: up to the highest that is online.
-fn cpu_slices() -> Result<u32, DatapathError> {
+///
+/// # Errors
+/// The online CPUs cannot be read.
+pub fn cpu_slices() -> Result<u32, DatapathError> {
     let cpus = aya::util::online_cpus()
-        .map_err(|(call, source)| DatapathError::System { call: leak_name(call), source })?;
+        .map_err(|(_, source)| DatapathError::System { call: "reading the online CPUs", source })?;
     Ok(cpus.into_iter().max().unwrap_or(0) + 1)
-}
-
-/// aya names the file it read.
-fn leak_name(call: &str) -> &'static str {
-    if call.contains("online") { "reading the online CPUs" } else { "reading /sys" }
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {

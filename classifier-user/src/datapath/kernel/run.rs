@@ -25,8 +25,13 @@ pub enum Entry {
 /// Runs frames through one program, as if they came on the loopback interface (index 1).
 pub struct Runner {
     program: OwnedFd,
+    /// At TC, an all-zero `__sk_buff`: with a context the kernel sets the wire length, as egress does.
+    context: &'static [u8],
     out: Vec<u8>,
 }
+
+/// `struct __sk_buff`.
+static NO_CONTEXT: [u8; 192] = [0; 192];
 
 /// `union bpf_attr` as `BPF_PROG_TEST_RUN` (kernel 4.12) reads it.
 #[repr(C)]
@@ -70,13 +75,14 @@ impl Runner {
         };
         let program = program
             .map_err(|source| LoadError::Program { program: "for BPF_PROG_TEST_RUN", source: Box::new(source) })?;
-        Self::of(program).map_err(|source| {
+        let context: &[u8] = if entry == Entry::Xdp { &[] } else { &NO_CONTEXT };
+        Self::of(program, context).map_err(|source| {
             LoadError::Datapath(DatapathError::System { call: "duplicating a program's descriptor", source })
         })
     }
 
-    pub(super) fn of(program: &ProgramFd) -> io::Result<Self> {
-        Ok(Self { program: program.as_fd().try_clone_to_owned()?, out: Vec::new() })
+    pub(super) fn of(program: &ProgramFd, context: &'static [u8]) -> io::Result<Self> {
+        Ok(Self { program: program.as_fd().try_clone_to_owned()?, context, out: Vec::new() })
     }
 
     /// Runs one frame `repeat` times. Nothing comes back but the verdict.
@@ -109,6 +115,8 @@ impl Runner {
             data_size_out: out.len() as u32,
             data_out: if out.is_empty() { 0 } else { out.as_mut_ptr() as u64 },
             repeat,
+            ctx_size_in: self.context.len() as u32,
+            ctx_in: if self.context.is_empty() { 0 } else { self.context.as_ptr() as u64 },
             ..TestRunAttr::default()
         };
         // SAFETY: the attributes live through the call, and name buffers of the sizes given.
