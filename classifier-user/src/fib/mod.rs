@@ -8,6 +8,7 @@
 
 pub mod classes;
 pub mod memory;
+mod owners;
 mod pool;
 mod prefixes;
 mod rows;

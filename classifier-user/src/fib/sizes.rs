@@ -12,20 +12,38 @@ const MIN_V6_ROWS: u32 = 4096;
 const MIN_V6_NODES: u32 = 16_384;
 const MIN_CLASSES: u32 = 65_536;
 
-/// Sizes for a table of these prefixes: twice the rows and nodes that it takes at most (a tree that changes is there
-/// twice until a grace period has passed), and 30 % more classes than prefixes. `prefixes` may be in any order.
+/// Sizes for a table of these prefixes: twice the rows and nodes that it takes (a tree that changes is there twice
+/// until a grace period has passed), and 30 % more classes than prefixes. `prefixes` may be in any order.
 ///
-/// With a class an AS rather than a prefix, set `classes` to [`classes_for`] the number of ASes in both families.
+/// With a class an AS rather than a prefix, set `classes` to [`classes_for`] the number of (AS, family).
 #[must_use]
 pub fn sizes_for(prefixes: impl IntoIterator<Item = Prefix>) -> Sizes {
-    let mut count = 0;
+    let Sizes { classes, v4_rows, v6_rows, v6_nodes } = needed(prefixes);
+    Sizes {
+        classes: classes_for((classes - FIRST_CLASS) as usize),
+        v4_rows: v4_rows.saturating_mul(2).max(MIN_V4_ROWS),
+        v6_rows: v6_rows.saturating_mul(2).max(MIN_V6_ROWS),
+        v6_nodes: v6_nodes.saturating_mul(2).max(MIN_V6_NODES),
+    }
+}
+
+/// Classes for so many owners: 30 % more, and the two unmatched ones.
+#[must_use]
+pub fn classes_for(owners: usize) -> u32 {
+    let classes = owners.saturating_add(owners.div_ceil(10).saturating_mul(3));
+    number(classes.saturating_add(FIRST_CLASS as usize)).max(MIN_CLASSES)
+}
+
+/// The most that a table of these prefixes takes, whatever their classes are.
+pub(super) fn needed(prefixes: impl IntoIterator<Item = Prefix>) -> Sizes {
+    let mut classes = FIRST_CLASS as usize;
     // The slots that are cut by a longer prefix, one list a level: each takes a row.
     let mut rows_v4 = Vec::new();
     let mut rows_v6: [Vec<u32>; 3] = Default::default();
     // What cuts a segment of a tree: the segment it is in and the prefix, as far as the segment goes.
     let mut cuts: [Vec<(u128, u8)>; SEGMENTS] = Default::default();
     for prefix in prefixes {
-        count += 1;
+        classes += 1;
         match prefix {
             Prefix::V4(prefix) => {
                 if prefix.netmask() > 24 {
@@ -49,25 +67,18 @@ pub fn sizes_for(prefixes: impl IntoIterator<Item = Prefix>) -> Sizes {
             }
         }
     }
-    let rows_v6 = rows_v6.into_iter().map(distinct).sum();
-    let nodes = cuts.into_iter().zip([32, 64, 96]).map(|(cuts, segment)| nodes(cuts, segment)).sum();
     Sizes {
-        classes: classes_for(count),
-        v4_rows: twice(distinct(rows_v4), MIN_V4_ROWS),
-        v6_rows: twice(rows_v6, MIN_V6_ROWS),
-        v6_nodes: twice(nodes, MIN_V6_NODES),
+        classes: number(classes),
+        v4_rows: number(distinct(rows_v4)),
+        v6_rows: number(rows_v6.into_iter().map(distinct).sum()),
+        v6_nodes: number(
+            cuts.into_iter().zip([32, 64, 96]).map(|(cuts, segment)| nodes(cuts, segment)).sum(),
+        ),
     }
 }
 
-/// Classes for so many owners: 30 % more, and the two unmatched ones.
-#[must_use]
-pub fn classes_for(owners: usize) -> u32 {
-    let classes = owners.saturating_add(owners / 10 * 3).saturating_add(FIRST_CLASS as usize);
-    u32::try_from(classes).unwrap_or(u32::MAX).max(MIN_CLASSES)
-}
-
-fn twice(needed: usize, floor: u32) -> u32 {
-    u32::try_from(needed.saturating_mul(2)).unwrap_or(u32::MAX).max(floor)
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn distinct(mut slots: Vec<u32>) -> usize {

@@ -15,7 +15,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::{
     memory::{FibMemory, Part, Words},
-    sizes::sizes_for,
+    sizes::{needed, sizes_for},
     writer::{Usages, Writer},
 };
 use crate::{
@@ -494,15 +494,218 @@ proptest! {
     }
 
     #[test]
-    fn sizes_are_enough(prefixes in vec(any_prefix(), 0..300)) {
-        let mut sizes = sizes_for(prefixes.iter().copied());
-        prop_assert!(sizes.classes as usize >= prefixes.len() + 2);
-        // The half of it is what the table takes at most.
-        for size in [&mut sizes.v4_rows, &mut sizes.v6_rows, &mut sizes.v6_nodes] {
-            *size /= 2;
-        }
+    fn what_a_table_needs_is_enough(prefixes in vec(any_prefix(), 0..300)) {
+        let sizes = needed(prefixes.iter().copied());
+        prop_assert_eq!(sizes.classes as usize, prefixes.len() + 2);
         let mut writer = Writer::new(FibMemory::new(&sizes));
         let deltas: Vec<FibDelta> = (FIRST_CLASS..).zip(&prefixes).map(|(class, &prefix)| announce(prefix, class)).collect();
         prop_assert!(writer.apply(&deltas).is_ok());
     }
+}
+
+fn harness_with(deltas: &[FibDelta]) -> Harness {
+    let mut harness = Harness::new(&ROOMY);
+    harness.apply(deltas).unwrap();
+    harness
+}
+
+#[test]
+fn a_word_is_stored_once_and_only_where_it_differs() {
+    let mut harness = Harness::new(&ROOMY);
+    let mut apply = |deltas: &[FibDelta]| harness.apply(deltas).unwrap();
+    assert_eq!(apply(&[announce(p("10.0.0.0/8"), 2)]), 65_536);
+    assert_eq!(apply(&[announce(p("10.0.0.0/8"), 2)]), 0);
+    assert_eq!(apply(&[announce(p("10.0.0.0/16"), 3)]), 256);
+    // Only what the /16 does not cover.
+    assert_eq!(apply(&[announce(p("10.0.0.0/8"), 4)]), 65_536 - 256);
+    // A row, and the word that leads to it.
+    assert_eq!(apply(&[announce(p("10.1.2.0/26"), 5)]), 257);
+    assert_eq!(apply(&[announce(p("10.1.2.128/26"), 5)]), 64);
+    assert_eq!(apply(&[announce(p("10.1.2.64/26"), 5), announce(p("10.1.2.192/26"), 5)]), 1);
+    assert_eq!(apply(&[withdraw(p("10.1.2.64/26"))]), 257);
+    // The row's own background.
+    assert_eq!(apply(&[announce(p("10.1.2.0/24"), 6)]), 64);
+    assert_eq!(apply(&[announce(p("10.1.2.77/32"), 7), withdraw(p("10.1.2.77/32"))]), 0);
+    assert_eq!(apply(&[withdraw(p("10.1.2.77/32")), announce(p("10.1.2.77/32"), 7)]), 1);
+    assert_eq!(apply(&[withdraw(p("192.0.2.0/24"))]), 0);
+    assert_eq!(apply(&[announce(p("0.0.0.0/0"), 9)]), (1 << 24) - 65_536);
+
+    assert_eq!(apply(&[announce(p("2001:db8::/32"), 2)]), 257);
+    // A node, and the row's word.
+    assert_eq!(apply(&[announce(p("2001:db8:1::/48"), 3)]), 17);
+    // The same intervals: in place.
+    assert_eq!(apply(&[announce(p("2001:db8:1::/48"), 4)]), 1);
+    // The first interval, and the last one, which is repeated to the node's end.
+    assert_eq!(apply(&[announce(p("2001:db8::/32"), 5)]), 1 + 6);
+    assert_eq!(apply(&[announce(p("2001:db8:1:1::/64"), 6)]), 17);
+    // Below one key: a tree of the next segment, whose word changes the upper tree in place.
+    assert_eq!(apply(&[announce(p("2001:db8:1:1::1/128"), 7)]), 16 + 16 + 1);
+    assert_eq!(apply(&[announce(p("2001:db8:1:1::1/128"), 8)]), 1);
+    assert_eq!(apply(&[withdraw(p("2001:db8:1:1::1/128"))]), 1);
+    assert_eq!(apply(&[announce(p("fe80::/10"), 2)]), 257);
+    // The root but for the word of a row, that row but for the /32, and the other root, where 20-3f are not used
+    // and one row becomes a word again.
+    assert_eq!(apply(&[announce(p("::/0"), 2)]), (1 << 21) - 1 + 255 + (256 - 32));
+    harness.end();
+}
+
+#[test]
+fn trees_are_as_shallow_as_they_can_be() {
+    for (cuts, nodes) in [(1, 1), (7, 1), (8, 2), (14, 2), (15, 3), (63, 9), (64, 10), (511, 73), (512, 74)] {
+        // Every second /64, then the rest of the /32: two intervals a prefix.
+        let mut deltas: Vec<FibDelta> = (0..cuts / 2)
+            .map(|i| {
+                announce(prefix_v6(0x2001_0db8 << 96 | (1 + 2 * u128::from(i)) << 64, 64), FIRST_CLASS + i)
+            })
+            .collect();
+        if cuts % 2 == 1 {
+            deltas.push(announce(p("2001:db8:8000::/33"), FIRST_CLASS + cuts));
+        }
+        let harness = harness_with(&deltas);
+        assert_eq!(harness.writer.usage().v6_nodes.live, nodes, "{cuts} cuts");
+        let depth = deltas
+            .iter()
+            .flat_map(|delta| edges(delta.prefix))
+            .map(|address| {
+                let slow = Slow::new(&harness.mirror, &[]);
+                lookup(&slow, address);
+                slow.trace.into_inner().iter().filter(|step| matches!(step, Step::Node(_))).count()
+            })
+            .max();
+        let needed = (1..).find(|&depth| 8usize.pow(depth) > cuts as usize);
+        assert_eq!(depth, needed.map(|depth| depth as usize), "{cuts} cuts");
+        harness.end();
+    }
+}
+
+#[test]
+fn what_leaves_the_fib_is_not_used_before_a_grace_period() {
+    let sizes = Sizes { v4_rows: 1, v6_rows: 1, v6_nodes: 1, ..ROOMY };
+    let mut harness = Harness::new(&sizes);
+    for (one, other, what) in [
+        ("192.0.2.1/32", "198.51.100.1/32", "IPv4 rows"),
+        ("2001:db8::/33", "2001:db9::/33", "IPv6 search nodes"),
+        ("2400::/25", "2600::/25", "IPv6 rows"),
+    ] {
+        let full = |result| match result {
+            Err(DatapathError::FibFull { what, capacity: 1 }) => what,
+            other => panic!("{other:?}"),
+        };
+        harness.apply(&[announce(p(one), 2)]).unwrap();
+        assert_eq!(full(harness.apply(&[announce(p(other), 3)])), what);
+        harness.apply(&[withdraw(p(one))]).unwrap();
+        assert_eq!(full(harness.apply(&[announce(p(other), 3)])), what);
+        // What was dropped after the seal waits for the next one.
+        harness.reclaim();
+        assert_eq!(full(harness.apply(&[announce(p(other), 3)])), what);
+        harness.seal();
+        assert!(harness.writer.quarantined());
+        assert_eq!(full(harness.apply(&[announce(p(other), 3)])), what);
+        harness.reclaim();
+        assert!(!harness.writer.quarantined());
+        harness.apply(&[announce(p(other), 3)]).unwrap();
+        harness.apply(&[withdraw(p(other))]).unwrap();
+        harness.seal();
+        harness.reclaim();
+    }
+    harness.end();
+}
+
+#[test]
+fn classes_beyond_the_limit_are_refused() {
+    let mut writer = Writer::new(FibMemory::new(&ROOMY)).limit_classes(10);
+    assert_eq!(writer.apply(&[announce(p("192.0.2.0/24"), 9)]).unwrap(), 1);
+    let error = writer.apply(&[announce(p("192.0.2.0/24"), 2), announce(p("192.0.3.0/24"), 10)]).unwrap_err();
+    assert!(matches!(error, DatapathError::ClassOutOfRange { class: 10, classes: 10 }), "{error}");
+    assert_eq!(lookup(writer.memory(), IpAddr::from([192, 0, 2, 1])), 9);
+}
+
+/// A table of the size and shape of the Internet's.
+fn internet() -> Vec<Prefix> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut prefixes = BTreeSet::new();
+    while prefixes.len() < 564_580 {
+        let len = match random() % 1000 {
+            0..=8 => 25 + random() % 8,
+            9..=420 => 24,
+            421..=600 => 23,
+            601..=780 => 22,
+            _ => 8 + random() % 14,
+        };
+        // Unicast space, the most specific ones crowded into a part of it.
+        let bits =
+            (1 + random() % 223) << 24 | random() % (1 << 24) & if len > 24 { 0xff_07ff } else { 0xff_ffff };
+        prefixes.insert(prefix_v4(bits as u32, len as u8));
+    }
+    while prefixes.len() < 564_580 + 167_903 {
+        let len = match random() % 1000 {
+            0..=300 => 20 + random() % 13,
+            301..=900 => 33 + random() % 16,
+            901..=985 => 49 + random() % 16,
+            _ => 65 + random() % 64,
+        };
+        let head = 0x2400_0000 + (random() % 0x600) * 0x8_0000 + random() % 8;
+        // Few of the bits behind a /32 are set: prefixes share their /32 and nest.
+        let below = u128::from(random() & random() & 0xffff_0000) << 64 | u128::from(random() % 3) << 64;
+        let host = u128::from(random() % 5) << (random() % 60);
+        prefixes.insert(prefix_v6(u128::from(head) << 96 | below | host, len as u8));
+    }
+    prefixes.into_iter().collect()
+}
+
+#[test]
+fn a_table_of_full_size_is_looked_up_as_by_the_oracle() {
+    let prefixes = internet();
+    let sizes = sizes_for(prefixes.iter().copied());
+    let mut writer = Writer::new(FibMemory::new(&sizes));
+    let mut oracle = IpNetworkTable::with_capacity(600_000, 200_000);
+    let deltas: Vec<FibDelta> =
+        (FIRST_CLASS..).zip(&prefixes).map(|(class, &prefix)| announce(prefix, class)).collect();
+    for &FibDelta { prefix, class } in &deltas {
+        oracle.insert(prefix, class.unwrap());
+    }
+    writer.apply(&deltas).unwrap();
+    assert_eq!(writer.prefixes(), (564_580, 167_903));
+    assert_eq!(writer.apply(&deltas).unwrap(), 0);
+    let check = |writer: &Writer<Vec<u32>>, oracle: &IpNetworkTable<Class>| {
+        for &prefix in &prefixes {
+            for address in edges(prefix) {
+                assert_eq!(lookup(writer.memory(), address), expected(oracle, address), "{address}");
+            }
+        }
+    };
+    check(&writer, &oracle);
+
+    // A tenth of it goes, a tenth changes: many blocks, one pass over all.
+    let changes: Vec<FibDelta> = deltas
+        .iter()
+        .enumerate()
+        .filter_map(|(i, delta)| match i % 10 {
+            3 => Some(withdraw(delta.prefix)),
+            7 => Some(announce(delta.prefix, delta.class? + 1_000_000)),
+            _ => None,
+        })
+        .collect();
+    writer.apply(&changes).unwrap();
+    for &FibDelta { prefix, class } in &changes {
+        match class {
+            Some(class) => oracle.insert(prefix, class),
+            None => oracle.remove(prefix),
+        };
+    }
+    check(&writer, &oracle);
+    writer.seal();
+    writer.reclaim();
+
+    // The same FIB, loaded at once, takes the same rows and nodes.
+    let left: Vec<FibDelta> = oracle.iter().map(|(prefix, &class)| announce(prefix, class)).collect();
+    let mut fresh = Writer::new(FibMemory::new(&sizes));
+    fresh.apply(&left).unwrap();
+    assert_eq!(fresh.usage(), writer.usage());
 }
