@@ -5,6 +5,7 @@
 
 pub mod datapath;
 pub mod fib;
+pub mod http;
 pub mod model;
 pub mod table;
 pub mod totals;
