@@ -1,5 +1,7 @@
 //! How `as`, `prefix` and `group` are made.
 
+use std::{cmp::Reverse, net::IpAddr};
+
 use super::{
     Stretch,
     answer::{AsAnswer, Detail, Directions, Granularity, GroupAnswer, LinkPart, PrefixAnswer, Row, Standing},
@@ -79,7 +81,9 @@ impl Reader<'_> {
 
     pub(super) fn prefix(&self, text: &str, query: &DetailQuery) -> Result<PrefixAnswer, QueryError> {
         self.check_counted(By::Prefix, query.side)?;
-        let prefix: Prefix = text.parse().map_err(|_| QueryError::BadParameter {
+        // A bare address is the prefix of it alone.
+        let address = text.parse::<IpAddr>().map(Prefix::from);
+        let prefix = address.or_else(|_| text.parse()).map_err(|_| QueryError::BadParameter {
             name: "prefix",
             value: text.to_owned(),
             expected: "a prefix without host bits, such as 192.0.2.0/24 or 2001:db8::/32".to_owned(),
@@ -233,10 +237,7 @@ impl Reader<'_> {
         };
         let rank = key.and_then(|key| {
             let all = self.tally(stretch, banks, subject.by(), |_, _| true).rows;
-            let order = |key, counter: Counter| {
-                use std::cmp::Reverse;
-                (Reverse(counter.bytes), Reverse(counter.packets), key)
-            };
+            let order = |key, counter: Counter| (Reverse(counter.bytes), Reverse(counter.packets), key);
             let own =
                 all.iter().find(|(other, _)| *other == key).map(|&(key, counter)| order(key, counter))?;
             Some(1 + all.iter().filter(|&&(key, counter)| order(key, counter) < own).count() as u32)
@@ -291,7 +292,7 @@ impl Reader<'_> {
                 let mut asns: Vec<Asn> =
                     if whole.is_empty() { found.iter().map(|&(asn, _)| asn).collect() } else { whole };
                 asns.sort_unstable();
-                asns.sort_by_cached_key(|&asn| std::cmp::Reverse(self.bytes_of(asn)));
+                asns.sort_by_cached_key(|&asn| Reverse(self.bytes_of(asn)));
                 Err(QueryError::Ambiguous {
                     given: text.to_owned(),
                     count: asns.len(),

@@ -78,11 +78,6 @@ impl Memory {
         self.spans.range(range.start.min(end)..end)
     }
 
-    /// How many spans there are.
-    pub(super) fn len(&self) -> usize {
-        self.spans.len()
-    }
-
     /// When the oldest span began.
     pub(super) fn oldest(&self) -> Option<SystemTime> {
         self.spans.front().map(|span| span.from)

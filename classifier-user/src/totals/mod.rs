@@ -43,6 +43,8 @@ pub mod scrape;
 mod sparse;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod top;
 pub mod view;
 
@@ -436,7 +438,7 @@ impl Totals {
             matched += with.bytes;
             all += with.bytes + without.bytes;
         }
-        (all > 0).then(|| matched as f64 / all as f64)
+        (all > 0).then(|| top::ratio(matched as f64 / all as f64))
     }
 
     /// Whether on every link and hook, for each counted side, the classes add up to the outcomes: those are ahead

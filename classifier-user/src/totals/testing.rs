@@ -225,7 +225,7 @@ pub(crate) fn example_sweeps(table: &Table) -> Vec<Sweep> {
     let frames = Frames { ip: vec![(APPLE, CUSTOMER, counter(1000, 1_000_000))], ..Frames::default() };
     kernel.count(table, 0, Hook::Rx, &frames);
     sweeps.push(kernel.sweep(60));
-    for minute in 2..11 {
+    for minute in 2..10 {
         sweeps.push(kernel.sweep(minute * 60));
     }
     for i in 0..12 {

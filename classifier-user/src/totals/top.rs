@@ -328,7 +328,7 @@ impl Scale {
     }
 
     pub(super) fn share(self, bytes: u64) -> f64 {
-        if self.bytes > 0 { bytes as f64 / self.bytes as f64 } else { 0.0 }
+        if self.bytes > 0 { ratio(bytes as f64 / self.bytes as f64) } else { 0.0 }
     }
 
     fn total(self, Counter { packets, bytes }: Counter) -> Total {
@@ -362,6 +362,11 @@ impl Scale {
             share: self.share(bytes),
         }
     }
+}
+
+/// A ratio as in JSON: to nine digits, which every reader reads back the same.
+pub(super) fn ratio(ratio: f64) -> f64 {
+    (ratio * 1e9).round() / 1e9
 }
 
 /// All outcomes.
