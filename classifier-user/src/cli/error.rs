@@ -17,6 +17,9 @@ pub enum CliError {
     /// Not a prefix.
     #[error("`{0}` is no prefix: expected one such as 192.0.2.0/24 or 2001:db8::/32, without host bits")]
     Prefix(String),
+    /// More files than there are ranks for.
+    #[error("more than {0} tables are given")]
+    TooManyTables(usize),
     /// The agent, or the way to it.
     #[error(transparent)]
     Agent(#[from] AgentError),
@@ -41,7 +44,7 @@ impl CliError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Address(_) | Self::Prefix(_) => 2,
+            Self::Config(_) | Self::Address(_) | Self::Prefix(_) | Self::TooManyTables(_) => 2,
             Self::Agent(_) | Self::Output(_) | Self::Write { .. } | Self::Work(_) => 1,
         }
     }

@@ -8,8 +8,7 @@ use super::{
     CliError,
     args::{FormatArgs, TableArgs},
     output::{self, Format, Screen, dim, heading, optional, text},
-    tables::{Request, Routes},
-    wiring,
+    tables::{Request, Tables},
 };
 
 /// Look addresses up: which prefix, which AS. Needs no root and no agent
@@ -47,13 +46,13 @@ pub(super) fn execute(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
         .into_iter()
         .map(|text| text.parse().map_err(|_| CliError::Address(text)))
         .collect::<Result<Vec<IpAddr>, _>>()?;
-    let routes = wiring::open_tables(&Request::new(args.tables)?)?;
-    let answers: Vec<Answer> = addresses.into_iter().map(|address| answer(&*routes, address)).collect();
+    let tables = Tables::load(&Request::new(args.tables)?)?;
+    let answers: Vec<Answer> = addresses.into_iter().map(|address| answer(&tables, address)).collect();
     print(&answers, args.format.format(), out)
 }
 
-fn answer(routes: &dyn Routes, address: IpAddr) -> Answer {
-    let Some(found) = routes.lookup(address) else {
+fn answer(tables: &Tables, address: IpAddr) -> Answer {
+    let Some(found) = tables.rib.lookup(address) else {
         return Answer { address, prefix: None, asn: None, name: None, origins: Vec::new(), source: None };
     };
     let asn = Some(found.asn).filter(|&asn| asn != 0);
@@ -61,9 +60,9 @@ fn answer(routes: &dyn Routes, address: IpAddr) -> Answer {
         address,
         prefix: Some(found.prefix.to_string()),
         asn,
-        name: asn.and_then(|asn| routes.name(asn)).map(str::to_owned),
-        origins: found.origins,
-        source: Some(found.source),
+        name: asn.and_then(|asn| tables.names.get(asn)).map(str::to_owned),
+        origins: found.origins.to_vec(),
+        source: Some(tables.source(found.source).to_owned()),
     }
 }
 
@@ -125,49 +124,51 @@ fn people(answers: &[Answer], screen: Screen) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::tables::{ExportFormat, Found, TableInfo},
-        *,
+    use super::*;
+    use crate::{
+        ingest::{Format as TableFormat, LoadReport, SourceTable},
+        table::{names::Names, origins::Origins, rib::SourceId},
     };
 
-    struct Small;
-
-    impl Routes for Small {
-        fn lookup(&self, address: IpAddr) -> Option<Found> {
-            let found = |prefix: &str, origins: &[u32], source: &str| {
-                Some(Found {
-                    prefix: prefix.parse().unwrap(),
-                    asn: origins[0],
-                    origins: origins.to_vec(),
-                    source: source.to_owned(),
-                })
-            };
-            match address.to_string().as_str() {
-                "45.57.0.1" => found("45.57.0.0/17", &[2906], "builtin"),
-                "2a00:86c0::1" => found("2a00:86c0::/32", &[2906, 40027], "rib.mrt"),
-                "240.0.0.1" => found("240.0.0.0/4", &[0], "iptoasn.tsv"),
-                "198.51.100.1" => found("198.51.100.0/24", &[64500], "override"),
-                _ => None,
-            }
-        }
-
-        fn name(&self, asn: u32) -> Option<&str> {
-            (asn == 2906).then_some("Netflix, \"Streaming\"")
-        }
-
-        fn info(&self) -> TableInfo {
-            unreachable!("lookup does not ask for it")
-        }
-
-        fn export(&self, _: ExportFormat, _: &mut dyn Write) -> Result<(), CliError> {
-            unreachable!("lookup does not export")
+    fn source(name: &str, routes: &[(&str, &[u32])]) -> SourceTable {
+        let routes = routes
+            .iter()
+            .map(|(prefix, origins)| (prefix.parse().unwrap(), Origins::from_list(origins).unwrap()))
+            .collect();
+        let mut names = Names::default();
+        names.insert(2906, "Netflix, \"Streaming\"");
+        SourceTable {
+            name: name.into(),
+            kind: TableFormat::Mrt,
+            date: None,
+            routes,
+            names,
+            report: LoadReport::default(),
         }
     }
 
+    fn tables() -> Tables {
+        let mut tables = Tables::default();
+        tables.add(Some(SourceId::OVERRIDE), source("override.txt", &[("198.51.100.0/24", &[64500])]));
+        let files: [(&str, &[(&str, &[u32])]); 2] = [
+            ("rib.mrt", &[("2a00:86c0::/32", &[2906, 40027]), ("198.51.100.0/24", &[1])]),
+            ("iptoasn.tsv", &[("240.0.0.0/4", &[0])]),
+        ];
+        for (index, (name, routes)) in files.into_iter().enumerate() {
+            tables.add(SourceId::file(index), source(name, routes));
+        }
+        tables.add(
+            Some(SourceId::BUILTIN),
+            source("builtin", &[("45.57.0.0/17", &[2906]), ("240.0.0.0/4", &[2])]),
+        );
+        tables
+    }
+
     fn shown(format: Format) -> String {
-        let addresses = ["45.57.0.1", "2a00:86c0::1", "240.0.0.1", "198.51.100.1", "192.0.2.1"];
+        let (addresses, tables) =
+            (["45.57.0.1", "2a00:86c0::1", "240.0.0.1", "198.51.100.1", "192.0.2.1"], tables());
         let answers: Vec<_> =
-            addresses.iter().map(|address| answer(&Small, address.parse().unwrap())).collect();
+            addresses.iter().map(|address| answer(&tables, address.parse().unwrap())).collect();
         let mut out = Vec::new();
         print(&answers, format, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -186,7 +187,7 @@ mod tests {
                 {"address": "240.0.0.1", "prefix": "240.0.0.0/4", "asn": null, "name": null,
                  "origins": [0], "source": "iptoasn.tsv"},
                 {"address": "198.51.100.1", "prefix": "198.51.100.0/24", "asn": 64500, "name": null,
-                 "origins": [64500], "source": "override"},
+                 "origins": [64500], "source": "override.txt"},
                 {"address": "192.0.2.1", "prefix": null, "asn": null, "name": null, "origins": [], "source": null},
             ])
         );
@@ -199,7 +200,7 @@ mod tests {
         45.57.0.1,45.57.0.0/17,2906,"Netflix, ""Streaming""",2906,builtin
         2a00:86c0::1,2a00:86c0::/32,2906,"Netflix, ""Streaming""",2906 40027,rib.mrt
         240.0.0.1,240.0.0.0/4,,,0,iptoasn.tsv
-        198.51.100.1,198.51.100.0/24,64500,,64500,override
+        198.51.100.1,198.51.100.0/24,64500,,64500,override.txt
         192.0.2.1,,,,,
         "#);
     }
@@ -212,7 +213,7 @@ mod tests {
         45.57.0.1     45.57.0.0/17     AS2906   Netflix, "Streaming"                  builtin
         2a00:86c0::1  2a00:86c0::/32   AS2906   Netflix, "Streaming"  AS2906 AS40027  rib.mrt
         240.0.0.1     240.0.0.0/4      AS0      not routed                            iptoasn.tsv
-        198.51.100.1  198.51.100.0/24  AS64500                                        override
+        198.51.100.1  198.51.100.0/24  AS64500                                        override.txt
         192.0.2.1     -                -        no route
         "#);
     }

@@ -7,14 +7,22 @@ use std::{
 };
 
 use clap::Subcommand;
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date};
 
 use super::{
     CliError,
-    args::{FormatArgs, TableArgs},
+    args::{FormatArgs, TableArgs, one_of},
     output::{self, Format, Screen, dim, heading, number, number_heading, optional, text},
-    tables::{ExportFormat, Request, TableInfo},
-    wiring,
+    tables::{self, Request, TableInfo, Tables},
+};
+use crate::{
+    config::TableSpec,
+    ingest::{
+        LoadOptions,
+        export::{self, ExportError, ExportFormat},
+        snapshot::{self, About},
+    },
+    table::rib::PrefixCounts,
 };
 
 /// Show what tables hold, or convert them to another format
@@ -54,7 +62,7 @@ struct InfoArgs {
   classifier table export --format mrt -o table.mrt --table rib.mrt --override override.txt")]
 struct ExportArgs {
     /// The format
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = one_of::<ExportFormat>(ExportFormat::ALL.iter().map(|format| format.name())))]
     format: ExportFormat,
     /// Write to this file instead of stdout
     #[arg(short, long, value_name = "FILE")]
@@ -77,6 +85,12 @@ struct SnapshotArgs {
     /// How old the data is, as YYYY-MM-DD
     #[arg(long)]
     date: Date,
+    /// Where the data comes from, in one line
+    #[arg(long, value_name = "TEXT", default_value = "files")]
+    source: String,
+    /// Who must be named wherever the data is shown, in one line
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    attribution: String,
     /// Where it is written
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -85,20 +99,39 @@ struct SnapshotArgs {
 pub(super) fn execute(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
     match args.command {
         Command::Info(args) => {
-            let routes = wiring::open_tables(&Request::new(args.tables)?)?;
-            print(&routes.info(), args.format.format(), out)
+            let tables = Tables::load(&Request::new(args.tables)?)?;
+            print(&tables.info(), args.format.format(), out)
         }
         Command::Export(args) => {
-            let routes = wiring::open_tables(&Request::new(args.tables)?)?;
+            let tables = Tables::load(&Request::new(args.tables)?)?;
             match &args.output {
-                None => routes.export(args.format, out),
-                Some(path) => write_file(path, |out| routes.export(args.format, out)),
+                None => write_table(&tables, args.format, out),
+                Some(path) => write_file(path, |out| write_table(&tables, args.format, out)),
             }
         }
-        Command::Snapshot(args) => {
-            write_file(&args.output, |out| wiring::snapshot(&args.tables, args.date, out))
-        }
+        Command::Snapshot(args) => snapshot(args, out),
     }
+}
+
+fn write_table(tables: &Tables, format: ExportFormat, out: &mut dyn Write) -> Result<(), CliError> {
+    export::write(&tables.rib, &tables.names, format, Timestamp::now(), out).map_err(|error| match error {
+        ExportError::Write(error) => CliError::Output(error),
+        error @ ExportError::Mrt(_) => CliError::work(error),
+    })
+}
+
+fn snapshot(args: SnapshotArgs, out: &mut dyn Write) -> Result<(), CliError> {
+    let options = LoadOptions::default();
+    let tables = args.tables.into_iter().map(|path| tables::load(&TableSpec::File(path), &options));
+    let about = About { date: args.date, source: args.source, attribution: args.attribution };
+    let built = snapshot::build(tables.collect::<Result<_, _>>()?, &about).map_err(CliError::work)?;
+    write_file(&args.output, |out| Ok(out.write_all(&built.bytes)?))?;
+    let (PrefixCounts { ipv4, ipv6 }, names, bytes) = (built.prefixes, built.names, built.bytes.len());
+    Ok(writeln!(
+        out,
+        "{}: {ipv4} IPv4 and {ipv6} IPv6 prefixes, {names} AS names, {bytes} bytes",
+        args.output.display()
+    )?)
 }
 
 /// Writes beside the file and puts it in its place when it is whole: a failure leaves the file as it was.

@@ -1,13 +1,6 @@
 //! The calls to what does the work: the only place of the command line that knows it.
 
-use std::{io::Write, path::PathBuf};
-
-use jiff::civil::Date;
-
-use super::{
-    CliError, replay,
-    tables::{Request, Routes},
-};
+use super::{CliError, replay};
 use crate::config::{ReplayPlan, RunPlan};
 
 /// The part is not in this build.
@@ -28,14 +21,4 @@ pub(super) fn replay(_plan: &ReplayPlan) -> Result<replay::Answer, CliError> {
 /// Takes everything off; says what was taken off, a line each.
 pub(super) fn detach() -> Result<Vec<String>, CliError> {
     Err(CliError::work(NotInThisBuild("detach programs")))
-}
-
-/// Loads tables.
-pub(super) fn open_tables(_request: &Request) -> Result<Box<dyn Routes>, CliError> {
-    Err(CliError::work(NotInThisBuild("load tables")))
-}
-
-/// Writes the compact file that is built into the binary.
-pub(super) fn snapshot(_tables: &[PathBuf], _date: Date, _out: &mut dyn Write) -> Result<(), CliError> {
-    Err(CliError::work(NotInThisBuild("make a snapshot")))
 }

@@ -7,8 +7,9 @@ pub mod file;
 pub mod link;
 pub mod value;
 
-pub use value::{BankMemory, CountMode, GranularityChoice, Span, TableSpec, ValueError, XdpChoice};
+pub use value::{BankMemory, CountMode, GranularityChoice, Span, ValueError, XdpChoice};
 
+pub use crate::ingest::TableSpec;
 use crate::model::{Link, Side};
 use link::LinkSpec;
 
@@ -215,8 +216,11 @@ pub fn tables(given: Vec<TableSpec>) -> Result<Vec<TableSpec>, ConfigError> {
     if given.is_empty() {
         return Ok(vec![TableSpec::Builtin]);
     }
-    let mut seen = std::collections::HashSet::new();
-    if let Some(twice) = given.iter().find(|table| !seen.insert(*table)) {
+    let twice = given
+        .iter()
+        .enumerate()
+        .find(|(index, table)| given.iter().take(*index).any(|before| before == *table));
+    if let Some((_, twice)) = twice {
         return Err(ConfigError::DuplicateTable(twice.clone()));
     }
     Ok(given)

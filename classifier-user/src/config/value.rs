@@ -1,7 +1,7 @@
 //! Small values of the command line and the configuration: each reads what a person writes, and says what it
 //! expected where it cannot.
 
-use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 /// A value that is not what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,33 +16,6 @@ pub struct ValueError {
 impl ValueError {
     pub(crate) fn new(given: &str, expected: &'static str) -> Self {
         Self { given: given.to_owned(), expected }
-    }
-}
-
-/// Where routes come from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum TableSpec {
-    /// The snapshot in the binary.
-    Builtin,
-    /// A file in any format that the loaders know.
-    File(PathBuf),
-}
-
-impl FromStr for TableSpec {
-    type Err = Infallible;
-
-    /// `builtin`, or a path (`./builtin` for a file of that name).
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(if text == "builtin" { Self::Builtin } else { Self::File(PathBuf::from(text)) })
-    }
-}
-
-impl fmt::Display for TableSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Builtin => f.pad("builtin"),
-            Self::File(path) => path.display().fmt(f),
-        }
     }
 }
 
@@ -310,12 +283,5 @@ mod tests {
             assert_eq!(mode.name().parse(), Ok(mode));
             assert!(XdpChoice::EXPECTED.contains(mode.name()));
         }
-    }
-
-    #[test]
-    fn a_table_is_builtin_or_a_path() {
-        assert_eq!("builtin".parse(), Ok(TableSpec::Builtin));
-        assert_eq!("./builtin".parse(), Ok(TableSpec::File("./builtin".into())));
-        assert_eq!(TableSpec::File("/var/rib.mrt".into()).to_string(), "/var/rib.mrt");
     }
 }

@@ -11,8 +11,7 @@ use super::{
     CliError, Outcome,
     output::{self, Screen, alarm, dim, heading, number, number_heading, text},
     run::SettingsArgs,
-    tables::Request,
-    wiring,
+    tables::{Request, Tables},
 };
 use crate::{config::RunPlan, model::Mode};
 
@@ -60,8 +59,8 @@ fn count_prefixes(plan: &RunPlan) -> Result<Option<u64>, String> {
         as_names: plan.as_names.clone(),
         skip_bad_lines: plan.skip_bad_lines,
     };
-    let info = wiring::open_tables(&request).map_err(|error| error.to_string())?.info();
-    Ok(Some(info.ipv4_prefixes + info.ipv6_prefixes))
+    let tables = Tables::load(&request).map_err(|error| error.to_string())?;
+    Ok(Some(tables.rib.counts().total() as u64))
 }
 
 fn people(report: &Report, screen: Screen) -> String {
