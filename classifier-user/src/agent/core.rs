@@ -90,7 +90,7 @@ impl Core {
     /// Takes loaded tables in: only what differs reaches the FIB.
     fn replace(&mut self, parts: Vec<(Part, Result<SourceTable, IngestError>)>) {
         for (part, loaded) in parts {
-            let name = part.file().map_or_else(|| "builtin".to_owned(), |path| path.display().to_string());
+            let name = part.to_string();
             match loaded {
                 Err(error) => {
                     warn!("{error}; the table stays as it was");
@@ -106,7 +106,9 @@ impl Core {
                     let changed = changes.len();
                     match self.apply(changes) {
                         Ok(words) => {
-                            info!("{name}: {prefixes} prefixes, {changed} changed, {words} FIB words written");
+                            info!(
+                                "{name}: {prefixes} prefixes, {changed} changed, {words} FIB words written"
+                            );
                         }
                         Err(error) => {
                             warn!("{name}: {changed} changes found no room: {error}");
@@ -126,8 +128,7 @@ impl Core {
             return Ok(0);
         }
         let mut classes = self.classes.write().unwrap_or_else(PoisonError::into_inner);
-        let before: Vec<_> =
-            self.waiting.keys().map(|prefix| (*prefix, classes.origin_of(prefix))).collect();
+        let before: Vec<_> = self.waiting.keys().map(|prefix| (*prefix, classes.origin_of(prefix))).collect();
         let batch = classes
             .apply(self.waiting.iter().map(|(prefix, origin)| (*prefix, *origin)))
             .map_err(|error| format!("{error}; restart the agent to have larger maps"))?;
@@ -150,12 +151,12 @@ impl Core {
     pub(super) fn publish_tables(&mut self) {
         self.view.set_tables(Arc::new(self.tables.names()), Arc::clone(&self.groups));
         let counts = self.tables.rib.counts();
-        let sources = self.tables.sources.iter().filter(|source| source.prefixes > 0 || !matches!(source.part, Part::Names(_)));
+        let sources = self.tables.sources.iter().filter(|source| !matches!(source.part, Part::Names(_)));
         self.status.sources = sources
             .map(|source| SourceInput {
                 name: source.name.clone(),
                 kind: source.kind.clone(),
-                prefixes: source.prefixes,
+                prefixes: source.prefixes.total() as u64,
                 made: source.date.map(Into::into),
                 up: !self.broken.contains_key(&source.name),
             })

@@ -4,7 +4,7 @@
 //! path), `reload` (tables again).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     io,
     net::SocketAddr,
     sync::{Arc, RwLock, mpsc},
@@ -24,22 +24,22 @@ use self::{
     reload::Reloader,
 };
 use crate::{
-    config::RunPlan,
+    config::{GranularityChoice, RunPlan, XdpChoice},
     datapath::{
-        Datapath as _, DatapathError,
+        Datapath as _, DatapathError, Sizes,
         interface::{Interface, InterfaceError},
-        kernel::{AttachError, Kernel, LoadError, Setup, cpu_slices},
+        kernel::{self, AttachError, Kernel, LoadError, Setup, cpu_slices},
     },
     fib::{
-        self,
         classes::{Classes, ClassesError, Granularity},
+        sizes::{classes_for, sizes_for},
     },
     http,
     ingest::{
-        IngestError, LoadOptions,
-        set::{TableRequest, TableSet},
+        Progress,
+        set::{Part, SetError, TableRequest, TableSet},
     },
-    model::{LinkId, Mode, Prefix},
+    model::{Family, LinkId, Mode, Prefix},
     table::groups::{Groups, GroupsError},
     totals::{
         Limits, Totals,
@@ -53,7 +53,7 @@ use crate::{
 pub enum AgentError {
     /// A table.
     #[error(transparent)]
-    Table(#[from] IngestError),
+    Table(#[from] SetError),
     /// The groups.
     #[error(transparent)]
     Groups(#[from] GroupsError),
@@ -107,7 +107,7 @@ fn in_use(error: &io::Error) -> &'static str {
 ///
 /// # Errors
 /// [`AgentError`]; whatever was attached is detached again.
-pub fn run(plan: &RunPlan, progress: impl FnMut(&str, crate::ingest::Progress)) -> Result<(), AgentError> {
+pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), AgentError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -121,10 +121,10 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&str, crate::ingest::Progress)) 
     listener.set_nonblocking(true).map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
 
-    let request = request_of(plan);
+    let request = plan.tables();
     let (core, view) = prepare(plan, &request, &interfaces, progress)?;
     let (tell, told) = mpsc::channel();
-    let (end, mut ended) = tokio::sync::mpsc::channel(1);
+    let (end, mut ended) = tokio::sync::mpsc::channel::<()>(1);
     let core = thread::Builder::new()
         .name("sweep".to_owned())
         .spawn(move || {
@@ -151,7 +151,7 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&str, crate::ingest::Progress)) 
         }
         let _ = stop.send(());
         let _ = tokio::time::timeout(std::time::Duration::from_secs(2), server).await;
-        Ok(())
+        Ok::<(), AgentError>(())
     });
     let _ = tell.send(Message::Stop);
     let swept = core.join().map_err(|_| AgentError::CoreLost)?;
@@ -162,45 +162,38 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&str, crate::ingest::Progress)) 
     Ok(())
 }
 
-fn request_of(plan: &RunPlan) -> TableRequest {
-    TableRequest {
-        tables: plan.tables.clone(),
-        overrides: plan.overrides.clone(),
-        as_names: plan.as_names.clone(),
-        options: LoadOptions { skip_bad_lines: plan.skip_bad_lines },
-    }
-}
-
 /// Loads tables, decides sizes, loads the program, fills the FIB, and attaches, in this order: what can fail without
 /// a trace in the kernel goes first, and the first frame finds a full table.
 fn prepare(
     plan: &RunPlan,
     request: &TableRequest,
     interfaces: &[Interface],
-    mut progress: impl FnMut(&str, crate::ingest::Progress),
+    progress: impl FnMut(&Part, Progress),
 ) -> Result<(Core, View), AgentError> {
     let groups = Arc::new(match &plan.groups {
-        Some(path) => Groups::load(path)?,
-        None => Groups::builtin(),
+        Some(path) => Groups::builtin()?.with_file(path)?,
+        None => Groups::builtin()?,
     });
-    let tables = TableSet::load(request, |part, state| {
-        let name = part.file().map_or_else(|| "builtin".to_owned(), |path| path.display().to_string());
-        progress(&name, state);
-    })?;
+    let tables = TableSet::load(request, progress)?;
     let counts = tables.rib.counts();
     for source in &tables.sources {
         let date = source.date.map_or_else(String::new, |date| format!(", of {}", date.strftime("%Y-%m-%d")));
-        info!("table {}: {} prefixes ({}{date})", source.name, source.prefixes, source.kind);
+        info!("table {}: {} prefixes ({}{date})", source.name, source.prefixes.total(), source.kind);
         for notice in &source.report.notices {
             warn!("{}: {notice}", source.name);
         }
     }
     let slices = cpu_slices()?;
-    let prefix_sizes = fib::sizes_for(tables.rib.iter().map(|route| route.prefix));
-    let as_sizes = fib::with_as_classes(&prefix_sizes, tables.rib.iter().map(|route| (route.prefix, route.asn)));
+    let prefix_sizes = sizes_for(tables.rib.iter().map(|route| route.prefix));
+    let owners: HashSet<_> = tables.rib.iter().map(|route| (Family::of(&route.prefix), route.asn)).collect();
+    let as_sizes = Sizes { classes: classes_for(owners.len()), ..prefix_sizes };
     let decision = sizing::decide(
         plan.count,
-        plan.granularity.fixed(),
+        match plan.granularity {
+            GranularityChoice::Auto => None,
+            GranularityChoice::Prefix => Some(Granularity::Prefix),
+            GranularityChoice::As => Some(Granularity::As),
+        },
         prefix_sizes,
         as_sizes,
         plan.links.len(),
@@ -275,24 +268,40 @@ fn prepare(
 }
 
 /// Attaches every interface once, whatever number of links is on it.
-fn attach(plan: &RunPlan, interfaces: &[Interface], kernel: &mut Kernel) -> Result<(), AgentError> {
+fn attach(plan: &RunPlan, interfaces: &[Interface], datapath: &mut Kernel) -> Result<(), AgentError> {
+    let choice = match plan.xdp_mode {
+        XdpChoice::Auto => kernel::XdpChoice::Auto,
+        XdpChoice::Native => kernel::XdpChoice::Native,
+        XdpChoice::Generic => kernel::XdpChoice::Generic,
+        XdpChoice::Tc => kernel::XdpChoice::Tc,
+    };
     let mut done: Vec<u32> = Vec::new();
     for interface in interfaces {
         if done.contains(&interface.ifindex) {
             continue;
         }
         done.push(interface.ifindex);
-        if let Some(why) = kernel.attach(&interface.name, interface.ifindex, plan.xdp_mode)? {
+        if let Some(why) = datapath.attach(&interface.name, interface.ifindex, choice)? {
             warn!("{}: no native XDP ({why}); counting received frames at TC ingress", interface.name);
         }
     }
-    for (link, attachment) in plan.links.iter().zip(kernel.attachments()) {
+    for (link, attachment) in plan.links.iter().zip(datapath.attachments()) {
         let mode = |mode: Option<Mode>| mode.map_or("off", Mode::name);
         let vlan = link.vlan.map_or_else(String::new, |vlan| format!(" VLAN {vlan}"));
         let [rx, tx] = attachment.modes;
-        info!("{} ({}, {}{vlan}): receive {}, transmit {}", link.name, link.role, link.interface, mode(rx), mode(tx));
+        info!(
+            "{} ({}, {}{vlan}): receive {}, transmit {}",
+            link.name,
+            link.role,
+            link.interface,
+            mode(rx),
+            mode(tx)
+        );
         if rx == Some(Mode::Generic) {
-            warn!("{}: generic XDP runs after GRO and sees super-frames as one packet: packet and byte counts are inexact", link.name);
+            warn!(
+                "{}: generic XDP runs after GRO and sees super-frames as one packet: packet and byte counts are inexact",
+                link.name
+            );
         }
     }
     Ok(())

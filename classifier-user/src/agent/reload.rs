@@ -48,8 +48,13 @@ pub(super) struct Reloader {
 impl Reloader {
     /// Watches the files of a request that was just loaded, and the groups' file. Without `watch`, only SIGHUP loads
     /// again.
-    pub(super) fn new(request: TableRequest, groups: Option<PathBuf>, watch: bool, core: Sender<Message>) -> Self {
-        let parts = request.parts();
+    pub(super) fn new(
+        request: TableRequest,
+        groups: Option<PathBuf>,
+        watch: bool,
+        core: Sender<Message>,
+    ) -> Self {
+        let parts = request.parts().unwrap_or_default();
         let files = parts.iter().filter_map(|part| part.file().cloned()).chain(groups.clone());
         let files = files
             .map(|path| {
@@ -106,7 +111,7 @@ impl Reloader {
         let (request, groups, core) = (self.request.clone(), self.groups.clone(), self.core.clone());
         let loading = tokio::task::spawn_blocking(move || {
             if let Some(path) = groups.filter(|path| files.contains(path)) {
-                match Groups::load(&path) {
+                match Groups::builtin().and_then(|groups| groups.with_file(&path)) {
                     Ok(groups) => {
                         if core.send(Message::Groups(groups.into())).is_err() {
                             return false;
@@ -117,6 +122,7 @@ impl Reloader {
             }
             let parts: Vec<_> = request
                 .parts()
+                .unwrap_or_default()
                 .into_iter()
                 .filter(|part| part.file().is_some_and(|path| files.contains(path)))
                 .map(|part: Part| {

@@ -157,7 +157,10 @@ impl Datapath for Fake {
         .map(Vec::len)
         .iter()
         .sum();
-        Memory { fib_bytes: words as u64 * 4, bank_bytes: self.sizes.bank_bytes(1) * self.links.len() as u64 }
+        Memory {
+            fib_bytes: words as u64 * 4,
+            bank_bytes: self.sizes.bank_bytes(1, 2) * self.links.len() as u64,
+        }
     }
 
     fn detach(&mut self) -> Result<(), DatapathError> {

@@ -2,10 +2,10 @@
 
 use std::{
     fs,
-    io::{self, Read as _},
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
+
+use super::netlink;
 
 /// Hardware types (`ARPHRD_*`) whose frames begin with an Ethernet header.
 const ETHERNET_TYPES: [u32; 2] = [1, 772];
@@ -31,7 +31,9 @@ pub enum InterfaceError {
         there: Vec<String>,
     },
     /// Its frames have no Ethernet header.
-    #[error("{name} carries no Ethernet frames (hardware type {hardware_type}): count on the Ethernet interface below it")]
+    #[error(
+        "{name} carries no Ethernet frames (hardware type {hardware_type}): count on the Ethernet interface below it"
+    )]
     NotEthernet {
         /// The interface.
         name: String,
@@ -105,65 +107,9 @@ pub fn lower(name: &str) -> Option<String> {
     })
 }
 
-const IFLA_XDP: u16 = 43;
-const IFLA_XDP_PROG_ID: u16 = 4;
-/// Native, generic and offloaded programs of an interface that has several.
-const IFLA_XDP_IDS_BY_MODE: std::ops::RangeInclusive<u16> = 5..=7;
-const HEADER: usize = 16;
-const LINK_MESSAGE: usize = 16;
-
 /// The id of an interface's XDP program; `None` where there is none or the kernel does not say.
 #[must_use]
 pub fn xdp_program(name: &str) -> Option<u32> {
-    let ifindex = number(name, "ifindex")?;
-    let answer = link_message(ifindex).ok()?;
-    let attributes = answer.get(HEADER + LINK_MESSAGE..)?;
-    let xdp = attribute(attributes, |kind| kind == IFLA_XDP)?;
-    attribute(xdp, |kind| kind == IFLA_XDP_PROG_ID)
-        .or_else(|| attribute(xdp, |kind| IFLA_XDP_IDS_BY_MODE.contains(&kind)))
-        .and_then(|id| Some(u32::from_ne_bytes(id.get(..4)?.try_into().ok()?)))
-        .filter(|&id| id != 0)
-}
-
-/// The first attribute whose kind is `wanted`, of a run of netlink attributes.
-fn attribute(mut attributes: &[u8], wanted: impl Fn(u16) -> bool) -> Option<&[u8]> {
-    const NESTED: u16 = 1 << 15;
-    loop {
-        let (len, kind) = attributes.get(..4).map(|head| {
-            (u16::from_ne_bytes([head[0], head[1]]) as usize, u16::from_ne_bytes([head[2], head[3]]) & !NESTED)
-        })?;
-        let value = attributes.get(4..len)?;
-        if wanted(kind) {
-            return Some(value);
-        }
-        attributes = attributes.get(len.next_multiple_of(4)..)?;
-    }
-}
-
-/// Asks rtnetlink for one link (`RTM_GETLINK`), and gives back the whole answer.
-fn link_message(ifindex: u32) -> io::Result<Vec<u8>> {
-    // SAFETY: no memory is passed.
-    let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: a descriptor that nobody else has.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    let mut request = Vec::with_capacity(HEADER + LINK_MESSAGE);
-    request.extend(((HEADER + LINK_MESSAGE) as u32).to_ne_bytes());
-    request.extend(libc::RTM_GETLINK.to_ne_bytes());
-    request.extend((libc::NLM_F_REQUEST as u16).to_ne_bytes());
-    request.extend([0; 8]);
-    request.extend([0; 4]);
-    request.extend(ifindex.to_ne_bytes());
-    request.extend([0; 8]);
-    // SAFETY: the buffer is as long as it says.
-    let sent = unsafe { libc::send(socket.as_raw_fd(), request.as_ptr().cast(), request.len(), 0) };
-    if sent < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let mut answer = vec![0; 32 * 1024];
-    let len = fs::File::from(socket).read(&mut answer)?;
-    answer.truncate(len);
-    Ok(answer)
+    let info = netlink::link_info(number(name, "ifindex")?).ok()?;
+    info.xdp.map(|program| program.id).filter(|&id| id != 0)
 }

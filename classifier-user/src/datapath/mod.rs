@@ -10,6 +10,7 @@ use crate::model::{Class, Counter, FibDelta, LinkId, Mode};
 pub mod fake;
 pub mod interface;
 pub mod kernel;
+pub(crate) mod netlink;
 
 /// What must be applied as one: the packet path never sees half of a delta, though it may see some deltas of a
 /// batch before others.

@@ -118,6 +118,27 @@ impl Classes {
         self.capacity
     }
 
+    /// The origin that a prefix has now.
+    #[must_use]
+    pub fn origin_of(&self, prefix: &Prefix) -> Option<Asn> {
+        self.current(prefix).and_then(|id| self.owners.get(id).asn())
+    }
+
+    /// The owner that a prefix has now.
+    fn current(&self, prefix: &Prefix) -> Option<OwnerId> {
+        match self.granularity {
+            Granularity::As => self.origins.get(prefix).copied(),
+            Granularity::Prefix => {
+                let hash = hash(&self.hasher, &Owner::Route { prefix: *prefix, asn: 0 });
+                self.index.iter_hash(hash).copied().find(|&id| {
+                    let class = self.class_of(id) as usize;
+                    matches!(self.owners.get(id), Owner::Route { prefix: its, .. } if its == *prefix)
+                        && self.slots.get(class).is_some_and(|slot| slot.prefixes > 0)
+                })
+            }
+        }
+    }
+
     /// The batch for changed routes: each prefix's origin from now on, `None` if it has none. A prefix that keeps
     /// its owner is not in the batch.
     ///

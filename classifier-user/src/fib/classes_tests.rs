@@ -28,7 +28,7 @@ fn a_new_origin_is_a_new_class_and_the_same_origin_is_nothing() {
     let mut classes = Classes::new(Granularity::Prefix, 100);
     let batch = classes.apply([(p("192.0.2.0/24"), Some(64500)), (p("2001:db8::/32"), Some(64501))]).unwrap();
     assert_eq!(batch.deltas, [delta("192.0.2.0/24", Some(2)), delta("2001:db8::/32", Some(3))]);
-    assert_eq!(batch.retired, []);
+    assert!(batch.retired.is_empty());
     assert_eq!(classes.owner(classes.owner_of(3)), Owner::Route { prefix: p("2001:db8::/32"), asn: 64501 });
 
     let batch = classes.apply([(p("192.0.2.0/24"), Some(64500)), (p("198.51.100.0/24"), None)]).unwrap();
@@ -91,7 +91,7 @@ fn the_last_change_of_a_prefix_wins_within_a_batch() {
     classes.apply([(prefix, Some(64500))]).unwrap();
     let batch = classes.apply([(prefix, None), (prefix, Some(64500))]).unwrap();
     assert_eq!(batch.deltas.last(), Some(&delta("192.0.2.0/24", Some(2))));
-    assert_eq!(batch.retired, []);
+    assert!(batch.retired.is_empty());
     let batch = classes.apply([(prefix, Some(64501)), (prefix, Some(64500)), (prefix, None)]).unwrap();
     assert_eq!(batch.deltas.last(), Some(&delta("192.0.2.0/24", None)));
     assert_eq!(batch.retired, [2, 3]);

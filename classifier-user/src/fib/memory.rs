@@ -1,7 +1,7 @@
 //! Where FIB words live: [`Words`] is the kernel's map or a vector on the host, [`FibMemory`] all six of them.
 
 use classifier_common::fib::{
-    NODE_WORDS, ROW_WORDS, Read, V4_ROOT_WORDS, V6_OTHER_WORDS, V6_ROOT_WORDS, Word,
+    NODE_WORDS, Node, ROW_WORDS, Read, V4_ROOT_WORDS, V6_OTHER_WORDS, V6_ROOT_WORDS, Word,
 };
 
 use crate::datapath::Sizes;
@@ -131,29 +131,61 @@ impl FibMemory<Vec<u32>> {
     }
 }
 
-/// The kernel's lookup over memory on the host.
-impl Read for FibMemory<Vec<u32>> {
+/// A search node in this memory.
+#[derive(Debug)]
+pub struct WordsNode<'a, W> {
+    words: &'a W,
+    base: usize,
+}
+
+impl<W> Clone for WordsNode<'_, W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<W> Copy for WordsNode<'_, W> {}
+
+impl<W: Words> Node for WordsNode<'_, W> {
+    #[inline]
+    fn word(self, index: usize) -> u32 {
+        self.words.load(self.base + index)
+    }
+}
+
+fn word_at<W: Words>(words: &W, index: usize) -> Option<u32> {
+    (index < words.len()).then(|| words.load(index))
+}
+
+/// The kernel's lookup, run by the agent.
+impl<W: Words> Read for FibMemory<W> {
+    type Node<'a>
+        = WordsNode<'a, W>
+    where
+        W: 'a;
+
     fn v4_root(&self, index: u32) -> Option<u32> {
-        self.v4_root.get(index as usize).copied()
+        word_at(&self.v4_root, index as usize)
     }
 
     fn v4_row(&self, row: u32, index: u32) -> Option<u32> {
-        self.v4_rows.get(row as usize * ROW_WORDS + index as usize).copied()
+        word_at(&self.v4_rows, row as usize * ROW_WORDS + index as usize)
     }
 
     fn v6_root(&self, index: u32) -> Option<u32> {
-        self.v6_root.get(index as usize).copied()
+        word_at(&self.v6_root, index as usize)
     }
 
     fn v6_other(&self, index: u32) -> Option<u32> {
-        self.v6_other.get(index as usize).copied()
+        word_at(&self.v6_other, index as usize)
     }
 
     fn v6_row(&self, row: u32, index: u32) -> Option<u32> {
-        self.v6_rows.get(row as usize * ROW_WORDS + index as usize).copied()
+        word_at(&self.v6_rows, row as usize * ROW_WORDS + index as usize)
     }
 
-    fn v6_node(&self, node: u32) -> Option<&[u32; NODE_WORDS]> {
-        self.v6_nodes.get(node as usize * NODE_WORDS..)?.first_chunk()
+    fn v6_node(&self, node: u32) -> Option<WordsNode<'_, W>> {
+        let base = node as usize * NODE_WORDS;
+        (base + NODE_WORDS <= self.v6_nodes.len()).then_some(WordsNode { words: &self.v6_nodes, base })
     }
 }

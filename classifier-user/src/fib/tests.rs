@@ -155,6 +155,11 @@ impl<'a> Slow<'a> {
 }
 
 impl Read for Slow<'_> {
+    type Node<'a>
+        = &'a [u32; NODE_WORDS]
+    where
+        Self: 'a;
+
     fn v4_root(&self, index: u32) -> Option<u32> {
         self.word(self.memory.v4_root(index))
     }
@@ -179,7 +184,7 @@ impl Read for Slow<'_> {
         let node = match self.step() {
             Some(Step::Node(node)) => node,
             Some(Step::Word(_)) => panic!("a word where a node was"),
-            None => self.memory.v6_node(node).expect("in bounds"),
+            None => self.memory.v6_nodes[node as usize * NODE_WORDS..].first_chunk().expect("in bounds"),
         };
         self.trace.borrow_mut().push(Step::Node(*node));
         Some(node)
@@ -252,7 +257,7 @@ impl Harness {
 
         let log = std::mem::take(&mut *self.log.borrow_mut());
         if let Ok(words) = result {
-            assert_eq!(words, log.iter().map(|stored| stored.count as u64).sum());
+            assert_eq!(words, log.iter().map(|stored| stored.count as u64).sum::<u64>());
         }
         self.replay(
             &log,

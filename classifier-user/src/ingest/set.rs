@@ -1,13 +1,13 @@
 //! All tables of a run together: what a command line or configuration asks for, loaded, with its precedence.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use super::{IngestError, LoadOptions, LoadReport, Progress, SourceTable, TableSpec, load, load_overrides};
 use crate::{
     model::Asn,
     table::{
         names::Names,
-        rib::{Change, Rib, SourceId},
+        rib::{Change, PrefixCounts, Rib, SourceId},
     },
 };
 
@@ -33,6 +33,15 @@ pub enum Part {
     Table(SourceId, TableSpec),
     /// Names only.
     Names(PathBuf),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.file() {
+            Some(path) => path.display().fmt(f),
+            None => f.write_str("builtin"),
+        }
+    }
 }
 
 impl Part {
@@ -71,16 +80,38 @@ impl Part {
 }
 
 impl TableRequest {
-    /// The parts to load. More tables than there are ranks share the last one.
-    #[must_use]
-    pub fn parts(&self) -> Vec<Part> {
-        let tables = self.tables.iter().enumerate().map(|(place, spec)| {
-            Part::Table(SourceId::file(place).unwrap_or(SourceId::BUILTIN), spec.clone())
-        });
-        let overrides = self.overrides.iter().cloned().map(Part::Overrides);
-        let names = self.as_names.iter().cloned().map(Part::Names);
-        overrides.chain(names).chain(tables).collect()
+    /// The parts to load, in the order of their precedence. The built-in snapshot goes behind all files.
+    ///
+    /// # Errors
+    /// [`TooManyTables`].
+    pub fn parts(&self) -> Result<Vec<Part>, TooManyTables> {
+        let mut parts: Vec<Part> = self.overrides.iter().cloned().map(Part::Overrides).collect();
+        parts.extend(self.as_names.iter().cloned().map(Part::Names));
+        let (files, builtin): (Vec<_>, Vec<_>) =
+            self.tables.iter().partition(|spec| **spec != TableSpec::Builtin);
+        for (place, spec) in files.into_iter().enumerate() {
+            let rank = SourceId::file(place).ok_or(TooManyTables)?;
+            parts.push(Part::Table(rank, spec.clone()));
+        }
+        parts.extend(builtin.first().map(|_| Part::Table(SourceId::BUILTIN, TableSpec::Builtin)));
+        Ok(parts)
     }
+}
+
+/// More files than there are ranks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than {} tables are given", SourceId::MAX_FILES)]
+pub struct TooManyTables;
+
+/// A set that could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum SetError {
+    /// The request.
+    #[error(transparent)]
+    TooMany(#[from] TooManyTables),
+    /// A part of it.
+    #[error(transparent)]
+    Part(#[from] IngestError),
 }
 
 /// A part that was loaded: what is kept of it beside its routes.
@@ -95,10 +126,11 @@ pub struct Source {
     /// How old the data is.
     pub date: Option<jiff::Timestamp>,
     /// How many prefixes it has.
-    pub prefixes: u64,
+    pub prefixes: PrefixCounts,
     /// What was noticed.
     pub report: LoadReport,
-    names: Names,
+    /// What it calls ASes.
+    pub names: Names,
 }
 
 /// The routes of all parts, and what ASes are called.
@@ -114,13 +146,10 @@ impl TableSet {
     /// Loads all parts of a request. `progress` is told which part and how far.
     ///
     /// # Errors
-    /// [`IngestError`] of the first part that does not load.
-    pub fn load(
-        request: &TableRequest,
-        mut progress: impl FnMut(&Part, Progress),
-    ) -> Result<Self, IngestError> {
+    /// [`SetError`]: that of the first part that does not load.
+    pub fn load(request: &TableRequest, mut progress: impl FnMut(&Part, Progress)) -> Result<Self, SetError> {
         let mut set = Self::default();
-        for part in request.parts() {
+        for part in request.parts()? {
             let table = part.load(&request.options, &mut |state| progress(&part, state))?;
             set.replace(part, table);
         }
@@ -129,20 +158,21 @@ impl TableSet {
 
     /// Puts a part in, or in the place of what it had; says what that changed.
     pub fn replace(&mut self, part: Part, table: SourceTable) -> Vec<Change> {
+        let changes = part.rank().map_or_else(Vec::new, |rank| self.rib.replace_source(rank, table.routes));
         let source = Source {
             name: table.name,
             kind: table.kind.to_string(),
             date: table.date,
-            prefixes: table.routes.len() as u64,
+            prefixes: part.rank().map(|rank| self.rib.source_counts(rank)).unwrap_or_default(),
             report: table.report,
             names: table.names,
-            part: part.clone(),
+            part,
         };
-        match self.sources.iter_mut().find(|known| known.part == part) {
+        match self.sources.iter_mut().find(|known| known.part == source.part) {
             Some(known) => *known = source,
             None => self.sources.push(source),
         }
-        part.rank().map_or_else(Vec::new, |rank| self.rib.replace_source(rank, table.routes))
+        changes
     }
 
     /// What ASes are called: overrides before name files before tables, the first table before the second.

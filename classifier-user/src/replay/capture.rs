@@ -125,7 +125,10 @@ impl Capture {
         let damaged = |source| CaptureError::Damaged { path: path.to_owned(), after: 0, source };
         let reader = match start.as_slice() {
             [0x0a, 0x0d, 0x0d, 0x0a] => Reader::PcapNg(PcapNgReader::new(input).map_err(damaged)?),
-            [0xd4, 0xc3, 0xb2, 0xa1] | [0xa1, 0xb2, 0xc3, 0xd4] | [0x4d, 0x3c, 0xb2, 0xa1] | [0xa1, 0xb2, 0x3c, 0x4d] => {
+            [0xd4, 0xc3, 0xb2, 0xa1]
+            | [0xa1, 0xb2, 0xc3, 0xd4]
+            | [0x4d, 0x3c, 0xb2, 0xa1]
+            | [0xa1, 0xb2, 0x3c, 0x4d] => {
                 let reader = PcapReader::new(input).map_err(damaged)?;
                 ethernet(path, reader.header().datalink)?;
                 Reader::Pcap(reader)

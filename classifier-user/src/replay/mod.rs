@@ -1,7 +1,7 @@
 //! A capture through the real kernel program: how a user tries the tool without a router, and how anyone checks its
 //! numbers. [`capture`] reads frames, [`report`] is the answer.
 
-use std::{collections::HashMap, net::IpAddr, path::Path};
+use std::{collections::HashMap, net::IpAddr, path::PathBuf};
 
 use classifier_common::{
     abi::Side,
@@ -23,11 +23,12 @@ use crate::{
         kernel::{Entry, Kernel, LoadError, Runner, Setup},
     },
     fib::{
-        self,
         classes::{Classes, ClassesError, Granularity},
+        sizes::sizes_for,
     },
-    model::{Class, LinkId, Owner, Owners as _},
-    table::{names::Names, rib::Rib},
+    ingest::set::{TableRequest, TableSet},
+    model::{Asn, Class, LinkId, Owner, Owners as _},
+    table::rib::Rib,
 };
 
 /// Frames that `BPF_PROG_TEST_RUN` takes: from an Ethernet header to what fits an XDP buffer with all its frags.
@@ -60,6 +61,19 @@ pub enum ReplayError {
     },
 }
 
+/// What `classifier replay` will do, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayPlan {
+    /// The capture, pcap or pcapng.
+    pub file: PathBuf,
+    /// Where routes come from.
+    pub tables: TableRequest,
+    /// Which address is looked at.
+    pub side: Side,
+    /// How rows are summed.
+    pub by: By,
+}
+
 /// How rows are summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
@@ -77,22 +91,19 @@ pub struct Replayed {
     pub damage: Option<CaptureError>,
 }
 
-/// Runs every frame of `file` through the XDP program with the routes of `rib`, and sums what it counted on `side`.
-/// `progress` is told the bytes of the file read and their whole number, now and then.
+/// Runs every frame of the plan's capture through the XDP program with the routes of `tables`, and sums what it
+/// counted. `progress` is told the bytes of the file read and their whole number, now and then.
 ///
 /// # Errors
 /// [`ReplayError`]: no capture, no privileges for BPF, no room. A capture that is damaged further on is not an error
 /// here: see [`Replayed::damage`].
 pub fn run(
-    file: &Path,
-    side: Side,
-    by: By,
-    rib: &Rib,
-    names: &Names,
+    plan: &ReplayPlan,
+    tables: &TableSet,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Replayed, ReplayError> {
-    let mut capture = Capture::open(file)?;
-    let mut replay = Replay::new(rib, side)?;
+    let mut capture = Capture::open(&plan.file)?;
+    let mut replay = Replay::new(&tables.rib, plan.side)?;
     let mut damage = None;
     loop {
         match capture.next(|bytes, len| replay.frame(bytes, len)) {
@@ -107,7 +118,7 @@ pub fn run(
             progress(capture.position(), capture.size());
         }
     }
-    Ok(Replayed { report: replay.report(by, names)?, damage })
+    Ok(Replayed { report: replay.report(plan.by, &|asn| tables.name(asn))?, damage })
 }
 
 /// The program, the FIB, and what the kernel did not count itself.
@@ -130,7 +141,7 @@ impl Replay {
     /// # Errors
     /// [`ReplayError`], but those of the capture.
     pub fn new(rib: &Rib, side: Side) -> Result<Self, ReplayError> {
-        let sizes = fib::sizes_for(rib.iter().map(|route| route.prefix));
+        let sizes = sizes_for(rib.iter().map(|route| route.prefix));
         let mut classes = Classes::new(Granularity::Prefix, sizes.classes);
         let batch = classes.apply(rib.iter().map(|route| (route.prefix, Some(route.asn))))?;
         let setup =
@@ -226,7 +237,11 @@ impl Replay {
     ///
     /// # Errors
     /// A system call that failed.
-    pub fn report(mut self, by: By, names: &Names) -> Result<Report, ReplayError> {
+    pub fn report<'a>(
+        mut self,
+        by: By,
+        name: &dyn Fn(Asn) -> Option<&'a str>,
+    ) -> Result<Report, ReplayError> {
         let sweep = self.kernel.sweep()?;
         let mut by_class = self.counted_here;
         for hook in sweep.links.into_iter().flat_map(|link| link.hooks).flatten() {
@@ -242,7 +257,9 @@ impl Replay {
         for (class, counter) in by_class {
             match self.classes.owner(self.classes.owner_of(class)) {
                 // AS 0 is no AS (RFC 7607): the address is known to be unrouted.
-                Owner::Unmatched(_) | Owner::Route { asn: 0, .. } | Owner::As { asn: 0, .. } => unmatched += counter,
+                Owner::Unmatched(_) | Owner::Route { asn: 0, .. } | Owner::As { asn: 0, .. } => {
+                    unmatched += counter
+                }
                 Owner::Route { prefix, asn } => {
                     *rows.entry((asn, (by == By::Prefix).then_some(prefix))).or_default() += counter;
                 }
@@ -252,7 +269,7 @@ impl Replay {
         let total = self.total.bytes;
         let mut rows: Vec<_> = rows
             .into_iter()
-            .map(|((asn, prefix), counter)| Row::new(asn, names.get(asn), prefix, counter, total))
+            .map(|((asn, prefix), counter)| Row::new(asn, name(asn), prefix, counter, total))
             .collect();
         rows.sort_by(|a, b| {
             b.bytes.cmp(&a.bytes).then(a.asn.cmp(&b.asn)).then_with(|| a.prefix.cmp(&b.prefix))

@@ -1,42 +1,12 @@
 //! What a replay answers: the stable JSON of `classifier replay --json`.
 
-use classifier_common::{
-    abi::Side,
-    counter::{Counter, Outcome},
-};
+use classifier_common::{abi::Side, counter::Counter};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Asn, Prefix};
-
-/// Packets and wire bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes, layer 2 header included.
-    pub bytes: u64,
-}
-
-impl From<Counter> for Count {
-    fn from(counter: Counter) -> Self {
-        Self { packets: counter.packets, bytes: counter.bytes }
-    }
-}
-
-/// What became of the frames.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcomes {
-    /// IPv4.
-    pub ipv4: Count,
-    /// IPv6.
-    pub ipv6: Count,
-    /// No IP in it.
-    pub non_ip: Count,
-    /// Cut or contradictory.
-    pub malformed: Count,
-    /// Not looked at.
-    pub unsupported: Count,
-}
+use crate::{
+    model::{Asn, Prefix},
+    totals::answer::{Amount, Outcomes},
+};
 
 /// One AS's or prefix's part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,7 +61,7 @@ pub struct Report {
     /// Most bytes first.
     pub rows: Vec<Row>,
     /// IP packets whose address has no route.
-    pub unmatched: Count,
+    pub unmatched: Amount,
 }
 
 impl Report {
@@ -103,18 +73,11 @@ impl Report {
         rows: Vec<Row>,
         unmatched: Counter,
     ) -> Self {
-        let of = |outcome: Outcome| outcomes[outcome as usize].into();
         Self {
             packets: total.packets,
             bytes: total.bytes,
             snapped,
-            outcomes: Outcomes {
-                ipv4: of(Outcome::Ipv4),
-                ipv6: of(Outcome::Ipv6),
-                non_ip: of(Outcome::NonIp),
-                malformed: of(Outcome::Malformed),
-                unsupported: of(Outcome::Unsupported),
-            },
+            outcomes: outcomes.into(),
             side: match side {
                 Side::Source => "source",
                 Side::Destination => "destination",

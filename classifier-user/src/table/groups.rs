@@ -167,7 +167,7 @@ impl Groups {
                 by_asn.entry(asn).or_insert(place);
             }
         }
-        Self { groups, by_asn }
+        Self { groups, by_asn, written: Vec::new() }
     }
 
     /// All groups, in the order of their file.

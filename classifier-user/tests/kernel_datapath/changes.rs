@@ -60,7 +60,12 @@ fn routes_change_under_traffic_and_every_packet_counts_once() {
             &[("8.8.8.0/24", Some(64999)), ("2001:4860::/32", Some(64999))],
             &[("8.8.8.8/32", Some(15169)), ("2001:4860:4860::8888/128", Some(15169))],
             &[("8.8.8.8/32", None), ("2001:4860:4860::8888/128", None)],
-            &[("8.8.0.0/16", Some(15169)), ("8.8.8.0/24", None), ("2001:4800::/24", Some(15169)), ("2001:4860::/32", None)],
+            &[
+                ("8.8.0.0/16", Some(15169)),
+                ("8.8.8.0/24", None),
+                ("2001:4800::/24", Some(15169)),
+                ("2001:4860::/32", None),
+            ],
             &[("8.8.8.0/25", Some(64999)), ("2001:4860:4860::/48", Some(64999))],
             &[
                 ("8.8.8.0/24", Some(15169)),
@@ -75,7 +80,8 @@ fn routes_change_under_traffic_and_every_packet_counts_once() {
         let mut rounds = 0;
         while began.elapsed() < Duration::from_secs(4) {
             for step in steps {
-                let changes = step.iter().map(|(prefix, asn)| (prefix.parse::<Prefix>().expect("a prefix"), *asn));
+                let changes =
+                    step.iter().map(|(prefix, asn)| (prefix.parse::<Prefix>().expect("a prefix"), *asn));
                 let batch = world.classes.apply(changes).expect("classes");
                 world.kernel.apply(&batch).expect("room");
             }

@@ -43,7 +43,14 @@ fn two_interfaces_and_the_vlans_of_a_trunk() {
         ]);
         world.kernel.attach("r0", plain, XdpChoice::Auto).expect("r0");
         world.kernel.attach("r1", trunk, XdpChoice::Tc).expect("r1");
-        let sent = [("p0", None, 3), ("p0", Some(100), 5), ("p1", Some(100), 7), ("p1", Some(200), 11), ("p1", Some(300), 13), ("p1", None, 17)];
+        let sent = [
+            ("p0", None, 3),
+            ("p0", Some(100), 5),
+            ("p1", Some(100), 7),
+            ("p1", Some(200), 11),
+            ("p1", Some(300), 13),
+            ("p1", None, 17),
+        ];
         peer.run(move || {
             for (interface, vlan, times) in sent {
                 let raw = Raw::new(interface);
@@ -99,7 +106,8 @@ fn a_tag_in_metadata_counts_and_finds_its_link() {
         let index = ifindex("r0");
         let mut world = World::new(&[setup(0, index, Some(100)), setup(1, index, None)]);
         // Before ours on egress: ours asks to be last.
-        let mut harness = Kernel::load_object(OBJECT_HARNESS, &small(), &[setup(0, 9999, None)]).expect("harness");
+        let mut harness =
+            Kernel::load_object(OBJECT_HARNESS, &small(), &[setup(0, 9999, None)]).expect("harness");
         harness.attach_classifier("tag_100", "r0").expect("tag_100");
         world.kernel.attach("r0", index, XdpChoice::Auto).expect("r0");
         let raw = Raw::new("r0");
@@ -136,7 +144,8 @@ fn a_second_instance_and_a_foreign_program_are_refused_and_untouched() {
         assert_eq!(first.total(0, Hook::Rx).packets, 1, "the first one goes on");
         drop(first);
 
-        let mut foreign = Kernel::load_object(OBJECT_HARNESS, &small(), &[setup(0, 9999, None)]).expect("harness");
+        let mut foreign =
+            Kernel::load_object(OBJECT_HARNESS, &small(), &[setup(0, 9999, None)]).expect("harness");
         let link = foreign.attach_xdp("wire_nothing", "r0").expect("a foreign program");
         let before = run("ip -d link show r0");
         let mut ours = World::new(&[setup(0, index, None)]);

@@ -39,9 +39,12 @@ fn every_named_frame(entry: Entry) {
     // What the kernel's test run does not take goes over a wire in `traffic`.
     let expected_refusals: &[&str] = match entry {
         Entry::Xdp => &[],
-        Entry::TcRx | Entry::TcTx => {
-            &["only an ethernet header", "cut in the ipv4 header", "cut in the ipv6 header", "cut in the ipv4 options"]
-        }
+        Entry::TcRx | Entry::TcTx => &[
+            "only an ethernet header",
+            "cut in the ipv4 header",
+            "cut in the ipv6 header",
+            "cut in the ipv4 options",
+        ],
     };
     assert!(refused.iter().all(|name| expected_refusals.contains(name)), "refused: {refused:?}");
     world.assert_closed();
@@ -104,7 +107,13 @@ fn minimal_caps_only_the_sides_asked_for_are_counted() {
         let sweep = world.sweep();
         let read = sweep.links[0].hooks[0].as_ref().expect("rx");
         assert_eq!([read.sides[0].is_some(), read.sides[1].is_some()], expected);
-        assert_eq!(world.counted(0, Hook::Rx, Side::Destination, Some(15169)).packets, if expected[0] { 5 } else { 0 });
-        assert_eq!(world.counted(0, Hook::Rx, Side::Source, Some(2906)).packets, if expected[1] { 5 } else { 0 });
+        assert_eq!(
+            world.counted(0, Hook::Rx, Side::Destination, Some(15169)).packets,
+            if expected[0] { 5 } else { 0 }
+        );
+        assert_eq!(
+            world.counted(0, Hook::Rx, Side::Source, Some(2906)).packets,
+            if expected[1] { 5 } else { 0 }
+        );
     }
 }

@@ -105,7 +105,12 @@ pub fn all() -> Vec<Named> {
     add("802.1q ipv4", Ipv4, 100, join(&[&ethernet(0x8100), &tag(100, 0x0800), &v4]));
     add("802.1q ipv6, priority 7", Ipv6, 100, join(&[&ethernet(0x8100), &tag(0xe064, 0x86dd), &v6]));
     add("priority tag", Ipv4, 0, join(&[&ethernet(0x8100), &tag(0xa000, 0x0800), &v4]));
-    add("802.1ad and 802.1q", Ipv4, 200, join(&[&ethernet(0x88a8), &tag(200, 0x8100), &tag(300, 0x0800), &v4]));
+    add(
+        "802.1ad and 802.1q",
+        Ipv4,
+        200,
+        join(&[&ethernet(0x88a8), &tag(200, 0x8100), &tag(300, 0x0800), &v4]),
+    );
     add("two 802.1q", Ipv6, 4094, join(&[&ethernet(0x8100), &tag(4094, 0x8100), &tag(1, 0x86dd), &v6]));
     add(
         "third tag",
@@ -125,7 +130,12 @@ pub fn all() -> Vec<Named> {
     add("mpls multicast", Ipv4, 0, join(&[&ethernet(0x8848), &mpls(2), &v4]));
     add("mpls, a pseudowire's control word", NonIp, 0, join(&[&ethernet(0x8847), &mpls(2), &[0; 40]]));
     add("mpls, nothing below", Malformed, 0, join(&[&ethernet(0x8847), &mpls(1)]));
-    add("mpls, stack without a bottom", Malformed, 0, join(&[&ethernet(0x8847), &[0, 1, 0, 64], &[0, 1, 0, 64]]));
+    add(
+        "mpls, stack without a bottom",
+        Malformed,
+        0,
+        join(&[&ethernet(0x8847), &[0, 1, 0, 64], &[0, 1, 0, 64]]),
+    );
 
     add("pppoe ipv4", Ipv4, 0, join(&[&ethernet(0x8864), &pppoe(0x21, v4.len()), &v4]));
     add("pppoe ipv6", Ipv6, 0, join(&[&ethernet(0x8864), &pppoe(0x57, v6.len()), &v6]));

@@ -107,7 +107,9 @@ impl Drop for Peer {
 
 /// A veth pair: `here` in this namespace, `there` in the peer's, both up, without ARP and IPv6 chatter.
 pub fn veth(peer: &Peer, here: &str, there: &'static str, mtu: u32) {
-    run(&format!("ip link add {here} numrxqueues 2 numtxqueues 2 type veth peer name {there} numrxqueues 2 numtxqueues 2"));
+    run(&format!(
+        "ip link add {here} numrxqueues 2 numtxqueues 2 type veth peer name {there} numrxqueues 2 numtxqueues 2"
+    ));
     run(&format!("ip link set {there} netns {}", peer.tid));
     run(&format!("ip link set {here} mtu {mtu} arp off up"));
     peer.run(move || {
@@ -143,7 +145,11 @@ pub fn statistic(interface: &str, name: &str) -> u64 {
 
 /// The index of an interface of this namespace.
 pub fn ifindex(interface: &str) -> u32 {
-    fs::read_to_string(format!("/sys/class/net/{interface}/ifindex")).expect("an interface").trim().parse().expect("a number")
+    fs::read_to_string(format!("/sys/class/net/{interface}/ifindex"))
+        .expect("an interface")
+        .trim()
+        .parse()
+        .expect("a number")
 }
 
 /// A raw socket that sends whole frames on an interface of this namespace.

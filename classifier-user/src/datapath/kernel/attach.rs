@@ -46,7 +46,10 @@ pub enum AttachError {
         program: Option<Foreign>,
     },
     /// This agent runs on the interface already.
-    #[error("another classifier counts on {interface} already{}: stop it first, or `classifier detach`", describe(program))]
+    #[error(
+        "another classifier counts on {interface} already{}: stop it first, or `classifier detach`",
+        describe(program)
+    )]
     Twice {
         /// The interface.
         interface: String,
@@ -152,7 +155,8 @@ fn xdp(
     if !matches!(os_error(&error), Some(libc::EBUSY | libc::EEXIST)) {
         return Ok(Err(error));
     }
-    let program = crate::datapath::interface::xdp_program(interface).map(|id| Foreign { id, name: name_of(id) });
+    let program =
+        crate::datapath::interface::xdp_program(interface).map(|id| Foreign { id, name: name_of(id) });
     let interface = interface.to_owned();
     let ours = program.as_ref().and_then(|program| program.name.as_deref()).is_some_and(is_ours);
     Err(if ours {
@@ -163,7 +167,7 @@ fn xdp(
 }
 
 /// The kernel keeps 15 characters of a program's name.
-fn is_ours(name: &str) -> bool {
+pub(super) fn is_ours(name: &str) -> bool {
     [programs::XDP_RX, programs::TC_RX, programs::TC_TX]
         .iter()
         .any(|ours| ours.as_bytes().iter().take(15).eq(name.as_bytes().iter()))

@@ -5,11 +5,7 @@ use aya::{
     programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, xdp::XdpMode},
 };
 
-use super::{
-    Kernel,
-    attach::Attached,
-    run::Runner,
-};
+use super::{Kernel, attach::Attached, run::Runner};
 
 /// The object with the product's programs and those of tests and benchmarks.
 pub static OBJECT_HARNESS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/harness"));
@@ -53,7 +49,8 @@ impl Kernel {
     /// # Errors
     /// [`HarnessError`].
     pub fn attach_classifier(&mut self, name: &str, interface: &str) -> Result<(), HarnessError> {
-        let program = self.ebpf.program_mut(name).and_then(|program| <&mut SchedClassifier>::try_from(program).ok());
+        let program =
+            self.ebpf.program_mut(name).and_then(|program| <&mut SchedClassifier>::try_from(program).ok());
         let program = program.ok_or_else(|| HarnessError::Missing(name.to_owned()))?;
         program.load()?;
         program.attach(interface, TcAttachType::Egress)?;

@@ -36,10 +36,16 @@ impl Mapping {
             )
         };
         if base == libc::MAP_FAILED {
-            return Err(DatapathError::System { call: "mmap of a BPF map", source: io::Error::last_os_error() });
+            return Err(DatapathError::System {
+                call: "mmap of a BPF map",
+                source: io::Error::last_os_error(),
+            });
         }
         let Some(base) = NonNull::new(base.cast()) else {
-            return Err(DatapathError::System { call: "mmap of a BPF map", source: io::ErrorKind::Other.into() });
+            return Err(DatapathError::System {
+                call: "mmap of a BPF map",
+                source: io::ErrorKind::Other.into(),
+            });
         };
         Ok(Self { base, len })
     }

@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use classifier_common::abi::{BankLayout, Hook, Side};
 
 mod attach;
+mod detach;
 mod harness;
 mod mapping;
 mod object;
@@ -15,8 +16,9 @@ mod run;
 mod sweep;
 
 pub use attach::{AttachError, Foreign, XdpChoice};
-pub use object::{LoadError, OBJECT, Setup, cpu_slices};
+pub use detach::detach_all;
 pub use harness::{HarnessError, OBJECT_HARNESS};
+pub use object::{LoadError, OBJECT, Setup, cpu_slices};
 pub use run::{Entry, Runner};
 
 use self::{attach::Attached, mapping::Mapping, sweep::Seen};
@@ -90,7 +92,12 @@ impl Kernel {
     ///
     /// # Errors
     /// [`AttachError`]: also when somebody else's program is there, which then stays as it is.
-    pub fn attach(&mut self, interface: &str, ifindex: u32, choice: XdpChoice) -> Result<Option<String>, AttachError> {
+    pub fn attach(
+        &mut self,
+        interface: &str,
+        ifindex: u32,
+        choice: XdpChoice,
+    ) -> Result<Option<String>, AttachError> {
         let (rx, rx_mode, why) = attach::receive(&mut self.ebpf, interface, choice)?;
         let (tx, tx_mode) = attach::transmit(&mut self.ebpf, interface)?;
         self.attached.extend([rx, tx]);
@@ -123,7 +130,8 @@ impl Kernel {
 
 impl Datapath for Kernel {
     fn apply(&mut self, batch: &Batch) -> Result<Applied, DatapathError> {
-        if let Some(class) = batch.deltas.iter().filter_map(|delta| delta.class).find(|&class| class >= self.layout.classes)
+        if let Some(class) =
+            batch.deltas.iter().filter_map(|delta| delta.class).find(|&class| class >= self.layout.classes)
         {
             return Err(DatapathError::ClassOutOfRange { class, classes: self.layout.classes });
         }
@@ -162,7 +170,8 @@ impl Datapath for Kernel {
         for link in &mut links {
             for hook in Hook::ALL {
                 if let Some(read) = &mut link.hooks[hook as usize] {
-                    read.outcomes = sweep::outcomes(&self.outcomes, u32::from(link.link.0), hook, layout.slices);
+                    read.outcomes =
+                        sweep::outcomes(&self.outcomes, u32::from(link.link.0), hook, layout.slices);
                 }
             }
         }
@@ -187,4 +196,3 @@ impl Datapath for Kernel {
         self.grace.wait()
     }
 }
-

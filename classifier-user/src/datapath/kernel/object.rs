@@ -38,7 +38,9 @@ pub enum LoadError {
         call: String,
     },
     /// The verifier refused, or the kernel lacks something.
-    #[error("the kernel refused program {program}: {source} (`classifier check` says what this kernel lacks)")]
+    #[error(
+        "the kernel refused program {program}: {source} (`classifier check` says what this kernel lacks)"
+    )]
     Program {
         /// The program.
         program: &'static str,
@@ -144,7 +146,8 @@ fn mapping(ebpf: &mut Ebpf, name: &'static str, bytes: usize) -> Result<Mapping,
 /// A map like the object's bank template, of this many counters.
 fn bank_map(entries: u32) -> Result<MapData, LoadError> {
     const ARRAY: u32 = aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
-    let definition = aya_obj::Map::new_from_params(ARRAY, 4, size_of::<Counter>() as u32, entries, BANK_FLAGS);
+    let definition =
+        aya_obj::Map::new_from_params(ARRAY, 4, size_of::<Counter>() as u32, entries, BANK_FLAGS);
     MapData::create(definition, "bank", None)
         .map_err(map_error("a link's bank could not be made (for less memory see --bank-memory)"))
 }
@@ -204,13 +207,11 @@ pub(super) fn load(object: &[u8], sizes: &Sizes, setups: &[Setup]) -> Result<Loa
         v6_rows: mapping(&mut ebpf, maps::FIB6_ROWS, sizes.v6_rows.max(1) as usize * row)?,
         v6_nodes: mapping(&mut ebpf, maps::FIB6_NODES, sizes.v6_nodes.max(1) as usize * line)?,
     };
-    let fib_bytes =
-        [&fib.v4_root, &fib.v4_rows, &fib.v6_root, &fib.v6_other, &fib.v6_rows, &fib.v6_nodes]
-            .map(|mapping| mapping.len() as u64)
-            .iter()
-            .sum();
-    let outcomes =
-        mapping(&mut ebpf, maps::OUTCOMES, outcome_entries as usize * size_of::<Outcomes>())?;
+    let fib_bytes = [&fib.v4_root, &fib.v4_rows, &fib.v6_root, &fib.v6_other, &fib.v6_rows, &fib.v6_nodes]
+        .map(|mapping| mapping.len() as u64)
+        .iter()
+        .sum();
+    let outcomes = mapping(&mut ebpf, maps::OUTCOMES, outcome_entries as usize * size_of::<Outcomes>())?;
     let mut slot = ArrayOfMaps::<_, MapData>::try_from(take(&mut ebpf, maps::BANKS)?)
         .map_err(map_error("the map of banks"))?;
     let entries = layout.entries();
@@ -292,9 +293,7 @@ fn write_ports(ebpf: &mut Ebpf, setups: &[Setup]) -> Result<(), LoadError> {
     let mut vlans = Array::<_, [u16; abi::VLAN_IDS]>::try_from(take(ebpf, maps::VLANS)?)
         .map_err(map_error("the VLAN tables"))?;
     for (trunk, (ifindex, table)) in tables.into_iter().enumerate() {
-        vlans
-            .set(trunk as u32, table.map(|link| link.0), 0)
-            .map_err(map_error("writing a VLAN table"))?;
+        vlans.set(trunk as u32, table.map(|link| link.0), 0).map_err(map_error("writing a VLAN table"))?;
         if let Some(port) = ports.get_mut(&ifindex) {
             port.trunk = trunk as u16 + 1;
         }

@@ -73,8 +73,10 @@ impl Runner {
             Entry::TcRx => object::classifier(ebpf, programs::TC_RX)?.fd(),
             Entry::TcTx => object::classifier(ebpf, programs::TC_TX)?.fd(),
         };
-        let program = program
-            .map_err(|source| LoadError::Program { program: "for BPF_PROG_TEST_RUN", source: Box::new(source) })?;
+        let program = program.map_err(|source| LoadError::Program {
+            program: "for BPF_PROG_TEST_RUN",
+            source: Box::new(source),
+        })?;
         let context: &[u8] = if entry == Entry::Xdp { &[] } else { &NO_CONTEXT };
         Self::of(program, context).map_err(|source| {
             LoadError::Datapath(DatapathError::System { call: "duplicating a program's descriptor", source })

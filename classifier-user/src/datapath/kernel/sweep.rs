@@ -35,7 +35,11 @@ impl Region {
     }
 
     /// Dirty bytes of a slice.
-    fn dirty<'a>(&self, bank: &'a Mapping, slice: u32) -> (&'a [AtomicU8], &'a [std::sync::atomic::AtomicU64]) {
+    fn dirty<'a>(
+        &self,
+        bank: &'a Mapping,
+        slice: u32,
+    ) -> (&'a [AtomicU8], &'a [std::sync::atomic::AtomicU64]) {
         bank.bytes(self.layout.dirty(self.base(slice)), self.blocks())
     }
 }
