@@ -58,6 +58,8 @@ pub mod globals {
     pub const CLASSES: &str = "CLASSES";
     /// u32: bit set of sides ([`super::Side::bit`]) that any link counts.
     pub const SIDES: &str = "SIDES";
+    /// u32: the most sides that a link counts at one hook, 1 or 2.
+    pub const SIDES_PER_HOOK: &str = "SIDES_PER_HOOK";
 }
 
 /// The link of each VLAN identifier of a trunk; [`LinkRef::NONE`] where the VLAN is no link of its own.
@@ -152,23 +154,51 @@ pub const fn outcome_index(link: u32, hook: Hook, slice: u32, slices: u32) -> u3
     (link * 2 + hook as u32) * (slices + 1) + slice
 }
 
-/// Counters in one slice of one (hook, side) of a bank: the classes, rounded up to whole dirty blocks, and
-/// behind them the dirty bytes, one a block.
-#[must_use]
-pub const fn slice_stride(classes: u32) -> u32 {
-    let blocks = classes.div_ceil(DIRTY_BLOCK);
-    let dirty = blocks.div_ceil(16);
-    blocks * DIRTY_BLOCK + dirty
+/// How a link's bank map is laid out: for each hook and each side counted there, a slice a CPU and the spare one;
+/// in a slice the classes, rounded up to whole dirty blocks, and behind them the dirty bytes, one a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BankLayout {
+    /// CPUs with a slice of their own.
+    pub slices: u32,
+    /// Classes a slice holds.
+    pub classes: u32,
+    /// Sides that a link counts at one hook: 1 or 2. With 1, both sides have the same place.
+    pub sides: u32,
 }
 
-/// Where a slice begins in a link's bank map, in counters.
-#[must_use]
-pub const fn slice_base(hook: Hook, side: Side, slice: u32, slices: u32, classes: u32) -> u32 {
-    ((hook as u32 * 2 + side as u32) * (slices + 1) + slice) * slice_stride(classes)
-}
+impl BankLayout {
+    /// Dirty blocks of a slice.
+    #[must_use]
+    #[inline(always)]
+    pub const fn blocks(&self) -> u32 {
+        self.classes.div_ceil(DIRTY_BLOCK)
+    }
 
-/// Entries of one link's bank map: 2 hooks x 2 sides x (slices + the spare one).
-#[must_use]
-pub const fn bank_entries(slices: u32, classes: u32) -> u32 {
-    4 * (slices + 1) * slice_stride(classes)
+    /// Counters (16 bytes) that a slice takes.
+    #[must_use]
+    #[inline(always)]
+    pub const fn stride(&self) -> u32 {
+        self.blocks() * DIRTY_BLOCK + self.blocks().div_ceil(16)
+    }
+
+    /// The first counter of a slice: its class 0.
+    #[must_use]
+    #[inline(always)]
+    pub const fn base(&self, hook: Hook, side: Side, slice: u32) -> u32 {
+        let region = if self.sides == 2 { hook as u32 * 2 + side as u32 } else { hook as u32 };
+        (region * (self.slices + 1) + slice) * self.stride()
+    }
+
+    /// The first counter of the dirty bytes of a slice that begins at `base`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn dirty(&self, base: u32) -> u32 {
+        base + self.blocks() * DIRTY_BLOCK
+    }
+
+    /// Counters in the whole map.
+    #[must_use]
+    pub const fn entries(&self) -> u32 {
+        2 * self.sides * (self.slices + 1) * self.stride()
+    }
 }

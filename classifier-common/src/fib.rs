@@ -92,9 +92,27 @@ impl Word {
     }
 }
 
+/// A search node's words, read one by one: whoever writes may be storing another one.
+pub trait Node: Copy {
+    /// Word `index`, below [`NODE_WORDS`].
+    fn word(self, index: usize) -> u32;
+}
+
+impl Node for &[u32; NODE_WORDS] {
+    #[inline(always)]
+    fn word(self, index: usize) -> u32 {
+        self[index]
+    }
+}
+
 /// Where FIB words are read from: maps in the kernel, slices on the host. `None` is an index out of bounds, which
 /// a FIB built by the agent never has; the lookup then ends as unmatched.
 pub trait Read {
+    /// How a search node is read.
+    type Node<'a>: Node
+    where
+        Self: 'a;
+
     /// Word `index` of the IPv4 root.
     fn v4_root(&self, index: u32) -> Option<u32>;
     /// Word `index` (0-255) of an IPv4 row.
@@ -106,7 +124,7 @@ pub trait Read {
     /// Word `index` (0-255) of an IPv6 row.
     fn v6_row(&self, row: u32, index: u32) -> Option<u32>;
     /// A search node.
-    fn v6_node(&self, node: u32) -> Option<&[u32; NODE_WORDS]>;
+    fn v6_node(&self, node: u32) -> Option<Self::Node<'_>>;
 }
 
 /// The class of an IPv4 address (host byte order).
@@ -125,11 +143,11 @@ pub fn lookup_v4<R: Read>(fib: &R, address: u32) -> Class {
 /// Each term's upper half is all ones exactly where the key is below the separator, so the sum of upper halves
 /// counts these without a branch, which a search over random keys would mispredict.
 #[inline(always)]
-fn interval(node: &[u32; NODE_WORDS], key: u32) -> usize {
+fn interval<N: Node>(node: N, key: u32) -> usize {
     let mut below = 0u64;
     let mut i = NODE_FANOUT;
     while i < NODE_WORDS - 1 {
-        below = below.wrapping_add((u64::from(key).wrapping_sub(u64::from(node[i]))) >> 32);
+        below = below.wrapping_add((u64::from(key).wrapping_sub(u64::from(node.word(i)))) >> 32);
         i += 1;
     }
     (NODE_FANOUT - 1).wrapping_sub(below.wrapping_neg() as u32 as usize) & (NODE_FANOUT - 1)
@@ -181,7 +199,7 @@ pub fn lookup_v6<R: Read>(fib: &R, address: &[u32; 4]) -> Class {
             later[0] = later[1];
         }
         let Some(node) = fib.v6_node(word.payload()) else { return UNMATCHED_V6 };
-        word = Word(node[interval(node, key)]);
+        word = Word(node.word(interval(node, key)));
         steps += 1;
     }
     UNMATCHED_V6

@@ -1,12 +1,17 @@
 //! Exact per-AS traffic accounting on a Linux border router.
 //!
 //! Reading order: [`model`] (the words), [`table`] and [`ingest`] (routes), [`fib`] (routes to kernel words),
-//! [`datapath`] (the kernel), [`totals`] (what was counted), [`http`] and [`cli`] (who asks), [`agent`] (wiring).
+//! [`datapath`] (the kernel), [`totals`] (what was counted), [`http`] and [`cli`] (who asks), [`agent`] (wiring);
+//! [`replay`] takes captures through the same program.
 
+pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod datapath;
 pub mod fib;
+pub mod http;
 pub mod ingest;
 pub mod model;
+pub mod replay;
 pub mod table;
+pub mod totals;

@@ -1,2 +1,79 @@
-//! The developer's commands.
-fn main() {}
+//! The developer's commands, `cargo xtask COMMAND`: what a fresh machine needs, the tests, continuous integration,
+//! the benchmarks, the built-in table, the demo.
+//!
+//! Depends on no crate of the product: it runs the built `classifier` and reads what it prints.
+
+mod bench;
+mod ci;
+mod demo;
+mod licences;
+mod process;
+mod setup;
+mod snapshot;
+mod sys;
+mod test;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The developer's commands", version = None)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Installs what building and testing need; quick when all is there
+    #[command(after_help = "Examples:\n  cargo xtask setup\n\n\
+        The pinned toolchain's rust-src, clippy and rustfmt; bpf-linker for the LLVM of that toolchain; the Debian \
+        packages that the tests use. On another distribution, or without root, it says what is missing.")]
+    Setup,
+    /// Runs the real agent on real frames between two network namespaces, and compares what was sent with what was counted
+    #[command(after_help = "Examples:\n  cargo xtask demo\n  cargo xtask demo --seconds 20\n  \
+        cargo xtask demo --seconds 20 --json | jq .equal\n\nNeeds root. Exit code 0: every AS has exactly the \
+        packets and bytes that were sent to and from it. 1: something differs, or failed.")]
+    Demo(demo::Options),
+    /// Runs all tests: the pure ones, those that need root, and those that must do with three capabilities
+    #[command(
+        after_help = "Examples:\n  cargo xtask test\n  cargo xtask test vlan\n  cargo xtask test --no-setup"
+    )]
+    Test(test::Options),
+    /// What continuous integration runs: format, lints, documentation, licences, then `test`
+    #[command(after_help = "Examples:\n  cargo xtask ci")]
+    Ci,
+    /// Measures, and prints a table
+    #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench lookup packet\n  \
+        cargo xtask bench --json figures.json\n\nSections: lookup, packet, wire, table, sweep, memory, replay. Needs root.")]
+    Bench(bench::Options),
+    /// Makes the built-in table from the npm package @ip-location-db/asn
+    #[command(
+        after_help = "Examples:\n  cargo xtask snapshot\n  cargo xtask snapshot --package ip-location-db-asn-2.3.0.tgz"
+    )]
+    Snapshot {
+        /// The package's archive, where it is here already [default: fetched by `npm pack`]
+        #[arg(long, value_name = "FILE.tgz")]
+        package: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Setup => setup::run(),
+        Command::Demo(options) => demo::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Ci => ci::run(),
+        Command::Bench(options) => bench::run(&options),
+        Command::Snapshot { package } => snapshot::run(package.as_deref()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

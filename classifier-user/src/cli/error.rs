@@ -3,7 +3,7 @@
 use std::{error::Error, io, path::PathBuf};
 
 use super::client::AgentError;
-use crate::config::ConfigError;
+use crate::{config::ConfigError, ingest::set::TooManyTables};
 
 /// A command that failed. The message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +18,8 @@ pub enum CliError {
     #[error("`{0}` is no prefix: expected one such as 192.0.2.0/24 or 2001:db8::/32, without host bits")]
     Prefix(String),
     /// More files than there are ranks for.
-    #[error("more than {0} tables are given")]
-    TooManyTables(usize),
+    #[error(transparent)]
+    TooManyTables(TooManyTables),
     /// The agent, or the way to it.
     #[error(transparent)]
     Agent(#[from] AgentError),

@@ -8,8 +8,9 @@ use super::{
     CliError,
     args::{FormatArgs, TableArgs},
     output::{self, Format, Screen, dim, heading, optional, text},
-    tables::{Request, Tables},
+    tables,
 };
+use crate::ingest::set::TableSet;
 
 /// Look addresses up: which prefix, which AS. Needs no root and no agent
 #[derive(Debug, clap::Args)]
@@ -46,12 +47,12 @@ pub(super) fn execute(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
         .into_iter()
         .map(|text| text.parse().map_err(|_| CliError::Address(text)))
         .collect::<Result<Vec<IpAddr>, _>>()?;
-    let tables = Tables::load(&Request::new(args.tables)?)?;
+    let tables = tables::load(&tables::request(args.tables)?)?;
     let answers: Vec<Answer> = addresses.into_iter().map(|address| answer(&tables, address)).collect();
     print(&answers, args.format.format(), out)
 }
 
-fn answer(tables: &Tables, address: IpAddr) -> Answer {
+fn answer(tables: &TableSet, address: IpAddr) -> Answer {
     let Some(found) = tables.rib.lookup(address) else {
         return Answer { address, prefix: None, asn: None, name: None, origins: Vec::new(), source: None };
     };
@@ -60,9 +61,9 @@ fn answer(tables: &Tables, address: IpAddr) -> Answer {
         address,
         prefix: Some(found.prefix.to_string()),
         asn,
-        name: asn.and_then(|asn| tables.names.get(asn)).map(str::to_owned),
+        name: asn.and_then(|asn| tables.name(asn)).map(str::to_owned),
         origins: found.origins.to_vec(),
-        source: Some(tables.source(found.source).to_owned()),
+        source: tables.source(found.source).map(|source| source.name.clone()),
     }
 }
 
@@ -125,6 +126,7 @@ fn people(answers: &[Answer], screen: Screen) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ingest::{TableSpec, set::Part};
     use crate::{
         ingest::{Format as TableFormat, LoadReport, SourceTable},
         table::{names::Names, origins::Origins, rib::SourceId},
@@ -149,18 +151,22 @@ mod tests {
         }
     }
 
-    fn tables() -> Tables {
-        let mut tables = Tables::default();
-        tables.add(Some(SourceId::OVERRIDE), source("override.txt", &[("198.51.100.0/24", &[64500])]));
+    fn tables() -> TableSet {
+        let mut tables = TableSet::default();
+        tables.replace(
+            Part::Overrides("override.txt".into()),
+            source("override.txt", &[("198.51.100.0/24", &[64500])]),
+        );
         let files: [(&str, Routes<'_>); 2] = [
             ("rib.mrt", &[("2a00:86c0::/32", &[2906, 40027]), ("198.51.100.0/24", &[1])]),
             ("iptoasn.tsv", &[("240.0.0.0/4", &[0])]),
         ];
         for (index, (name, routes)) in files.into_iter().enumerate() {
-            tables.add(SourceId::file(index), source(name, routes));
+            let rank = SourceId::file(index).unwrap();
+            tables.replace(Part::Table(rank, TableSpec::File(name.into())), source(name, routes));
         }
-        tables.add(
-            Some(SourceId::BUILTIN),
+        tables.replace(
+            Part::Table(SourceId::BUILTIN, TableSpec::Builtin),
             source("builtin", &[("45.57.0.0/17", &[2906]), ("240.0.0.0/4", &[2])]),
         );
         tables

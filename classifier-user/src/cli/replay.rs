@@ -3,18 +3,17 @@
 use std::{io::Write, path::PathBuf};
 
 use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
 
 use super::{
     CliError,
     args::{FormatArgs, TableArgs},
     output::{self, Format, Screen, clip, dim, heading, number, number_heading, text},
-    tables::Request,
-    wiring,
+    tables, wiring,
 };
 use crate::{
-    config::{ReplayBy, ReplayPlan},
     model::Side,
+    replay::{By, ReplayPlan, report::Report},
+    totals::answer::{Amount, Outcomes},
 };
 
 /// Run a capture through the BPF program that counts on the router, and show its totals
@@ -60,74 +59,37 @@ enum ByArg {
 
 const ROWS_FOR_PEOPLE: usize = 20;
 
-/// A replay's answer. The fields are a contract (DESIGN, section 6).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Answer {
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
-    pub(super) snapped: u64,
-    pub(super) outcomes: Outcomes,
-    pub(super) side: String,
-    pub(super) rows: Vec<Row>,
-    pub(super) unmatched: Amount,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Amount {
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Outcomes {
-    pub(super) ipv4: Amount,
-    pub(super) ipv6: Amount,
-    pub(super) non_ip: Amount,
-    pub(super) malformed: Amount,
-    pub(super) unsupported: Amount,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Row {
-    pub(super) asn: u32,
-    pub(super) name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) prefix: Option<String>,
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
-    pub(super) share: f64,
-}
-
 pub(super) fn execute(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
     let format = args.format.format();
     let rows = args.n.or(matches!(format, Format::People(_)).then_some(ROWS_FOR_PEOPLE));
-    let mut answer = wiring::replay(&plan(args)?)?;
+    let (mut answer, damage) = wiring::replay(&plan(args)?)?;
     if let Some(rows) = rows {
         answer.rows.truncate(rows);
     }
-    print(&answer, format, out)
+    print(&answer, format, out)?;
+    // What was read before the damage stands, and is shown before the complaint.
+    damage.map_or(Ok(()), |damage| {
+        out.flush()?;
+        Err(CliError::work(damage))
+    })
 }
 
 fn plan(args: Args) -> Result<ReplayPlan, CliError> {
-    let Request { tables, overrides, as_names, skip_bad_lines } = Request::new(args.tables)?;
     Ok(ReplayPlan {
         file: args.file,
-        tables,
-        overrides,
-        as_names,
-        skip_bad_lines,
+        tables: tables::request(args.tables)?,
         side: match args.side {
             SideArg::Destination => Side::Destination,
             SideArg::Source => Side::Source,
         },
         by: match args.by {
-            ByArg::As => ReplayBy::As,
-            ByArg::Prefix => ReplayBy::Prefix,
+            ByArg::As => By::As,
+            ByArg::Prefix => By::Prefix,
         },
     })
 }
 
-fn print(answer: &Answer, format: Format, out: &mut dyn Write) -> Result<(), CliError> {
+fn print(answer: &Report, format: Format, out: &mut dyn Write) -> Result<(), CliError> {
     match format {
         Format::Json => {
             serde_json::to_writer_pretty(&mut *out, answer)?;
@@ -139,7 +101,7 @@ fn print(answer: &Answer, format: Format, out: &mut dyn Write) -> Result<(), Cli
 }
 
 /// A line a row; unmatched has no AS.
-fn csv(answer: &Answer, out: &mut dyn Write) -> Result<(), CliError> {
+fn csv(answer: &Report, out: &mut dyn Write) -> Result<(), CliError> {
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record(["prefix", "asn", "name", "packets", "bytes", "share"])?;
     for row in &answer.rows {
@@ -164,11 +126,11 @@ fn csv(answer: &Answer, out: &mut dyn Write) -> Result<(), CliError> {
     Ok(writer.flush()?)
 }
 
-fn share(answer: &Answer, bytes: u64) -> f64 {
+fn share(answer: &Report, bytes: u64) -> f64 {
     if answer.bytes == 0 { 0.0 } else { bytes as f64 / answer.bytes as f64 }
 }
 
-fn people(answer: &Answer, screen: Screen) -> String {
+fn people(answer: &Report, screen: Screen) -> String {
     let mut facts = screen.table();
     let mut head = vec![heading("frames")];
     head.extend(["packets", "bytes"].map(number_heading));
@@ -231,7 +193,10 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::TableSpec;
+    use crate::{
+        ingest::{LoadOptions, TableSpec, set::TableRequest},
+        replay::report::Row,
+    };
 
     #[derive(Parser)]
     struct Line {
@@ -247,33 +212,32 @@ mod tests {
     fn plans() {
         let default = ReplayPlan {
             file: "a.pcap".into(),
-            tables: vec![TableSpec::Builtin],
-            overrides: None,
-            as_names: vec![],
-            skip_bad_lines: false,
+            tables: TableRequest { tables: vec![TableSpec::Builtin], ..TableRequest::default() },
             side: Side::Destination,
-            by: ReplayBy::As,
+            by: By::As,
         };
         assert_eq!(planned("replay a.pcap").unwrap(), default);
         assert_eq!(
             planned("replay a.pcap --side source --by prefix --table t.csv --override o --as-names n --skip-bad-lines")
                 .unwrap(),
             ReplayPlan {
-                tables: vec![TableSpec::File("t.csv".into())],
-                overrides: Some("o".into()),
-                as_names: vec!["n".into()],
-                skip_bad_lines: true,
+                tables: TableRequest {
+                    tables: vec![TableSpec::File("t.csv".into())],
+                    overrides: Some("o".into()),
+                    as_names: vec!["n".into()],
+                    options: LoadOptions { skip_bad_lines: true },
+                },
                 side: Side::Source,
-                by: ReplayBy::Prefix,
+                by: By::Prefix,
                 ..default
             }
         );
         assert_eq!(planned("replay a --table x --table x").unwrap_err().exit_code(), 2);
     }
 
-    fn answer() -> Answer {
+    fn answer() -> Report {
         let amount = |packets, bytes| Amount { packets, bytes };
-        Answer {
+        Report {
             packets: 1000,
             bytes: 1_000_000,
             snapped: 2,
@@ -346,6 +310,6 @@ mod tests {
 
     #[test]
     fn json_is_the_contract() {
-        assert_eq!(serde_json::from_str::<Answer>(&shown(Format::Json)).unwrap(), answer());
+        assert_eq!(serde_json::from_str::<Report>(&shown(Format::Json)).unwrap(), answer());
     }
 }

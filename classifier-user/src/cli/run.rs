@@ -114,7 +114,7 @@ impl SettingsArgs {
 }
 
 pub(super) fn execute(args: Args) -> Result<(), CliError> {
-    wiring::run(args.settings.plan()?)
+    wiring::run(&args.settings.plan()?)
 }
 
 #[cfg(test)]

@@ -13,13 +13,13 @@ use super::{
     CliError,
     args::{FormatArgs, TableArgs, one_of},
     output::{self, Format, Screen, dim, heading, number, number_heading, optional, text},
-    tables::{self, Request, TableInfo, Tables},
+    tables::{self, TableInfo},
 };
 use crate::{
-    config::TableSpec,
     ingest::{
-        LoadOptions,
+        self, LoadOptions, TableSpec,
         export::{self, ExportError, ExportFormat},
+        set::TableSet,
         snapshot::{self, About},
     },
     table::rib::PrefixCounts,
@@ -99,11 +99,11 @@ struct SnapshotArgs {
 pub(super) fn execute(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
     match args.command {
         Command::Info(args) => {
-            let tables = Tables::load(&Request::new(args.tables)?)?;
-            print(&tables.info(), args.format.format(), out)
+            let tables = tables::load(&tables::request(args.tables)?)?;
+            print(&tables::info(&tables), args.format.format(), out)
         }
         Command::Export(args) => {
-            let tables = Tables::load(&Request::new(args.tables)?)?;
+            let tables = tables::load(&tables::request(args.tables)?)?;
             match &args.output {
                 None => write_table(&tables, args.format, out),
                 Some(path) => write_file(path, |out| write_table(&tables, args.format, out)),
@@ -113,8 +113,8 @@ pub(super) fn execute(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
     }
 }
 
-fn write_table(tables: &Tables, format: ExportFormat, out: &mut dyn Write) -> Result<(), CliError> {
-    export::write(&tables.rib, &tables.names, format, Timestamp::now(), out).map_err(|error| match error {
+fn write_table(tables: &TableSet, format: ExportFormat, out: &mut dyn Write) -> Result<(), CliError> {
+    export::write(&tables.rib, &tables.names(), format, Timestamp::now(), out).map_err(|error| match error {
         ExportError::Write(error) => CliError::Output(error),
         error @ ExportError::Mrt(_) => CliError::work(error),
     })
@@ -122,7 +122,10 @@ fn write_table(tables: &Tables, format: ExportFormat, out: &mut dyn Write) -> Re
 
 fn snapshot(args: SnapshotArgs, out: &mut dyn Write) -> Result<(), CliError> {
     let options = LoadOptions::default();
-    let tables = args.tables.into_iter().map(|path| tables::load(&TableSpec::File(path), &options));
+    let tables = args
+        .tables
+        .into_iter()
+        .map(|path| ingest::load(&TableSpec::File(path), &options, &mut |_| {}).map_err(CliError::work));
     let about = About { date: args.date, source: args.source, attribution: args.attribution };
     let built = snapshot::build(tables.collect::<Result<_, _>>()?, &about).map_err(CliError::work)?;
     write_file(&args.output, |out| Ok(out.write_all(&built.bytes)?))?;

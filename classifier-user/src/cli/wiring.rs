@@ -1,24 +1,44 @@
 //! The calls to what does the work: the only place of the command line that knows it.
 
-use super::{CliError, replay};
-use crate::config::{ReplayPlan, RunPlan};
+use std::io::IsTerminal as _;
 
-/// The part is not in this build.
-#[derive(Debug, thiserror::Error)]
-#[error("this build cannot {0}")]
-struct NotInThisBuild(&'static str);
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{
+    CliError,
+    tables::{self, FileProgress},
+};
+use crate::{
+    agent,
+    config::RunPlan,
+    datapath::kernel,
+    replay::{self, ReplayPlan, capture::CaptureError, report::Report},
+};
 
 /// Runs the agent until it is told to end.
-pub(super) fn run(_plan: RunPlan) -> Result<(), CliError> {
-    Err(CliError::work(NotInThisBuild("run the agent")))
+pub(super) fn run(plan: &RunPlan) -> Result<(), CliError> {
+    let mut progress = FileProgress::default();
+    let ran = agent::run(plan, |part, state| progress.show(part, state));
+    ran.map_err(CliError::work)
 }
 
-/// Runs a capture through the program.
-pub(super) fn replay(_plan: &ReplayPlan) -> Result<replay::Answer, CliError> {
-    Err(CliError::work(NotInThisBuild("replay captures")))
+/// Runs a capture through the program. Damage further on in the capture comes beside what was read before it.
+pub(super) fn replay(plan: &ReplayPlan) -> Result<(Report, Option<CaptureError>), CliError> {
+    let tables = tables::load(&plan.tables)?;
+    let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}") {
+        bar.set_style(style);
+    }
+    let replayed = replay::run(plan, &tables, |read, size| {
+        bar.set_length(size);
+        bar.set_position(read);
+    });
+    bar.finish_and_clear();
+    let replay::Replayed { report, damage } = replayed.map_err(CliError::work)?;
+    Ok((report, damage))
 }
 
 /// Takes everything off; says what was taken off, a line each.
 pub(super) fn detach() -> Result<Vec<String>, CliError> {
-    Err(CliError::work(NotInThisBuild("detach programs")))
+    kernel::detach_all().map_err(CliError::work)
 }

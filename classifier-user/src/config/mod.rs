@@ -10,7 +10,10 @@ pub mod value;
 pub use value::{BankMemory, CountMode, GranularityChoice, Span, ValueError, XdpChoice};
 
 pub use crate::ingest::TableSpec;
-use crate::model::{Link, Side};
+use crate::{
+    ingest::{LoadOptions, set::TableRequest},
+    model::Link,
+};
 use link::LinkSpec;
 
 /// Where the agent listens, and where the reading commands ask, unless told otherwise.
@@ -99,33 +102,17 @@ pub struct RunPlan {
     pub reload: bool,
 }
 
-/// How a replay's rows are summed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ReplayBy {
-    /// By origin AS.
-    #[default]
-    As,
-    /// By prefix.
-    Prefix,
-}
-
-/// What `classifier replay` will do, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplayPlan {
-    /// The capture, pcap or pcapng.
-    pub file: PathBuf,
-    /// Where routes come from, the first before the second. Never empty.
-    pub tables: Vec<TableSpec>,
-    /// Static routes before all tables.
-    pub overrides: Option<PathBuf>,
-    /// Files with AS names.
-    pub as_names: Vec<PathBuf>,
-    /// Whether a bad line of a table is counted and passed over.
-    pub skip_bad_lines: bool,
-    /// Which address is looked at.
-    pub side: Side,
-    /// How rows are summed.
-    pub by: ReplayBy,
+impl RunPlan {
+    /// Its tables.
+    #[must_use]
+    pub fn tables(&self) -> TableRequest {
+        TableRequest {
+            tables: self.tables.clone(),
+            overrides: self.overrides.clone(),
+            as_names: self.as_names.clone(),
+            options: LoadOptions { skip_bad_lines: self.skip_bad_lines },
+        }
+    }
 }
 
 /// A plan that cannot be made of what was given.

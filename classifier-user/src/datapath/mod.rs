@@ -8,6 +8,9 @@ use classifier_common::abi;
 use crate::model::{Class, Counter, FibDelta, LinkId, Mode};
 
 pub mod fake;
+pub mod interface;
+pub mod kernel;
+pub(crate) mod netlink;
 
 /// What must be applied as one: the packet path never sees half of a delta, though it may see some deltas of a
 /// batch before others.
@@ -118,10 +121,10 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Bytes of one link's bank map with `slices` CPUs.
+    /// Bytes of one link's bank map with `slices` CPUs and `sides` (1 or 2) counted at each hook.
     #[must_use]
-    pub fn bank_bytes(&self, slices: u32) -> u64 {
-        u64::from(abi::bank_entries(slices, self.classes)) * 16
+    pub fn bank_bytes(&self, slices: u32, sides: u32) -> u64 {
+        u64::from(abi::BankLayout { slices, classes: self.classes, sides }.entries()) * 16
     }
 }
 

@@ -23,6 +23,7 @@ mod prefix_csv;
 mod pyasn;
 mod ranges;
 mod report;
+pub mod set;
 pub mod snapshot;
 mod text;
 pub mod well_known;

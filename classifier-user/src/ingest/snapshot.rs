@@ -16,11 +16,7 @@
 //! and this one, negative (zigzag) where it is inside that one. Most ranges follow each other, so most gaps are 0;
 //! columns of one sort compress better than rows.
 
-use std::{
-    collections::HashMap,
-    io::Read,
-    path::PathBuf,
-};
+use std::{collections::HashMap, io::Read, path::PathBuf};
 
 use jiff::{civil::Date, tz::TimeZone};
 

@@ -7,8 +7,8 @@ use std::{
     path::Path,
 };
 
-use super::netlink::{self, XdpFeatures, XdpProgram};
 use crate::config::{RunPlan, TableSpec};
+use crate::datapath::netlink::{self, XdpFeatures, XdpProgram};
 
 /// The machine.
 #[derive(Clone, Debug, Default)]

@@ -465,7 +465,7 @@ fn memory(
     let bank = prefixes.map(|prefixes| {
         let classes = u32::try_from(prefixes + prefixes * HEADROOM / 100).unwrap_or(u32::MAX / 2);
         let sizes = Sizes { classes, v4_rows: 0, v6_rows: 0, v6_nodes: 0 };
-        sizes.bank_bytes(host.cpus).saturating_mul(plan.links.len() as u64)
+        sizes.bank_bytes(host.cpus, 2).saturating_mul(plan.links.len() as u64)
     });
     if let Some(bank) = bank
         && bank > limit

@@ -1,10 +1,10 @@
 use super::{
     host::{Host, Interface},
     judge::{Level, Report, judge},
-    netlink::{XdpFeatures, XdpProgram},
 };
 use crate::{
     config::{BankMemory, RunPlan, Settings, XdpChoice, link::LinkSpec},
+    datapath::netlink::{XdpFeatures, XdpProgram},
     model::{Mode, Role},
 };
 

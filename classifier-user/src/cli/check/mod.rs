@@ -11,7 +11,7 @@ use super::{
     CliError, Outcome,
     output::{self, Screen, alarm, dim, heading, number, number_heading, text},
     run::SettingsArgs,
-    tables::{Request, Tables},
+    tables,
 };
 use crate::{config::RunPlan, model::Mode};
 
@@ -19,7 +19,6 @@ mod host;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
-mod netlink;
 
 /// Say what `run` would do here, and whether it can
 ///
@@ -53,13 +52,7 @@ pub(super) fn execute(args: Args, out: &mut dyn Write) -> Result<Outcome, CliErr
 
 /// Prefixes of all tables: loading them is the check of the files.
 fn count_prefixes(plan: &RunPlan) -> Result<Option<u64>, String> {
-    let request = Request {
-        tables: plan.tables.clone(),
-        overrides: plan.overrides.clone(),
-        as_names: plan.as_names.clone(),
-        skip_bad_lines: plan.skip_bad_lines,
-    };
-    let tables = Tables::load(&request).map_err(|error| error.to_string())?;
+    let tables = tables::load(&plan.tables()).map_err(|error| error.to_string())?;
     Ok(Some(tables.rib.counts().total() as u64))
 }
 

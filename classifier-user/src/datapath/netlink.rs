@@ -10,47 +10,47 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// What an interface is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct LinkInfo {
+pub(crate) struct LinkInfo {
     /// `veth`, `vlan`, `bridge`, `bond`, …; nothing for hardware.
-    pub(super) kind: Option<String>,
+    pub(crate) kind: Option<String>,
     /// `bridge`, `bond`, …: what it is a port of.
-    pub(super) port_of: Option<String>,
+    pub(crate) port_of: Option<String>,
     /// Index of the device that it is a port of.
-    pub(super) master: Option<u32>,
+    pub(crate) master: Option<u32>,
     /// Index of the device below a VLAN device, or of a veth's peer.
-    pub(super) lower: Option<u32>,
+    pub(crate) lower: Option<u32>,
     /// The VLAN of a VLAN device.
-    pub(super) vlan: Option<u16>,
+    pub(crate) vlan: Option<u16>,
     /// The XDP program on it.
-    pub(super) xdp: Option<XdpProgram>,
+    pub(crate) xdp: Option<XdpProgram>,
 }
 
 /// An XDP program on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct XdpProgram {
+pub(crate) struct XdpProgram {
     /// `native`, `generic`, `offloaded` or `several`.
-    pub(super) mode: &'static str,
+    pub(crate) mode: &'static str,
     /// Its number, as `bpftool prog` shows it; 0 where there are several.
-    pub(super) id: u32,
+    pub(crate) id: u32,
 }
 
 /// What a driver's XDP can (`enum netdev_xdp_act`, linux/netdev.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct XdpFeatures(u64);
+pub(crate) struct XdpFeatures(u64);
 
 impl XdpFeatures {
     #[cfg(test)]
-    pub(super) const fn new(bits: u64) -> Self {
+    pub(crate) const fn new(bits: u64) -> Self {
         Self(bits)
     }
 
     /// Native XDP (`NETDEV_XDP_ACT_BASIC`).
-    pub(super) const fn native(self) -> bool {
+    pub(crate) const fn native(self) -> bool {
         self.0 & 1 != 0
     }
 
     /// Frames of several buffers: jumbo MTU (`NETDEV_XDP_ACT_RX_SG`).
-    pub(super) const fn frags(self) -> bool {
+    pub(crate) const fn frags(self) -> bool {
         self.0 & 32 != 0
     }
 }
@@ -74,7 +74,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// A system call that failed, or the kernel's own error.
-pub(super) fn link_info(ifindex: u32) -> io::Result<LinkInfo> {
+pub(crate) fn link_info(ifindex: u32) -> io::Result<LinkInfo> {
     let mut ifinfo = [0u8; IFINFO];
     if let Some(index) = ifinfo.get_mut(4..8) {
         index.copy_from_slice(&ifindex.to_ne_bytes());
@@ -87,7 +87,7 @@ pub(super) fn link_info(ifindex: u32) -> io::Result<LinkInfo> {
 }
 
 /// What XDP the driver of this interface can run; `None` before kernel 6.3, which does not say.
-pub(super) fn xdp_features(ifindex: u32) -> Option<XdpFeatures> {
+pub(crate) fn xdp_features(ifindex: u32) -> Option<XdpFeatures> {
     // Commands and attributes: linux/genetlink.h, linux/netdev.h.
     let mut family = vec![3, 1, 0, 0];
     push_attribute(&mut family, 2, b"netdev\0");

@@ -1,8 +1,0 @@
-//! The kernel half.
-#![no_std]
-#![no_main]
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}

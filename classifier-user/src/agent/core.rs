@@ -1,0 +1,171 @@
+//! The thread that owns the packet path: it sweeps at every interval, and between sweeps puts changed tables in.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+use tracing::{error, info, warn};
+
+use crate::{
+    datapath::{Datapath, DatapathError},
+    fib::classes::Classes,
+    ingest::{
+        IngestError, SourceTable,
+        set::{Part, TableSet},
+    },
+    model::{Asn, Prefix},
+    table::{groups::Groups, rib::Change},
+    totals::view::{SourceInput, StatusInputs, View},
+};
+
+/// What the core is told.
+pub(super) enum Message {
+    /// Parts of the tables were loaded again, or could not be.
+    Tables(Vec<(Part, Result<SourceTable, IngestError>)>),
+    /// The groups' file was loaded again.
+    Groups(Arc<Groups>),
+    /// Detach, read a last time, end.
+    Stop,
+}
+
+/// The packet path, the routes, and those who want to know.
+pub(super) struct Core {
+    pub(super) datapath: Box<dyn Datapath>,
+    pub(super) classes: Arc<RwLock<Classes>>,
+    pub(super) tables: TableSet,
+    pub(super) groups: Arc<Groups>,
+    pub(super) view: View,
+    pub(super) interval: Duration,
+    /// What never changes in the status.
+    pub(super) status: StatusInputs,
+    /// Why a part is not as its file says, by its name.
+    pub(super) broken: BTreeMap<String, String>,
+    /// Changes that found no room; tried again with the next ones.
+    pub(super) waiting: BTreeMap<Prefix, Option<Asn>>,
+}
+
+impl Core {
+    /// Runs until told to stop, or until the other side is gone.
+    ///
+    /// # Errors
+    /// The packet path could not be detached, or its last counts not be read.
+    pub(super) fn run(mut self, messages: &Receiver<Message>) -> Result<(), DatapathError> {
+        let mut next = Instant::now() + self.interval;
+        loop {
+            match messages.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(Message::Tables(parts)) => self.replace(parts),
+                Ok(Message::Groups(groups)) => {
+                    self.groups = groups;
+                    self.publish_tables();
+                }
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(error) = self.sweep() {
+                        error!("a sweep failed, its counts come with the next one: {error}");
+                    }
+                    // A sweep that came late does not make the later ones hurry.
+                    next = (next + self.interval).max(Instant::now());
+                }
+            }
+        }
+        let detached = self.datapath.detach();
+        let swept = self.sweep();
+        detached.and(swept)
+    }
+
+    fn sweep(&mut self) -> Result<(), DatapathError> {
+        let sweep = self.datapath.sweep()?;
+        self.view.record(&sweep);
+        if !sweep.released.is_empty() {
+            self.classes.write().unwrap_or_else(PoisonError::into_inner).release(&sweep.released);
+        }
+        Ok(())
+    }
+
+    /// Takes loaded tables in: only what differs reaches the FIB.
+    fn replace(&mut self, parts: Vec<(Part, Result<SourceTable, IngestError>)>) {
+        for (part, loaded) in parts {
+            let name = part.to_string();
+            match loaded {
+                Err(error) => {
+                    warn!("{error}; the table stays as it was");
+                    self.broken.insert(name, error.to_string());
+                }
+                Ok(table) => {
+                    for notice in &table.report.notices {
+                        warn!("{name}: {notice}");
+                    }
+                    let prefixes = table.routes.len();
+                    let changes = self.tables.replace(part, table);
+                    self.broken.remove(&name);
+                    let changed = changes.len();
+                    match self.apply(changes) {
+                        Ok(words) => {
+                            info!(
+                                "{name}: {prefixes} prefixes, {changed} changed, {words} FIB words written"
+                            );
+                        }
+                        Err(error) => {
+                            warn!("{name}: {changed} changes found no room: {error}");
+                            self.broken.insert(name, error);
+                        }
+                    }
+                }
+            }
+        }
+        self.publish_tables();
+    }
+
+    /// Puts changes, and those that waited, into the FIB. All of them or none.
+    fn apply(&mut self, changes: Vec<Change>) -> Result<u64, String> {
+        self.waiting.extend(changes.into_iter().map(|change| (change.prefix, change.origin)));
+        if self.waiting.is_empty() {
+            return Ok(0);
+        }
+        let mut classes = self.classes.write().unwrap_or_else(PoisonError::into_inner);
+        let before: Vec<_> = self.waiting.keys().map(|prefix| (*prefix, classes.origin_of(prefix))).collect();
+        let batch = classes
+            .apply(self.waiting.iter().map(|(prefix, origin)| (*prefix, *origin)))
+            .map_err(|error| format!("{error}; restart the agent to have larger maps"))?;
+        match self.datapath.apply(&batch) {
+            Ok(applied) => {
+                self.waiting.clear();
+                Ok(applied.words_written)
+            }
+            Err(error) => {
+                // The FIB is as it was: so must the classes be. What they gave out meanwhile was never counted into.
+                if let Ok(undo) = classes.apply(before.into_iter()) {
+                    classes.release(&undo.retired);
+                }
+                Err(format!("{error}; restart the agent to have larger maps"))
+            }
+        }
+    }
+
+    /// Tells the view what the tables are now.
+    pub(super) fn publish_tables(&mut self) {
+        self.view.set_tables(Arc::new(self.tables.names()), Arc::clone(&self.groups));
+        let counts = self.tables.rib.counts();
+        let sources = self.tables.sources.iter().filter(|source| !matches!(source.part, Part::Names(_)));
+        self.status.sources = sources
+            .map(|source| SourceInput {
+                name: source.name.clone(),
+                kind: source.kind.clone(),
+                prefixes: source.prefixes.total() as u64,
+                made: source.date.map(Into::into),
+                up: !self.broken.contains_key(&source.name),
+            })
+            .collect();
+        self.status.ipv4_prefixes = counts.ipv4 as u64;
+        self.status.ipv6_prefixes = counts.ipv6 as u64;
+        self.status.attachments = self.datapath.attachments();
+        self.status.memory = self.datapath.memory();
+        self.status.warnings = self.broken.iter().map(|(name, error)| format!("{name}: {error}")).collect();
+        self.view.set_status(self.status.clone());
+    }
+}

@@ -1,0 +1,318 @@
+//! The only wiring: from a plan to a running agent, and back to a machine as it was.
+//!
+//! Reading order: here (start and stop), [`sizing`] (how much is counted), `core` (the thread that owns the packet
+//! path), `reload` (tables again).
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+    net::SocketAddr,
+    sync::{Arc, RwLock, mpsc},
+    thread,
+    time::SystemTime,
+};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+mod core;
+mod reload;
+pub mod sizing;
+
+use self::{
+    core::{Core, Message},
+    reload::Reloader,
+};
+use crate::{
+    config::{GranularityChoice, RunPlan, XdpChoice},
+    datapath::{
+        Datapath as _, DatapathError, Sizes,
+        interface::{Interface, InterfaceError},
+        kernel::{self, AttachError, Kernel, LoadError, Setup, cpu_slices},
+    },
+    fib::{
+        classes::{Classes, ClassesError, Granularity},
+        sizes::{classes_for, sizes_for},
+    },
+    http,
+    ingest::{
+        Progress,
+        set::{Part, SetError, TableRequest, TableSet},
+    },
+    model::{Family, LinkId, Mode, Prefix},
+    table::groups::{Groups, GroupsError},
+    totals::{
+        Limits, Totals,
+        answer::Granularity as AnswerGranularity,
+        view::{StatusInputs, View},
+    },
+};
+
+/// Why the agent did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// A table.
+    #[error(transparent)]
+    Table(#[from] SetError),
+    /// The groups.
+    #[error(transparent)]
+    Groups(#[from] GroupsError),
+    /// An interface.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// The kernel program.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A hook.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The packet path.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    /// The classes.
+    #[error(transparent)]
+    Classes(#[from] ClassesError),
+    /// The banks.
+    #[error(transparent)]
+    TooLarge(#[from] sizing::TooLarge),
+    /// The listening address.
+    #[error("cannot listen on {address}: {source}{}", in_use(source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something of the process itself.
+    #[error("{what}: {source}")]
+    Process {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The core ended by a panic.
+    #[error("the counting thread ended unexpectedly; its last words are above")]
+    CoreLost,
+}
+
+fn in_use(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (another agent? choose another one with --listen)",
+        _ => "",
+    }
+}
+
+/// Runs the agent until SIGINT or SIGTERM. `progress` is told of files being read.
+///
+/// # Errors
+/// [`AgentError`]; whatever was attached is detached again.
+pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), AgentError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| AgentError::Process { what: "starting the runtime", source })?;
+    // Before anything is attached: what is wrong with the plan shows now.
+    let interfaces: Vec<Interface> =
+        plan.links.iter().map(|link| Interface::find(&link.interface)).collect::<Result<_, _>>()?;
+    let listen_error = |source| AgentError::Listen { address: plan.listen, source };
+    let listener = std::net::TcpListener::bind(plan.listen).map_err(listen_error)?;
+    listener.set_nonblocking(true).map_err(listen_error)?;
+    let address = listener.local_addr().map_err(listen_error)?;
+
+    let request = plan.tables();
+    let (core, view) = prepare(plan, &request, &interfaces, progress)?;
+    let (tell, told) = mpsc::channel();
+    let (end, mut ended) = tokio::sync::mpsc::channel::<()>(1);
+    let core = thread::Builder::new()
+        .name("sweep".to_owned())
+        .spawn(move || {
+            let _end = end;
+            core.run(&told)
+        })
+        .map_err(|source| AgentError::Process { what: "starting the sweep thread", source })?;
+    let served = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error)?;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let server = tokio::spawn(http::serve(listener, view, async {
+            let _ = stopped.await;
+        }));
+        info!("listening on http://{address} (metrics at /metrics)");
+        let reloader = Reloader::new(request, plan.groups.clone(), plan.reload, tell.clone());
+        tokio::spawn(reloader.run());
+        let signal_error = |source| AgentError::Process { what: "catching signals", source };
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
+        tokio::select! {
+            _ = interrupt.recv() => info!("interrupted: detaching"),
+            _ = terminate.recv() => info!("told to end: detaching"),
+            _ = ended.recv() => warn!("the sweep thread ended"),
+        }
+        let _ = stop.send(());
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), server).await;
+        Ok::<(), AgentError>(())
+    });
+    let _ = tell.send(Message::Stop);
+    let swept = core.join().map_err(|_| AgentError::CoreLost)?;
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    served?;
+    swept?;
+    info!("detached: nothing of the agent is left in the kernel");
+    Ok(())
+}
+
+/// Loads tables, decides sizes, loads the program, fills the FIB, and attaches, in this order: what can fail without
+/// a trace in the kernel goes first, and the first frame finds a full table.
+fn prepare(
+    plan: &RunPlan,
+    request: &TableRequest,
+    interfaces: &[Interface],
+    progress: impl FnMut(&Part, Progress),
+) -> Result<(Core, View), AgentError> {
+    let groups = Arc::new(match &plan.groups {
+        Some(path) => Groups::builtin()?.with_file(path)?,
+        None => Groups::builtin()?,
+    });
+    let tables = TableSet::load(request, progress)?;
+    let counts = tables.rib.counts();
+    for source in &tables.sources {
+        let date = source.date.map_or_else(String::new, |date| format!(", of {}", date.strftime("%Y-%m-%d")));
+        info!("table {}: {} prefixes ({}{date})", source.name, source.prefixes.total(), source.kind);
+        for notice in &source.report.notices {
+            warn!("{}: {notice}", source.name);
+        }
+    }
+    let slices = cpu_slices()?;
+    let prefix_sizes = sizes_for(tables.rib.iter().map(|route| route.prefix));
+    let owners: HashSet<_> = tables.rib.iter().map(|route| (Family::of(&route.prefix), route.asn)).collect();
+    let as_sizes = Sizes { classes: classes_for(owners.len()), ..prefix_sizes };
+    let decision = sizing::decide(
+        plan.count,
+        match plan.granularity {
+            GranularityChoice::Auto => None,
+            GranularityChoice::Prefix => Some(Granularity::Prefix),
+            GranularityChoice::As => Some(Granularity::As),
+        },
+        prefix_sizes,
+        as_sizes,
+        plan.links.len(),
+        slices,
+        plan.bank_memory.bytes(memory_total()),
+    )?;
+    let mut classes = Classes::new(decision.granularity, decision.sizes.classes);
+    let batch = classes.apply(tables.rib.iter().map(|route| (route.prefix, Some(route.asn))))?;
+    let setups: Vec<Setup> = plan
+        .links
+        .iter()
+        .zip(interfaces)
+        .enumerate()
+        .map(|(number, (link, interface))| Setup {
+            link: LinkId(number as u16),
+            ifindex: interface.ifindex,
+            vlan: link.vlan,
+            sides: sizing::sides(link, decision.count),
+            extra_bytes: interface.tag_bytes(),
+        })
+        .collect();
+    let mut kernel = Kernel::load(&decision.sizes, &setups)?;
+    kernel.apply(&batch)?;
+    drop(batch);
+    let memory = kernel.memory();
+    info!(
+        "FIB: {} IPv4 and {} IPv6 prefixes, {} MiB; counters: {} MiB for {} links x {slices} CPUs, {} by {}",
+        counts.ipv4,
+        counts.ipv6,
+        memory.fib_bytes >> 20,
+        memory.bank_bytes >> 20,
+        plan.links.len(),
+        match decision.count {
+            crate::totals::answer::CountMode::Both => "both sides",
+            crate::totals::answer::CountMode::Remote => "the remote side",
+            crate::totals::answer::CountMode::Local => "the local side",
+        },
+        match decision.granularity {
+            Granularity::Prefix => "prefix",
+            Granularity::As => "AS",
+        },
+    );
+    attach(plan, interfaces, &mut kernel)?;
+    let started = SystemTime::now();
+    let limits = Limits { metrics_ases: plan.metrics_ases, ..Limits::default() };
+    let classes = Arc::new(RwLock::new(classes));
+    let totals = Totals::new(plan.links.clone(), started, limits);
+    let view = View::new(totals, classes.clone(), SystemTime::now);
+    let mut core = Core {
+        datapath: Box::new(kernel),
+        classes,
+        tables,
+        groups,
+        view: view.clone(),
+        interval: plan.interval,
+        status: StatusInputs {
+            router: plan.router.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            interval: plan.interval,
+            count: decision.count,
+            granularity: match decision.granularity {
+                Granularity::Prefix => AnswerGranularity::Prefix,
+                Granularity::As => AnswerGranularity::As,
+            },
+            ..StatusInputs::default()
+        },
+        broken: BTreeMap::new(),
+        waiting: BTreeMap::<Prefix, _>::new(),
+    };
+    core.publish_tables();
+    Ok((core, view))
+}
+
+/// Attaches every interface once, whatever number of links is on it.
+fn attach(plan: &RunPlan, interfaces: &[Interface], datapath: &mut Kernel) -> Result<(), AgentError> {
+    let choice = match plan.xdp_mode {
+        XdpChoice::Auto => kernel::XdpChoice::Auto,
+        XdpChoice::Native => kernel::XdpChoice::Native,
+        XdpChoice::Generic => kernel::XdpChoice::Generic,
+        XdpChoice::Tc => kernel::XdpChoice::Tc,
+    };
+    let mut done: Vec<u32> = Vec::new();
+    for interface in interfaces {
+        if done.contains(&interface.ifindex) {
+            continue;
+        }
+        done.push(interface.ifindex);
+        if let Some(why) = datapath.attach(&interface.name, interface.ifindex, choice)? {
+            warn!("{}: no native XDP ({why}); counting received frames at TC ingress", interface.name);
+        }
+    }
+    for (link, attachment) in plan.links.iter().zip(datapath.attachments()) {
+        let mode = |mode: Option<Mode>| mode.map_or("off", Mode::name);
+        let vlan = link.vlan.map_or_else(String::new, |vlan| format!(" VLAN {vlan}"));
+        let [rx, tx] = attachment.modes;
+        info!(
+            "{} ({}, {}{vlan}): receive {}, transmit {}",
+            link.name,
+            link.role,
+            link.interface,
+            mode(rx),
+            mode(tx)
+        );
+        if rx == Some(Mode::Generic) {
+            warn!(
+                "{}: generic XDP runs after GRO and sees super-frames as one packet: packet and byte counts are inexact",
+                link.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The machine's memory in bytes; 0 where it cannot be read.
+fn memory_total() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB"))
+        .and_then(|kib| kib.trim().parse::<u64>().ok())
+        .map_or(0, |kib| kib * 1024)
+}

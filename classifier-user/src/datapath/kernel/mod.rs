@@ -1,0 +1,198 @@
+//! The datapath in the kernel: the only place that imports aya.
+//!
+//! Reading order: [`object`] (loading), [`attach`] (hooks), `mapping` (shared memory), `sweep` (reading), `run`
+//! (single frames through `BPF_PROG_TEST_RUN`).
+
+use std::time::{Instant, SystemTime};
+
+use classifier_common::abi::{BankLayout, Hook, Side};
+
+mod attach;
+mod detach;
+mod harness;
+mod mapping;
+mod object;
+mod run;
+mod sweep;
+
+pub use attach::{AttachError, Foreign, XdpChoice};
+pub use detach::detach_all;
+pub use harness::{HarnessError, OBJECT_HARNESS};
+pub use object::{LoadError, OBJECT, Setup, cpu_slices};
+pub use run::{Entry, Runner};
+
+use self::{attach::Attached, mapping::Mapping, sweep::Seen};
+use super::{
+    Applied, Attachment, Batch, Datapath, DatapathError, HookSweep, LinkSweep, Memory, Sizes, Sweep,
+};
+use crate::{
+    fib::writer::Writer,
+    model::{Class, Mode},
+};
+
+/// The kernel's programs and maps, and what is needed to read them.
+pub struct Kernel {
+    ebpf: aya::Ebpf,
+    writer: Writer<Mapping>,
+    outcomes: Mapping,
+    links: Vec<LinkState>,
+    layout: BankLayout,
+    fib_bytes: u64,
+    bank_bytes: u64,
+    grace: object::Grace,
+    attached: Vec<Attached>,
+    retiring: Vec<Class>,
+    /// Nothing counts any more: the next sweep reads every block.
+    detached: bool,
+}
+
+struct LinkState {
+    setup: Setup,
+    bank: Mapping,
+    modes: [Option<Mode>; 2],
+    seen: [[Seen; 2]; 2],
+}
+
+impl Kernel {
+    /// Loads programs and maps for these links; nothing is attached yet. Links are numbered from 0 in this order.
+    ///
+    /// # Errors
+    /// [`LoadError::Permission`] without the capabilities; what the kernel refused otherwise.
+    pub fn load(sizes: &Sizes, setups: &[Setup]) -> Result<Self, LoadError> {
+        Self::load_object(OBJECT, sizes, setups)
+    }
+
+    /// [`Kernel::load`] of another object with the same maps and programs in it.
+    ///
+    /// # Errors
+    /// As [`Kernel::load`].
+    pub fn load_object(object: &[u8], sizes: &Sizes, setups: &[Setup]) -> Result<Self, LoadError> {
+        let loaded = object::load(object, sizes, setups)?;
+        let links = setups
+            .iter()
+            .zip(loaded.banks)
+            .map(|(&setup, bank)| LinkState { setup, bank, modes: [None; 2], seen: Default::default() })
+            .collect();
+        Ok(Self {
+            ebpf: loaded.ebpf,
+            writer: Writer::new(loaded.fib),
+            outcomes: loaded.outcomes,
+            links,
+            layout: loaded.layout,
+            fib_bytes: loaded.fib_bytes,
+            bank_bytes: loaded.bank_bytes,
+            grace: loaded.grace,
+            attached: Vec::new(),
+            retiring: Vec::new(),
+            detached: false,
+        })
+    }
+
+    /// Attaches both hooks of an interface, for all links on it. Returns why native XDP was not taken, if so.
+    ///
+    /// # Errors
+    /// [`AttachError`]: also when somebody else's program is there, which then stays as it is.
+    pub fn attach(
+        &mut self,
+        interface: &str,
+        ifindex: u32,
+        choice: XdpChoice,
+    ) -> Result<Option<String>, AttachError> {
+        let (rx, rx_mode, why) = attach::receive(&mut self.ebpf, interface, choice)?;
+        let (tx, tx_mode) = attach::transmit(&mut self.ebpf, interface)?;
+        self.attached.extend([rx, tx]);
+        for link in self.links.iter_mut().filter(|link| link.setup.ifindex == ifindex) {
+            link.modes = [Some(rx_mode), Some(tx_mode)];
+        }
+        Ok(why)
+    }
+
+    /// CPUs that have a slice of their own.
+    #[must_use]
+    pub const fn slices(&self) -> u32 {
+        self.layout.slices
+    }
+
+    /// The FIB as the programs read it.
+    #[must_use]
+    pub fn fib(&self) -> &impl classifier_common::fib::Read {
+        self.writer.memory()
+    }
+
+    /// Runs single frames through the programs, without any interface.
+    ///
+    /// # Errors
+    /// A program that the object lacks.
+    pub fn runner(&mut self, entry: Entry) -> Result<Runner, LoadError> {
+        Runner::new(&mut self.ebpf, entry)
+    }
+}
+
+impl Datapath for Kernel {
+    fn apply(&mut self, batch: &Batch) -> Result<Applied, DatapathError> {
+        if let Some(class) =
+            batch.deltas.iter().filter_map(|delta| delta.class).find(|&class| class >= self.layout.classes)
+        {
+            return Err(DatapathError::ClassOutOfRange { class, classes: self.layout.classes });
+        }
+        let words_written = self.writer.apply(&batch.deltas)?;
+        self.retiring.extend(&batch.retired);
+        Ok(Applied { words_written })
+    }
+
+    fn sweep(&mut self) -> Result<Sweep, DatapathError> {
+        let (at, began) = (SystemTime::now(), Instant::now());
+        // What was taken out of the FIB before this point can be counted into by no program after it; the reading
+        // below is then the last one.
+        if !self.retiring.is_empty() || self.writer.quarantined() {
+            self.writer.seal();
+            self.grace.wait()?;
+            self.writer.reclaim();
+        }
+        let (layout, all) = (self.layout, self.detached);
+        let mut links = Vec::with_capacity(self.links.len());
+        for link in &mut self.links {
+            let mut hooks = [None, None];
+            for hook in Hook::ALL {
+                let mut read = HookSweep::default();
+                for side in Side::ALL {
+                    if link.setup.sides[hook as usize] & side.bit() != 0 {
+                        let region = sweep::Region { hook, side, layout };
+                        let seen = &mut link.seen[hook as usize][side as usize];
+                        read.sides[side as usize] = Some(sweep::read(&link.bank, region, seen, all));
+                    }
+                }
+                hooks[hook as usize] = Some(read);
+            }
+            links.push(LinkSweep { link: link.setup.link, hooks });
+        }
+        // Classes first, outcomes after: the kernel counts the other way round, so Σ classes ≤ Σ outcomes.
+        for link in &mut links {
+            for hook in Hook::ALL {
+                if let Some(read) = &mut link.hooks[hook as usize] {
+                    read.outcomes =
+                        sweep::outcomes(&self.outcomes, u32::from(link.link.0), hook, layout.slices);
+                }
+            }
+        }
+        Ok(Sweep { at, took: began.elapsed(), links, released: std::mem::take(&mut self.retiring) })
+    }
+
+    fn attachments(&self) -> Vec<Attachment> {
+        self.links.iter().map(|link| Attachment { link: link.setup.link, modes: link.modes }).collect()
+    }
+
+    fn memory(&self) -> Memory {
+        Memory { fib_bytes: self.fib_bytes, bank_bytes: self.bank_bytes }
+    }
+
+    fn detach(&mut self) -> Result<(), DatapathError> {
+        self.attached.clear();
+        for link in &mut self.links {
+            link.modes = [None; 2];
+        }
+        self.detached = true;
+        // A program run that had begun before may still be counting.
+        self.grace.wait()
+    }
+}

@@ -1,0 +1,306 @@
+//! Loading the object: sizes and constants in, programs verified, maps mapped.
+
+use std::{io, os::fd::AsFd as _};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::{Array, ArrayOfMaps, Map, MapData},
+    programs::{ProgramError, SchedClassifier, Xdp},
+};
+use classifier_common::{
+    abi::{self, BankLayout, LinkRef, Port, VlanTable, globals, maps, programs},
+    counter::{Counter, Outcomes},
+};
+
+use super::mapping::Mapping;
+use crate::{
+    datapath::{DatapathError, Sizes},
+    fib::memory::FibMemory,
+    model::LinkId,
+};
+
+/// The object that the build made.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/classifier"));
+
+/// `BPF_F_MMAPABLE | BPF_F_INNER_MAP`: what the object's bank template says.
+const BANK_FLAGS: u32 = 1 << 10 | 1 << 12;
+
+/// Why the kernel program could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Capabilities are missing.
+    #[error(
+        "the kernel does not permit loading BPF programs ({call}): run as root, or with CAP_BPF, CAP_NET_ADMIN and \
+         CAP_PERFMON (`classifier check` says which are missing)"
+    )]
+    Permission {
+        /// The call that was refused.
+        call: String,
+    },
+    /// The verifier refused, or the kernel lacks something.
+    #[error(
+        "the kernel refused program {program}: {source} (`classifier check` says what this kernel lacks)"
+    )]
+    Program {
+        /// The program.
+        program: &'static str,
+        /// What the kernel said, with the verifier's log.
+        source: Box<ProgramError>,
+    },
+    /// The object could not be loaded.
+    #[error("the kernel object could not be loaded: {0}")]
+    Object(#[from] Box<EbpfError>),
+    /// The object and this binary do not agree: a broken build.
+    #[error("the kernel object has no {0}; this is a broken build")]
+    Missing(&'static str),
+    /// A map could not be made, written or mapped.
+    #[error("{what}: {source}")]
+    Map {
+        /// Which, and what was tried.
+        what: &'static str,
+        /// Why.
+        source: Box<aya::maps::MapError>,
+    },
+    /// A system call failed.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    /// A number out of range.
+    #[error("{what} is {value}, beyond the {limit} that one object serves")]
+    Limit {
+        /// Of what.
+        what: &'static str,
+        /// The number.
+        value: u32,
+        /// The limit.
+        limit: u32,
+    },
+}
+
+/// A link as the kernel is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// The link.
+    pub link: LinkId,
+    /// Its interface's index.
+    pub ifindex: u32,
+    /// The outer VLAN that it is; `None`: all else of the interface.
+    pub vlan: Option<u16>,
+    /// By hook, a bit set of sides that are counted.
+    pub sides: [u32; 2],
+    /// Bytes a packet had on the wire that the frame here does not have.
+    pub extra_bytes: u16,
+}
+
+/// Everything in the kernel, before anything is attached.
+pub(super) struct Loaded {
+    pub(super) ebpf: Ebpf,
+    pub(super) fib: FibMemory<Mapping>,
+    pub(super) outcomes: Mapping,
+    pub(super) banks: Vec<Mapping>,
+    pub(super) layout: BankLayout,
+    pub(super) fib_bytes: u64,
+    pub(super) bank_bytes: u64,
+    pub(super) grace: Grace,
+}
+
+/// Waits until every program run that began before has ended.
+pub(super) struct Grace {
+    slot: ArrayOfMaps<MapData, MapData>,
+    filler: MapData,
+}
+
+impl Grace {
+    /// Updating a slot of a map of maps returns after an RCU grace period (`maybe_wait_bpf_programs`, kernel 4.20).
+    pub(super) fn wait(&mut self) -> Result<(), DatapathError> {
+        self.slot.set(0, &self.filler, 0).map_err(|error| DatapathError::System {
+            call: "waiting for a grace period",
+            source: io::Error::other(error),
+        })
+    }
+}
+
+/// CPUs that get a slice of their own: up to the highest that is online.
+///
+/// # Errors
+/// The online CPUs cannot be read.
+pub fn cpu_slices() -> Result<u32, DatapathError> {
+    let cpus = aya::util::online_cpus()
+        .map_err(|(_, source)| DatapathError::System { call: "reading the online CPUs", source })?;
+    Ok(cpus.into_iter().max().unwrap_or(0) + 1)
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
+    ebpf.take_map(name).ok_or(LoadError::Missing(name))
+}
+
+fn map_error(what: &'static str) -> impl FnOnce(aya::maps::MapError) -> LoadError {
+    move |source| LoadError::Map { what, source: Box::new(source) }
+}
+
+/// Maps an array map's values; the map itself stays alive in the programs that use it.
+fn mapping(ebpf: &mut Ebpf, name: &'static str, bytes: usize) -> Result<Mapping, LoadError> {
+    let Map::Array(data) = take(ebpf, name)? else { return Err(LoadError::Missing(name)) };
+    Ok(Mapping::new(data.fd().as_fd(), bytes)?)
+}
+
+/// A map like the object's bank template, of this many counters.
+fn bank_map(entries: u32) -> Result<MapData, LoadError> {
+    const ARRAY: u32 = aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
+    let definition =
+        aya_obj::Map::new_from_params(ARRAY, 4, size_of::<Counter>() as u32, entries, BANK_FLAGS);
+    MapData::create(definition, "bank", None)
+        .map_err(map_error("a link's bank could not be made (for less memory see --bank-memory)"))
+}
+
+/// Whether an error of the loader is one of permission.
+fn denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return io.raw_os_error() == Some(libc::EPERM);
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// Loads the object for these links.
+pub(super) fn load(object: &[u8], sizes: &Sizes, setups: &[Setup]) -> Result<Loaded, LoadError> {
+    let slices = cpu_slices()?;
+    let links = setups.iter().map(|setup| u32::from(setup.link.0) + 1).max().unwrap_or(1);
+    if links > abi::MAX_LINKS {
+        return Err(LoadError::Limit { what: "the number of links", value: links, limit: abi::MAX_LINKS });
+    }
+    let sides = setups.iter().flat_map(|setup| setup.sides).fold(0, |all, sides| all | sides);
+    let sides_per_hook =
+        setups.iter().flat_map(|setup| setup.sides).map(u32::count_ones).max().unwrap_or(1).max(1);
+    let layout = BankLayout { slices, classes: sizes.classes, sides: sides_per_hook };
+    let outcome_entries = links * 2 * (slices + 1);
+    let mut ebpf = EbpfLoader::new()
+        .override_global(globals::SLICES, &slices, true)
+        .override_global(globals::CLASSES, &sizes.classes, true)
+        .override_global(globals::SIDES, &sides, true)
+        .override_global(globals::SIDES_PER_HOOK, &sides_per_hook, true)
+        .map_max_entries(maps::FIB4_ROWS, sizes.v4_rows.max(1))
+        .map_max_entries(maps::FIB6_ROWS, sizes.v6_rows.max(1))
+        .map_max_entries(maps::FIB6_NODES, sizes.v6_nodes.max(1))
+        .map_max_entries(maps::OUTCOMES, outcome_entries)
+        .load(object)
+        .map_err(|error| {
+            if denied(&error) {
+                LoadError::Permission { call: error.to_string() }
+            } else {
+                Box::new(error).into()
+            }
+        })?;
+    let row = 1024;
+    let line = 64;
+    let root4 = classifier_common::fib::V4_ROOT_WORDS * 4;
+    let root6 = classifier_common::fib::V6_ROOT_WORDS * 4;
+    let other6 = classifier_common::fib::V6_OTHER_WORDS * 4;
+    load_programs(&mut ebpf)?;
+    let fib = FibMemory {
+        v4_root: mapping(&mut ebpf, maps::FIB4_ROOT, root4)?,
+        v4_rows: mapping(&mut ebpf, maps::FIB4_ROWS, sizes.v4_rows.max(1) as usize * row)?,
+        v6_root: mapping(&mut ebpf, maps::FIB6_ROOT, root6)?,
+        v6_other: mapping(&mut ebpf, maps::FIB6_OTHER, other6)?,
+        v6_rows: mapping(&mut ebpf, maps::FIB6_ROWS, sizes.v6_rows.max(1) as usize * row)?,
+        v6_nodes: mapping(&mut ebpf, maps::FIB6_NODES, sizes.v6_nodes.max(1) as usize * line)?,
+    };
+    let fib_bytes = [&fib.v4_root, &fib.v4_rows, &fib.v6_root, &fib.v6_other, &fib.v6_rows, &fib.v6_nodes]
+        .map(|mapping| mapping.len() as u64)
+        .iter()
+        .sum();
+    let outcomes = mapping(&mut ebpf, maps::OUTCOMES, outcome_entries as usize * size_of::<Outcomes>())?;
+    let mut slot = ArrayOfMaps::<_, MapData>::try_from(take(&mut ebpf, maps::BANKS)?)
+        .map_err(map_error("the map of banks"))?;
+    let entries = layout.entries();
+    let mut banks = Vec::new();
+    for link in 0..links {
+        let bank = bank_map(entries)?;
+        slot.set(link, &bank, 0).map_err(map_error("putting a bank in place"))?;
+        banks.push(Mapping::new(bank.fd().as_fd(), entries as usize * size_of::<Counter>())?);
+    }
+    let bank_bytes = banks.iter().map(Mapping::len).sum::<usize>() + outcomes.len();
+    let grace = Grace {
+        slot: ArrayOfMaps::try_from(take(&mut ebpf, maps::GRACE)?).map_err(map_error("the grace map"))?,
+        filler: bank_map(1)?,
+    };
+    write_ports(&mut ebpf, setups)?;
+    Ok(Loaded { ebpf, fib, outcomes, banks, layout, fib_bytes, bank_bytes: bank_bytes as u64, grace })
+}
+
+fn load_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
+    let failed = |program: &'static str| {
+        move |source: ProgramError| {
+            if denied(&source) {
+                LoadError::Permission { call: format!("loading {program}") }
+            } else {
+                LoadError::Program { program, source: Box::new(source) }
+            }
+        }
+    };
+    xdp(ebpf)?.load().map_err(failed(programs::XDP_RX))?;
+    for name in [programs::TC_RX, programs::TC_TX] {
+        classifier(ebpf, name)?.load().map_err(failed(name))?;
+    }
+    Ok(())
+}
+
+/// The XDP program.
+pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, LoadError> {
+    let name = programs::XDP_RX;
+    ebpf.program_mut(name)
+        .and_then(|program| <&mut Xdp>::try_from(program).ok())
+        .ok_or(LoadError::Missing(name))
+}
+
+/// One of the TC programs.
+pub(super) fn classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut SchedClassifier, LoadError> {
+    ebpf.program_mut(name)
+        .and_then(|program| <&mut SchedClassifier>::try_from(program).ok())
+        .ok_or(LoadError::Missing(name))
+}
+
+/// Tells the kernel which interface and VLAN is which link.
+fn write_ports(ebpf: &mut Ebpf, setups: &[Setup]) -> Result<(), LoadError> {
+    let mut ports = std::collections::BTreeMap::<u32, Port>::new();
+    let mut tables = std::collections::BTreeMap::<u32, Box<VlanTable>>::new();
+    for setup in setups {
+        if setup.ifindex >= abi::MAX_IFINDEX {
+            let (value, limit) = (setup.ifindex, abi::MAX_IFINDEX);
+            return Err(LoadError::Limit { what: "an interface's index", value, limit });
+        }
+        let port = ports.entry(setup.ifindex).or_default();
+        port.extra_bytes = setup.extra_bytes;
+        let link = LinkRef::new(u32::from(setup.link.0), setup.sides[0], setup.sides[1]);
+        match setup.vlan {
+            None => port.link = link,
+            Some(vlan) => {
+                let table =
+                    tables.entry(setup.ifindex).or_insert_with(|| Box::new([LinkRef::NONE; abi::VLAN_IDS]));
+                table[usize::from(vlan) % abi::VLAN_IDS] = link;
+            }
+        }
+    }
+    if tables.len() > abi::MAX_TRUNKS as usize {
+        let (value, limit) = (tables.len() as u32, abi::MAX_TRUNKS);
+        return Err(LoadError::Limit { what: "the number of trunks", value, limit });
+    }
+    let mut vlans = Array::<_, [u16; abi::VLAN_IDS]>::try_from(take(ebpf, maps::VLANS)?)
+        .map_err(map_error("the VLAN tables"))?;
+    for (trunk, (ifindex, table)) in tables.into_iter().enumerate() {
+        vlans.set(trunk as u32, table.map(|link| link.0), 0).map_err(map_error("writing a VLAN table"))?;
+        if let Some(port) = ports.get_mut(&ifindex) {
+            port.trunk = trunk as u16 + 1;
+        }
+    }
+    let mut map = Array::<_, Port>::try_from(take(ebpf, maps::PORTS)?).map_err(map_error("the ports"))?;
+    for (ifindex, port) in ports {
+        map.set(ifindex, port, 0).map_err(map_error("writing a port"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! `/api/v1/…`: the answers of [`crate::totals::answer`] as JSON. Query parameters are the command line's options.
+
+use axum::{
+    Json, Router,
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
+    http::{StatusCode, Uri},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+
+use super::App;
+use crate::totals::{
+    DetailQuery, QueryError, TopQuery, View,
+    answer::{ErrorAnswer, ErrorBody},
+    query::Pair,
+};
+
+type Pairs = Result<Query<Vec<Pair>>, QueryRejection>;
+type Name = Result<Path<String>, PathRejection>;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/api/v1/top", get(top))
+        .route("/api/v1/as/{as}", get(asn))
+        // A prefix has a slash in it, as it is or as %2F.
+        .route("/api/v1/prefix/{*prefix}", get(prefix))
+        .route("/api/v1/group/{group}", get(group))
+        .route("/api/v1/links", get(links))
+        .route("/api/v1/status", get(status))
+}
+
+async fn top(State(app): State<App>, pairs: Pairs) -> Response {
+    let query = pairs_of(pairs).and_then(|pairs| Ok(TopQuery::from_pairs(&pairs)?));
+    answer(&app, query, |view, query| view.top(&query)).await
+}
+
+async fn asn(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
+    answer(&app, detail(name, pairs), |view, (name, query)| view.asn(&name, &query)).await
+}
+
+async fn prefix(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
+    answer(&app, detail(name, pairs), |view, (name, query)| view.prefix(&name, &query)).await
+}
+
+async fn group(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
+    answer(&app, detail(name, pairs), |view, (name, query)| view.group(&name, &query)).await
+}
+
+async fn links(State(app): State<App>, pairs: Pairs) -> Response {
+    answer(&app, no_parameters(pairs), |view, ()| Ok(view.links())).await
+}
+
+async fn status(State(app): State<App>, pairs: Pairs) -> Response {
+    answer(&app, no_parameters(pairs), |view, ()| Ok(view.status())).await
+}
+
+/// What a request can have wrong.
+enum Refused {
+    /// It is not even text.
+    Request(String),
+    Query(QueryError),
+}
+
+impl From<QueryError> for Refused {
+    fn from(error: QueryError) -> Self {
+        Self::Query(error)
+    }
+}
+
+fn pairs_of(pairs: Pairs) -> Result<Vec<Pair>, Refused> {
+    pairs.map(|Query(pairs)| pairs).map_err(|rejection| Refused::Request(rejection.body_text()))
+}
+
+fn detail(name: Name, pairs: Pairs) -> Result<(String, DetailQuery), Refused> {
+    let Path(name) = name.map_err(|rejection| Refused::Request(rejection.body_text()))?;
+    Ok((name, DetailQuery::from_pairs(&pairs_of(pairs)?)?))
+}
+
+fn no_parameters(pairs: Pairs) -> Result<(), Refused> {
+    match pairs_of(pairs)?.into_iter().next() {
+        Some((name, _)) => Err(QueryError::UnknownParameter { name, known: "none here" }.into()),
+        None => Ok(()),
+    }
+}
+
+async fn answer<Q: Send + 'static, T: Serialize>(
+    app: &App,
+    query: Result<Q, Refused>,
+    ask: impl FnOnce(&View, Q) -> Result<T, QueryError> + Send + 'static,
+) -> Response {
+    match query {
+        Ok(query) => {
+            app.make(move |view| match ask(view, query) {
+                Ok(answer) => Json(answer).into_response(),
+                Err(error) => query_error(&error),
+            })
+            .await
+        }
+        Err(Refused::Query(error)) => query_error(&error),
+        Err(Refused::Request(message)) => {
+            error_response(StatusCode::BAD_REQUEST, "bad_parameter", message, &[])
+        }
+    }
+}
+
+fn query_error(error: &QueryError) -> Response {
+    let status = match error {
+        QueryError::NotFound { .. } => StatusCode::NOT_FOUND,
+        QueryError::Ambiguous { .. } => StatusCode::MULTIPLE_CHOICES,
+        QueryError::BadParameter { .. }
+        | QueryError::UnknownParameter { .. }
+        | QueryError::NoPrefixes
+        | QueryError::SideNotCounted { .. } => StatusCode::BAD_REQUEST,
+    };
+    error_response(status, error.code(), error.to_string(), error.near())
+}
+
+pub(super) fn error_response(status: StatusCode, code: &str, message: String, near: &[String]) -> Response {
+    let error = ErrorBody { code: code.to_owned(), message, near: near.to_vec() };
+    (status, Json(ErrorAnswer { error })).into_response()
+}
+
+pub(super) async fn no_such_path(uri: Uri) -> Response {
+    let paths = "/, /healthz, /metrics, and under /api/v1: top, as/N, prefix/P, group/G, links, status";
+    let message = format!("there is nothing at {}; there is {paths}", uri.path());
+    error_response(StatusCode::NOT_FOUND, "not_found", message, &[])
+}
+
+pub(super) async fn only_get() -> Response {
+    let message = "nothing can be changed over HTTP; use GET".to_owned();
+    error_response(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, &[])
+}

@@ -1,0 +1,214 @@
+//! `/metrics` in the Prometheus text format 0.0.4.
+//!
+//! Written by hand: `prometheus-client` writes OpenMetrics, where the TYPE line of a counter lacks the `_total` of
+//! its samples, which `promtool check metrics` and scrapers of the old format take for another metric.
+
+use std::{
+    fmt::{Display, Write as _},
+    time::Duration,
+};
+
+use crate::{
+    model::{Counter, Hook, Link, Outcome},
+    totals::{scrape::HookScrape, view::MetricsReading},
+};
+
+/// The content type of [`render`]'s text.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Writes a reading as text.
+#[must_use]
+pub fn render(reading: &MetricsReading) -> String {
+    let mut text = Text(String::new());
+    links(&mut text, reading);
+    ases(&mut text, reading);
+    groups(&mut text, reading);
+    agent(&mut text, reading);
+    text.0
+}
+
+fn links(text: &mut Text, reading: &MetricsReading) {
+    counters(
+        text,
+        "classifier_link",
+        ("Packets on the wire by what became of them.", "Bytes on the wire by what became of them."),
+        |sample| {
+            for (hook, link) in hooks(reading) {
+                for (outcome, counter) in Outcome::ALL.into_iter().zip(hook.outcomes) {
+                    let labels = [
+                        ("link", link.name.as_str()),
+                        ("interface", &link.interface),
+                        ("role", link.role.name()),
+                        ("direction", hook.direction.name()),
+                        ("outcome", outcome.name()),
+                    ];
+                    sample(&labels, counter);
+                }
+            }
+        },
+    );
+    text.family("classifier_coverage_ratio", "gauge", "Matched by IP bytes of the last hour, remote side.");
+    for ((hook, link), coverage) in hooks(reading).zip(&reading.coverage) {
+        if let Some(coverage) = coverage {
+            let labels = [("link", link.name.as_str()), ("direction", hook.direction.name())];
+            text.sample("classifier_coverage_ratio", &labels, coverage);
+        }
+    }
+    text.family("classifier_closure_ok", "gauge", "1 where the classes add up to the outcomes.");
+    for (hook, link) in hooks(reading) {
+        let labels = [("link", link.name.as_str()), ("hook", hook_name(hook.hook))];
+        text.sample("classifier_closure_ok", &labels, u8::from(hook.closure_ok));
+    }
+    text.family("classifier_datapath_mode", "gauge", "1 for the mode in which a hook is attached.");
+    for attachment in &reading.status.attachments {
+        let Some(link) = reading.links.get(usize::from(attachment.link.0)) else { continue };
+        for (hook, mode) in Hook::ALL.into_iter().zip(attachment.modes) {
+            if let Some(mode) = mode {
+                let labels = [("link", link.name.as_str()), ("hook", hook_name(hook)), ("mode", mode.name())];
+                text.sample("classifier_datapath_mode", &labels, 1);
+            }
+        }
+    }
+}
+
+fn ases(text: &mut Text, reading: &MetricsReading) {
+    let asns: Vec<String> = reading.scrape.asns.iter().map(ToString::to_string).collect();
+    counters(
+        text,
+        "classifier_as",
+        (
+            "Packets by remote AS; other: ASes without or before series of their own.",
+            "Bytes by remote AS; other: ASes without or before series of their own.",
+        ),
+        |sample| {
+            for (hook, link) in hooks(reading) {
+                let Some(remote) = &hook.remote else { continue };
+                let rest =
+                    [("other", remote.other), ("unmatched", remote.unmatched), ("non_ip", remote.non_ip)];
+                let ases = asns.iter().map(String::as_str).zip(remote.ases.iter().copied());
+                for (asn, counter) in ases.chain(rest) {
+                    let labels = [
+                        ("asn", asn),
+                        ("link", link.name.as_str()),
+                        ("role", link.role.name()),
+                        ("direction", hook.direction.name()),
+                    ];
+                    sample(&labels, counter);
+                }
+            }
+        },
+    );
+    text.family("classifier_as_info", "gauge", "1; the name of an AS that has series of its own.");
+    for (asn, name) in asns.iter().zip(&reading.names) {
+        let labels = [("asn", asn.as_str()), ("name", name.as_deref().unwrap_or_default())];
+        text.sample("classifier_as_info", &labels, 1);
+    }
+}
+
+fn groups(text: &mut Text, reading: &MetricsReading) {
+    let name = "classifier_group_bytes_total";
+    text.family(name, "counter", "Bytes by group of the remote AS.");
+    for (hook, link) in hooks(reading) {
+        let Some(remote) = &hook.remote else { continue };
+        for (group, bytes) in reading.scrape.groups.iter().zip(&remote.groups) {
+            let labels = [
+                ("group", group.as_str()),
+                ("link", &link.name),
+                ("role", link.role.name()),
+                ("direction", hook.direction.name()),
+            ];
+            text.sample(name, &labels, bytes);
+        }
+    }
+}
+
+fn agent(text: &mut Text, reading: &MetricsReading) {
+    let status = &reading.status;
+    text.family("classifier_table_prefixes", "gauge", "Prefixes in the FIB.");
+    for (family, prefixes) in [("ipv4", status.ipv4_prefixes), ("ipv6", status.ipv6_prefixes)] {
+        text.sample("classifier_table_prefixes", &[("family", family)], prefixes);
+    }
+    if let Some(age) = reading.table_age {
+        let help = "Since the data of the source with the most prefixes was made.";
+        text.family("classifier_table_age_seconds", "gauge", help);
+        text.sample("classifier_table_age_seconds", &[], seconds(age));
+    }
+    text.family("classifier_source_up", "gauge", "1 where the source of routes works.");
+    for (i, source) in status.sources.iter().enumerate() {
+        // The same name twice would be the same series twice, which no scraper takes.
+        let same = || status.sources.iter().filter(|other| other.name == source.name);
+        if status.sources.iter().take(i).all(|before| before.name != source.name) {
+            let up = same().all(|source| source.up);
+            text.sample("classifier_source_up", &[("source", &source.name)], u8::from(up));
+        }
+    }
+    if let Some(duration) = reading.sweep_duration {
+        text.family("classifier_sweep_duration_seconds", "gauge", "How long the last sweep took.");
+        text.sample("classifier_sweep_duration_seconds", &[], seconds(duration));
+    }
+    text.family("classifier_build_info", "gauge", "1; the version of the agent.");
+    text.sample("classifier_build_info", &[("version", &status.version)], 1);
+}
+
+fn hooks(reading: &MetricsReading) -> impl Iterator<Item = (&HookScrape, &Link)> {
+    // Every hook of a scrape is of a link; the places of `coverage` would slip if one were left out.
+    reading.scrape.hooks.iter().filter_map(|hook| Some((hook, reading.links.get(hook.link)?)))
+}
+
+const fn hook_name(hook: Hook) -> &'static str {
+    match hook {
+        Hook::Rx => "rx",
+        Hook::Tx => "tx",
+    }
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+/// A family of packets and one of bytes, with the same labels: `samples` gives them.
+fn counters(
+    text: &mut Text,
+    name: &str,
+    help: (&str, &str),
+    samples: impl Fn(&mut dyn FnMut(&[(&str, &str)], Counter)),
+) {
+    let packets = format!("{name}_packets_total");
+    text.family(&packets, "counter", help.0);
+    samples(&mut |labels, counter| text.sample(&packets, labels, counter.packets));
+    let bytes = format!("{name}_bytes_total");
+    text.family(&bytes, "counter", help.1);
+    samples(&mut |labels, counter| text.sample(&bytes, labels, counter.bytes));
+}
+
+/// The text format: <https://prometheus.io/docs/instrumenting/exposition_formats/#text-format-details>.
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a String does not fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.0.push_str(name);
+        for (i, (label, text)) in labels.iter().enumerate() {
+            self.0.push(if i == 0 { '{' } else { ',' });
+            self.0.push_str(label);
+            self.0.push_str("=\"");
+            for c in text.chars() {
+                match c {
+                    '\\' => self.0.push_str("\\\\"),
+                    '"' => self.0.push_str("\\\""),
+                    '\n' => self.0.push_str("\\n"),
+                    c => self.0.push(c),
+                }
+            }
+            self.0.push('"');
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        let _ = writeln!(self.0, " {value}");
+    }
+}

@@ -1,0 +1,264 @@
+//! Requests and their answers, whole.
+
+use std::{
+    collections::HashMap,
+    io::{Read as _, Write as _},
+    net::TcpStream as Client,
+    process::{Command, Stdio},
+};
+
+use axum::{
+    body::{Body, to_bytes},
+    http::Request,
+};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::totals::{StatusInputs, TopQuery, answer::TopAnswer, testing};
+
+async fn request(method: &str, path: &str) -> (StatusCode, HeaderValue, String) {
+    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    let response = router(testing::example()).oneshot(request).await.unwrap();
+    let kind = response.headers()[header::CONTENT_TYPE].clone();
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    let status = response.status();
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (status, kind, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn json_of(path: &str) -> (u16, Value) {
+    let (status, kind, body) = request("GET", path).await;
+    assert_eq!(kind, "application/json", "{path}: {body}");
+    (status.as_u16(), serde_json::from_str(&body).unwrap())
+}
+
+#[tokio::test]
+async fn parameters_are_those_of_the_command_line() {
+    let (status, top) =
+        json_of("/api/v1/top?by=prefix&direction=in&side=remote&link=transit&link=ix&last=1h&n=1").await;
+    assert_eq!(status, 200);
+    let rows = &top["directions"]["in"]["rows"];
+    assert_eq!(rows.as_array().unwrap().len(), 1);
+    assert_eq!((&rows[0]["prefix"], &rows[0]["bytes"]), (&json!("17.0.0.0/8"), &json!(1_000_000)));
+    assert_eq!(top["directions"].get("out"), None);
+}
+
+#[tokio::test]
+async fn answers_are_read_back_by_the_types() {
+    let (_, _, body) = request("GET", "/api/v1/top").await;
+    let answer: TopAnswer = serde_json::from_str(&body).unwrap();
+    assert_eq!(answer, testing::example().top(&TopQuery::default()).unwrap());
+    assert_eq!(serde_json::to_string(&answer).unwrap(), body);
+}
+
+#[tokio::test]
+async fn every_path_answers() {
+    for (path, key, value) in [
+        ("/api/v1/as/2906", "asn", json!(2906)),
+        ("/api/v1/as/AS2906?direction=in", "asn", json!(2906)),
+        ("/api/v1/as/streaming%20services", "asn", json!(2906)),
+        ("/api/v1/prefix/45.57.8.0/24", "asn", json!(40_027)),
+        ("/api/v1/prefix/45.57.8.0%2F24?n=1", "prefix", json!("45.57.8.0/24")),
+        ("/api/v1/prefix/2a00:86c0::/32", "routes", json!(1)),
+        ("/api/v1/group/netflix", "asns", json!([2906, 40_027])),
+        ("/api/v1/links", "router", json!("border1")),
+        ("/api/v1/status", "closure_ok", json!(true)),
+    ] {
+        let (status, answer) = json_of(path).await;
+        assert_eq!((status, &answer[key]), (200, &value), "{path}");
+    }
+    let (status, _, body) = request("GET", "/healthz").await;
+    assert_eq!((status, body.as_str()), (StatusCode::OK, "ok\n"));
+}
+
+#[tokio::test]
+async fn errors_are_json_with_a_code() {
+    for (path, status, code, near) in [
+        ("/api/v1/as/64999", 404, "not_found", json!(null)),
+        ("/api/v1/as/gogle", 404, "not_found", json!(["AS15169 Google LLC", "AS65551 Google Nowhere"])),
+        ("/api/v1/as/google", 300, "ambiguous", json!(["AS15169 Google LLC", "AS65551 Google Nowhere"])),
+        ("/api/v1/as/0", 400, "bad_parameter", json!(null)),
+        ("/api/v1/prefix/8.8.8.8/32", 404, "not_found", json!(["8.8.8.0/24"])),
+        ("/api/v1/prefix/8.8.8.8", 404, "not_found", json!(["8.8.8.0/24"])),
+        ("/api/v1/prefix/8.8.8.8/24", 400, "bad_parameter", json!(null)),
+        ("/api/v1/group/gogle", 404, "not_found", json!(["google"])),
+        ("/api/v1/top?link=nowhere", 404, "not_found", json!(["transit", "ix", "customers"])),
+        ("/api/v1/top?n=100000", 400, "bad_parameter", json!(null)),
+        ("/api/v1/top?limit=5", 400, "bad_parameter", json!(null)),
+        ("/api/v1/top?by=%ff", 400, "bad_parameter", json!(null)),
+        ("/api/v1/as/%ff", 400, "bad_parameter", json!(null)),
+        ("/api/v1/status?by=as", 400, "bad_parameter", json!(null)),
+        ("/api/v1/as/", 404, "not_found", json!(null)),
+        ("/api/v2/top", 404, "not_found", json!(null)),
+    ] {
+        let (got, answer) = json_of(path).await;
+        assert_eq!((got, &answer["error"]["code"]), (status, &json!(code)), "{path}: {answer}");
+        assert_eq!(answer["error"].get("near").unwrap_or(&json!(null)), &near, "{path}");
+        assert!(answer["error"]["message"].as_str().unwrap().len() > 10);
+    }
+    let (status, _, body) = request("POST", "/api/v1/top").await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    assert!(body.contains("\"method_not_allowed\""), "{body}");
+}
+
+#[tokio::test]
+async fn the_page_shows_both_directions_and_loads_nothing() {
+    let (status, kind, body) = request("GET", "/").await;
+    assert_eq!((status, kind.to_str().unwrap()), (StatusCode::OK, "text/html; charset=utf-8"));
+    assert!(
+        body.contains(
+            "<td>1<td>2906<td class=t>Netflix Streaming Services<td>19.20 k<td>720.00 k<td>64.82 %"
+        )
+    );
+    assert!(body.contains("<td>1<td>2906<td class=t>Netflix Streaming Services<td>160<td>6.00 k<td>52.08 %"));
+    assert!(body.contains("https://db-ip.com"));
+    for loads in ["<script", "<link", "<img", "@import", "url("] {
+        assert!(!body.contains(loads), "{loads}");
+    }
+}
+
+#[tokio::test]
+async fn what_people_wrote_is_text_on_the_page() {
+    let view = testing::example();
+    let router_name = "<script>alert('x')</script>".to_owned();
+    view.set_status(StatusInputs { router: router_name, ..testing::status() });
+    let page = page::render(&view);
+    assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)") && !page.contains("<script"));
+}
+
+/// Samples by name and labels.
+fn samples(text: &str) -> HashMap<&str, f64> {
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.rsplit_once(' ').unwrap())
+        .map(|(series, value)| (series, value.parse().unwrap()))
+        .collect()
+}
+
+#[tokio::test]
+async fn metrics_have_the_names_and_exact_values() {
+    let (status, kind, text) = request("GET", "/metrics").await;
+    assert_eq!((status, kind.to_str().unwrap()), (StatusCode::OK, metrics::CONTENT_TYPE));
+    let samples = samples(&text);
+    assert_eq!(samples.len(), text.lines().filter(|line| !line.starts_with('#')).count(), "a series twice");
+    for (series, value) in [
+        (
+            r#"classifier_link_bytes_total{link="transit",interface="if-transit",role="upstream",direction="in",outcome="ipv4"}"#,
+            1_930_000.0,
+        ),
+        (
+            r#"classifier_link_packets_total{link="ix",interface="if-ix",role="upstream",direction="in",outcome="ipv6"}"#,
+            120.0,
+        ),
+        (
+            r#"classifier_link_packets_total{link="customers",interface="if-customers",role="downstream",direction="out",outcome="non_ip"}"#,
+            12.0,
+        ),
+        // Apple was first, so the first sweep gave it a series, which starts after it.
+        (r#"classifier_as_bytes_total{asn="714",link="transit",role="upstream",direction="in"}"#, 0.0),
+        // The minute after, the others had no traffic yet: they got theirs with the first of twelve sweeps.
+        (r#"classifier_as_bytes_total{asn="2906",link="transit",role="upstream",direction="in"}"#, 495_000.0),
+        (
+            r#"classifier_as_bytes_total{asn="other",link="transit",role="upstream",direction="in"}"#,
+            1_075_000.0,
+        ),
+        (
+            r#"classifier_as_bytes_total{asn="unmatched",link="transit",role="upstream",direction="in"}"#,
+            30_000.0,
+        ),
+        (r#"classifier_as_packets_total{asn="non_ip",link="transit",role="upstream",direction="in"}"#, 12.0),
+        (r#"classifier_as_info{asn="2906",name="Netflix Streaming Services"}"#, 1.0),
+        (
+            r#"classifier_group_bytes_total{group="netflix",link="transit",role="upstream",direction="in"}"#,
+            600_000.0,
+        ),
+        (
+            r#"classifier_group_bytes_total{group="fastly",link="customers",role="downstream",direction="out"}"#,
+            0.0,
+        ),
+        (r#"classifier_table_prefixes{family="ipv4"}"#, 6.0),
+        ("classifier_table_age_seconds", 87_061.0),
+        (r#"classifier_source_up{source="overrides.txt"}"#, 0.0),
+        (r#"classifier_source_up{source="builtin"}"#, 1.0),
+        (r#"classifier_coverage_ratio{link="ix",direction="in"}"#, 1.0),
+        (r#"classifier_closure_ok{link="ix",hook="rx"}"#, 1.0),
+        (r#"classifier_datapath_mode{link="transit",hook="tx",mode="tcx"}"#, 1.0),
+        ("classifier_sweep_duration_seconds", 0.003),
+        (r#"classifier_build_info{version="0.1.0"}"#, 1.0),
+    ] {
+        assert_eq!(samples.get(series), Some(&value), "{series}");
+    }
+    // Nothing came out of `ix`: there is no coverage to tell.
+    assert_eq!(samples.get(r#"classifier_coverage_ratio{link="ix",direction="out"}"#), None);
+    for (link, direction) in [("transit", "in"), ("transit", "out"), ("ix", "in"), ("customers", "out")] {
+        let sum = |name: &str| -> f64 {
+            let (link, direction) = (format!("link=\"{link}\""), format!("direction=\"{direction}\""));
+            let of = |series: &&str| {
+                series.starts_with(name) && series.contains(&link) && series.contains(&direction)
+            };
+            samples.iter().filter(|(series, _)| of(series)).map(|(_, value)| value).sum()
+        };
+        assert_eq!(sum("classifier_as_bytes_total{"), sum("classifier_link_bytes_total{"));
+        assert_eq!(sum("classifier_as_packets_total{"), sum("classifier_link_packets_total{"));
+    }
+}
+
+#[tokio::test]
+async fn promtool_has_nothing_to_say() {
+    let view = testing::example();
+    let mut odd = testing::names();
+    odd.insert(2906, "quote \" backslash \\ line\nend");
+    view.set_tables(Arc::new(odd), Arc::new(testing::groups()));
+    let text = metrics::render(&view.metrics());
+    assert!(text.contains(r#"name="quote \" backslash \\ line\nend""#));
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is in Debian's package prometheus: cargo xtask setup installs it");
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+#[tokio::test]
+async fn serves_on_a_socket_until_told_to_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (end, ended) = oneshot::channel::<()>();
+    let server = tokio::spawn(serve(listener, testing::example(), async {
+        let _ = ended.await;
+    }));
+    let client = tokio::task::spawn_blocking(move || {
+        let mut stream = Client::connect(address).unwrap();
+        for _ in 0..2 {
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\nok\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                answer.extend(byte);
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+        }
+        // A head that is too long is refused.
+        let mut other = Client::connect(address).unwrap();
+        other.write_all(b"GET /healthz HTTP/1.1\r\nX: ").unwrap();
+        other.write_all(&[b'x'; HEAD_BYTES]).unwrap();
+        let mut answer = [0; 12];
+        other.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 431");
+        stream
+    });
+    let mut stream = client.await.unwrap();
+    // The open connection ends with the server.
+    end.send(()).unwrap();
+    server.await.unwrap().unwrap();
+    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    assert!(Client::connect(address).is_err());
+}

@@ -1,0 +1,503 @@
+//! What was counted: sweeps become totals that only grow, whatever becomes of the table, and a memory of the last
+//! hour.
+//!
+//! Reading order: here ([`Totals::record`]), `directory` (owner to AS), `sparse` and `packed` (counters in little
+//! memory), `memory` (the last hour), `export` (which ASes have metrics), then who asks: [`query`], [`answer`],
+//! [`view`] (the handle that HTTP has), `top` and `detail` (how answers are made), [`scrape`] (metrics).
+
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+pub use period::{MAX_PERIOD, PeriodError, format_period, parse_period};
+pub use query::{By, DetailQuery, QueryError, TopQuery};
+pub use view::{SharedOwners, SourceInput, StatusInputs, View};
+
+use self::{
+    directory::{AsIndex, Directory, NO_AS},
+    export::{Export, Exported},
+    memory::{BankSpan, Memory, REACH, Span},
+    packed::Packed,
+    sparse::Sparse,
+};
+use crate::{
+    datapath::{HookSweep, Sweep},
+    model::{
+        Asn, Class, Counter, Direction, Family, Hook, Link, LinkId, Locality, Outcome, OwnerId, Owners, Role,
+        Side,
+    },
+    table::groups::Groups,
+};
+
+pub mod answer;
+mod detail;
+mod directory;
+mod export;
+mod memory;
+mod packed;
+mod period;
+pub mod query;
+pub mod scrape;
+mod sparse;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod top;
+pub mod view;
+
+/// What bounds the agent's memory and its metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes for the memory of the sweeps of the last hour. Where more would be needed, older spans are merged:
+    /// no count is lost, only the choice of where a period begins.
+    pub memory_bytes: usize,
+    /// ASes with metrics series of their own (`--metrics-ases`).
+    pub metrics_ases: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_bytes: 48 << 20, metrics_ases: 500 }
+    }
+}
+
+/// Everything counted since the start, and when in the last hour.
+#[derive(Debug)]
+pub struct Totals {
+    links: Vec<Link>,
+    started: SystemTime,
+    last: SystemTime,
+    took: Duration,
+    sweeps: u64,
+    /// By link and hook.
+    hooks: Vec<HookTotals>,
+    /// By link, hook and side.
+    banks: Vec<BankTotals>,
+    directory: Directory,
+    memory: Memory,
+    groups: GroupTotals,
+    export: Export,
+    scratch: Vec<(u32, Counter)>,
+    packing: Vec<u8>,
+}
+
+/// What a hook of a link counted.
+#[derive(Debug)]
+struct HookTotals {
+    /// Whether it was in any sweep.
+    attached: bool,
+    outcomes: [Counter; 5],
+    closure_ok: bool,
+}
+
+/// What a bank counted.
+#[derive(Debug, Default)]
+struct BankTotals {
+    /// Whether it was in any sweep.
+    counted: bool,
+    owners: Sparse,
+    ases: Sparse,
+    /// By family.
+    families: [Counter; 2],
+}
+
+/// Bytes of groups, kept apart from those of their ASes: they must not fall when an AS leaves a group.
+#[derive(Debug, Default)]
+struct GroupTotals {
+    groups: Arc<Groups>,
+    /// Keys of all groups there ever were.
+    keys: Vec<String>,
+    /// By AS index: place in `keys`.
+    of: Vec<Option<usize>>,
+    /// By place in `keys`, by link and hook: bytes on the remote side.
+    bytes: Vec<Vec<u64>>,
+}
+
+/// A period that the memory can tell of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) from: SystemTime,
+    pub(crate) to: SystemTime,
+    /// `None`: all since the start.
+    spans: Option<Range<usize>>,
+}
+
+impl Stretch {
+    pub(crate) fn seconds(&self) -> f64 {
+        self.to.duration_since(self.from).unwrap_or_default().as_secs_f64()
+    }
+}
+
+/// Place of (link, hook).
+fn hook_place(link: usize, hook: Hook) -> usize {
+    link * 2 + hook as usize
+}
+
+/// Place of (link, hook, side).
+fn bank_place(link: usize, hook: Hook, side: Side) -> usize {
+    hook_place(link, hook) * 2 + side as usize
+}
+
+impl Totals {
+    /// Nothing counted yet. `started` is when the agent started, which is when `--last` periods begin at the
+    /// earliest.
+    #[must_use]
+    pub fn new(links: Vec<Link>, started: SystemTime, limits: Limits) -> Self {
+        let hook = || HookTotals { attached: false, outcomes: [Counter::ZERO; 5], closure_ok: true };
+        Self {
+            hooks: std::iter::repeat_with(hook).take(links.len() * 2).collect(),
+            banks: std::iter::repeat_with(BankTotals::default).take(links.len() * 4).collect(),
+            links,
+            started,
+            last: started,
+            took: Duration::ZERO,
+            sweeps: 0,
+            directory: Directory::new(),
+            memory: Memory::new(limits.memory_bytes),
+            groups: GroupTotals::default(),
+            export: Export::new(limits.metrics_ases),
+            scratch: Vec::new(),
+            packing: Vec::new(),
+        }
+    }
+
+    /// The links, by number.
+    #[must_use]
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// Takes other groups. What a group has counted stays its own, whatever ASes it has from now on; a new group
+    /// begins at zero.
+    pub fn set_groups(&mut self, groups: Arc<Groups>) {
+        self.groups.set(groups, &self.directory, self.hooks.len());
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups.groups
+    }
+
+    /// Takes a sweep in. Must be called before the sweep's released classes are given to other owners, because
+    /// `owners` says whose its counts are.
+    ///
+    /// Should the system's clock be set back, the times kept so far are moved back with it.
+    pub fn record(&mut self, sweep: &Sweep, owners: &dyn Owners) {
+        if let Ok(back) = self.last.duration_since(sweep.at) {
+            self.shift_back(back);
+        }
+        let mut span = Span {
+            from: self.last,
+            to: sweep.at,
+            outcomes: vec![[Counter::ZERO; 5]; self.hooks.len()].into(),
+            banks: std::iter::repeat_with(BankSpan::default).take(self.banks.len()).collect(),
+            merged: false,
+        };
+        for link in &sweep.links {
+            for (hook, counts) in Hook::ALL.into_iter().zip(&link.hooks) {
+                if let Some(counts) = counts {
+                    self.record_hook(link.link, hook, counts, owners, &mut span);
+                }
+            }
+        }
+        self.memory.push(span);
+        self.last = sweep.at;
+        self.took = sweep.took;
+        self.sweeps += 1;
+        self.promote();
+    }
+
+    fn record_hook(
+        &mut self,
+        link: LinkId,
+        hook: Hook,
+        counts: &HookSweep,
+        owners: &dyn Owners,
+        span: &mut Span,
+    ) {
+        let link = usize::from(link.0);
+        let place = hook_place(link, hook);
+        let (Some(totals), Some(role)) =
+            (self.hooks.get_mut(place), self.links.get(link).map(|link| link.role))
+        else {
+            return;
+        };
+        totals.attached = true;
+        let mut came = [Counter::ZERO; 5];
+        for ((came, total), now) in came.iter_mut().zip(&mut totals.outcomes).zip(counts.outcomes) {
+            *came = now - *total;
+            *total = now;
+        }
+        let ip = totals.outcomes[Outcome::Ipv4 as usize] + totals.outcomes[Outcome::Ipv6 as usize];
+        let came_ip = came[Outcome::Ipv4 as usize] + came[Outcome::Ipv6 as usize];
+        if let Some(outcomes) = span.outcomes.get_mut(place) {
+            *outcomes = came;
+        }
+
+        let mut closure_ok = true;
+        let remote = role.side(hook, Locality::Remote);
+        for (side, classes) in Side::ALL.into_iter().zip(&counts.sides) {
+            let Some(classes) = classes else { continue };
+            let bank_place = bank_place(link, hook, side);
+            let group_hook = (side == remote).then_some(place);
+            if let Some(bank) = span.banks.get_mut(bank_place) {
+                self.record_bank(bank_place, group_hook, classes, owners, bank);
+            }
+            if let Some(bank) = self.banks.get(bank_place) {
+                // Classes are read before outcomes, so outcomes are ahead by what came in between, which is no
+                // more than what came since the sweep before. Where classes are ahead the difference wraps and is
+                // far more.
+                let ahead = ip - bank.classes();
+                closure_ok &= ahead.packets <= came_ip.packets && ahead.bytes <= came_ip.bytes;
+            }
+        }
+        if let Some(totals) = self.hooks.get_mut(place) {
+            totals.closure_ok = closure_ok;
+        }
+    }
+
+    fn record_bank(
+        &mut self,
+        place: usize,
+        group_hook: Option<usize>,
+        classes: &[(Class, Counter)],
+        owners: &dyn Owners,
+        span: &mut BankSpan,
+    ) {
+        let Some(bank) = self.banks.get_mut(place) else { return };
+        bank.counted = true;
+        self.scratch.clear();
+        for &(class, counter) in classes {
+            let id = owners.owner_of(class);
+            let brief = self.directory.see(id, owners);
+            self.scratch.push((id.0, counter));
+            bank.owners.add(id.0, counter);
+            bank.ases.add(brief.as_index, counter);
+            bank.families[family_place(brief.family)] += counter;
+            if brief.as_index == NO_AS {
+                span.unmatched += counter;
+            } else {
+                span.matched += counter;
+            }
+            if let Some(hook) = group_hook {
+                self.groups.add(brief.as_index, &self.directory, hook, counter.bytes);
+            }
+        }
+        // Classes come ascending; owners do not once a class was given to another.
+        self.scratch.sort_unstable_by_key(|&(owner, _)| owner);
+        span.owners = Packed::new(self.scratch.iter().copied(), &mut self.packing);
+    }
+
+    fn shift_back(&mut self, by: Duration) {
+        self.memory.shift_back(by);
+        self.export.shift_back(by);
+        self.started = self.started.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH);
+        self.last = self.last.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH);
+    }
+
+    fn promote(&mut self) {
+        let mut export = std::mem::replace(&mut self.export, Export::new(0));
+        let largest = || {
+            let links = self.isp_links();
+            let banks: Vec<_> = Direction::ALL
+                .into_iter()
+                .flat_map(|direction| self.bank_places(&links, direction, Locality::Remote))
+                .collect();
+            self.largest_ases(&banks)
+        };
+        let base = |as_index| {
+            (0..self.links.len())
+                .flat_map(|link| Hook::ALL.map(|hook| self.remote_of_as(link, hook, as_index)))
+                .collect()
+        };
+        export.promote(self.last, largest, base);
+        self.export = export;
+    }
+
+    /// The ASes with traffic in these banks over the last hour, largest first.
+    fn largest_ases(&self, banks: &[usize]) -> Vec<AsIndex> {
+        let mut sums = vec![Counter::ZERO; self.directory.len()];
+        let hour = self.stretch(REACH);
+        for &bank in banks {
+            self.each(&hour, bank, |id, counter| {
+                let place = self.directory.get(id).map_or(NO_AS, |brief| brief.as_index);
+                if let Some(sum) = sums.get_mut(place as usize) {
+                    *sum += counter;
+                }
+            });
+        }
+        let mut ases: Vec<_> = (1..).zip(sums.iter().skip(1)).filter(|(_, sum)| !sum.is_zero()).collect();
+        ases.sort_by_key(|&(as_index, sum)| (std::cmp::Reverse(sum.bytes), self.directory.asn(as_index)));
+        ases.into_iter().map(|(as_index, _)| as_index).collect()
+    }
+
+    fn remote_of_as(&self, link: usize, hook: Hook, as_index: AsIndex) -> Counter {
+        self.remote_bank(link, hook).map_or(Counter::ZERO, |bank| bank.ases.get(as_index))
+    }
+
+    fn remote_bank(&self, link: usize, hook: Hook) -> Option<&BankTotals> {
+        let side = self.links.get(link)?.role.side(hook, Locality::Remote);
+        self.banks.get(bank_place(link, hook, side)).filter(|bank| bank.counted)
+    }
+
+    /// The links of the ISP's totals: upstream ones where there are any, else all.
+    pub(crate) fn isp_links(&self) -> Vec<usize> {
+        let upstream = self.links_with(Role::Upstream);
+        if upstream.is_empty() { self.links_with(Role::Downstream) } else { upstream }
+    }
+
+    fn links_with(&self, role: Role) -> Vec<usize> {
+        self.links.iter().enumerate().filter(|(_, link)| link.role == role).map(|(i, _)| i).collect()
+    }
+
+    /// The places of the links' hooks that see this direction.
+    pub(crate) fn hook_places(&self, links: &[usize], direction: Direction) -> Vec<usize> {
+        let place = |&link: &usize| Some(hook_place(link, self.links.get(link)?.role.hook(direction)));
+        links.iter().filter_map(place).collect()
+    }
+
+    /// The places of the links' banks that count this side in this direction.
+    pub(crate) fn bank_places(&self, links: &[usize], direction: Direction, side: Locality) -> Vec<usize> {
+        let place = |&link: &usize| {
+            let role = self.links.get(link)?.role;
+            let hook = role.hook(direction);
+            Some(bank_place(link, hook, role.side(hook, side)))
+        };
+        links.iter().filter_map(place).collect()
+    }
+
+    /// The period that comes nearest to the last `last`: all since the start if that is not longer, else what the
+    /// memory has.
+    pub(crate) fn stretch(&self, last: Duration) -> Stretch {
+        let wanted = self.last.checked_sub(last).unwrap_or(SystemTime::UNIX_EPOCH);
+        if wanted <= self.started {
+            return self.since_start();
+        }
+        let spans = self.memory.since(wanted);
+        let from = self.memory.spans(spans.clone()).next().map_or(self.started, |span| span.from);
+        Stretch { from, to: self.last, spans: Some(spans) }
+    }
+
+    /// All since the start.
+    pub(crate) const fn since_start(&self) -> Stretch {
+        Stretch { from: self.started, to: self.last, spans: None }
+    }
+
+    /// What each owner has in a bank over a period; an owner may come several times.
+    pub(crate) fn each(&self, stretch: &Stretch, bank: usize, mut take: impl FnMut(OwnerId, Counter)) {
+        match &stretch.spans {
+            Some(spans) => {
+                for span in self.memory.spans(spans.clone()) {
+                    let counters = span.banks.get(bank).map(|bank| bank.owners.iter());
+                    counters.into_iter().flatten().for_each(|(owner, counter)| take(OwnerId(owner), counter));
+                }
+            }
+            None => {
+                let counters = self.banks.get(bank).map(|bank| bank.owners.iter());
+                counters.into_iter().flatten().for_each(|(owner, counter)| take(OwnerId(owner), counter));
+            }
+        }
+    }
+
+    /// What became of a hook's frames over a period.
+    pub(crate) fn outcomes(&self, stretch: &Stretch, hook: usize) -> [Counter; 5] {
+        let Some(spans) = &stretch.spans else {
+            return self.hooks.get(hook).map_or([Counter::ZERO; 5], |hook| hook.outcomes);
+        };
+        let mut sums = [Counter::ZERO; 5];
+        for outcomes in self.memory.spans(spans.clone()).filter_map(|span| span.outcomes.get(hook)) {
+            for (sum, outcome) in sums.iter_mut().zip(outcomes) {
+                *sum += *outcome;
+            }
+        }
+        sums
+    }
+
+    /// (matched, unmatched) of a bank over a period.
+    pub(crate) fn matched(&self, stretch: &Stretch, bank: usize) -> (Counter, Counter) {
+        match &stretch.spans {
+            Some(spans) => {
+                let banks = || self.memory.spans(spans.clone()).filter_map(|span| span.banks.get(bank));
+                (banks().map(|bank| bank.matched).sum(), banks().map(|bank| bank.unmatched).sum())
+            }
+            None => self.banks.get(bank).map_or((Counter::ZERO, Counter::ZERO), |bank| {
+                let unmatched = bank.ases.get(NO_AS);
+                (bank.classes() - unmatched, unmatched)
+            }),
+        }
+    }
+
+    /// Matched bytes by all counted bytes of these banks over the last hour; `None` where there are none.
+    pub(crate) fn coverage(&self, banks: &[usize]) -> Option<f64> {
+        let hour = self.stretch(REACH);
+        let (mut matched, mut all) = (0, 0);
+        for &bank in banks {
+            let (with, without) = self.matched(&hour, bank);
+            matched += with.bytes;
+            all += with.bytes + without.bytes;
+        }
+        (all > 0).then(|| top::ratio(matched as f64 / all as f64))
+    }
+
+    /// Whether on every link and hook, for each counted side, the classes add up to the outcomes: those are ahead
+    /// by no more than what came since the sweep before, and equal where nothing came.
+    #[must_use]
+    pub fn closure_ok(&self) -> bool {
+        self.hooks.iter().all(|hook| hook.closure_ok)
+    }
+
+    /// Bytes that the memory of the last hour takes.
+    #[must_use]
+    pub const fn memory_bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+}
+
+impl BankTotals {
+    /// All classes.
+    fn classes(&self) -> Counter {
+        self.families.iter().copied().sum()
+    }
+}
+
+impl GroupTotals {
+    fn set(&mut self, groups: Arc<Groups>, directory: &Directory, hooks: usize) {
+        for group in groups.all() {
+            if !self.keys.contains(&group.key) {
+                self.keys.push(group.key.clone());
+                self.bytes.push(vec![0; hooks]);
+            }
+        }
+        self.groups = groups;
+        self.of.clear();
+        self.learn(directory);
+    }
+
+    fn learn(&mut self, directory: &Directory) {
+        while self.of.len() < directory.len() {
+            let asn: Asn = directory.asn(self.of.len() as AsIndex);
+            let group = self.groups.of(asn).and_then(|place| self.groups.all().get(place));
+            self.of.push(group.and_then(|group| self.keys.iter().position(|key| *key == group.key)));
+        }
+    }
+
+    fn add(&mut self, as_index: AsIndex, directory: &Directory, hook: usize, bytes: u64) {
+        if self.of.len() <= as_index as usize {
+            self.learn(directory);
+        }
+        let group = self.of.get(as_index as usize).copied().flatten();
+        if let Some(sum) = group.and_then(|group| self.bytes.get_mut(group)?.get_mut(hook)) {
+            *sum += bytes;
+        }
+    }
+}
+
+/// Place of a family's counter.
+const fn family_place(family: Family) -> usize {
+    match family {
+        Family::Ipv4 => 0,
+        Family::Ipv6 => 1,
+    }
+}

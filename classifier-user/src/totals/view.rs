@@ -1,0 +1,323 @@
+//! The handle that the agent feeds and HTTP asks.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, SystemTime},
+};
+
+use jiff::Timestamp;
+
+use super::{
+    Totals,
+    answer::{
+        AsAnswer, CountMode, Granularity, GroupAnswer, HookStatus, LinkStatus, LinksAnswer, MemoryStatus,
+        PrefixAnswer, SourceStatus, StatusAnswer, SweepStatus, TableStatus, TopAnswer,
+    },
+    hook_place,
+    query::{DetailQuery, QueryError, TopQuery},
+    scrape::Scrape,
+    top::Reader,
+};
+use crate::{
+    datapath::{Attachment, Memory, Sweep},
+    model::{Asn, Direction, Hook, Link, Locality, Mode, Owners},
+    table::{groups::Groups, names::Names},
+};
+
+/// Whoever knows what classes stand for, shared with whoever changes it.
+pub type SharedOwners = Arc<RwLock<dyn Owners + Send + Sync>>;
+
+/// What the agent knows of itself.
+#[derive(Clone, Debug, Default)]
+pub struct StatusInputs {
+    /// The router's name.
+    pub router: String,
+    /// The agent's version.
+    pub version: String,
+    /// Between two sweeps.
+    pub interval: Duration,
+    /// How the links are attached.
+    pub attachments: Vec<Attachment>,
+    /// Where routes come from, by precedence.
+    pub sources: Vec<SourceInput>,
+    /// IPv4 prefixes in the FIB.
+    pub ipv4_prefixes: u64,
+    /// IPv6 prefixes in the FIB.
+    pub ipv6_prefixes: u64,
+    /// Which sides are counted.
+    pub count: CountMode,
+    /// What a class is.
+    pub granularity: Granularity,
+    /// Kernel memory in use.
+    pub memory: Memory,
+    /// What is not as it should be, for people.
+    pub warnings: Vec<String>,
+}
+
+/// One source of routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceInput {
+    /// Its name, or its file.
+    pub name: String,
+    /// What sort: `builtin`, `ranges`, `mrt`, …
+    pub kind: String,
+    /// How many prefixes it has.
+    pub prefixes: u64,
+    /// When its data was made, where that is known.
+    pub made: Option<SystemTime>,
+    /// Whether it works: false after a reload that failed.
+    pub up: bool,
+}
+
+impl SourceInput {
+    /// How old its data is.
+    #[must_use]
+    pub fn age(&self, now: SystemTime) -> Option<Duration> {
+        self.made.map(|made| now.duration_since(made).unwrap_or_default())
+    }
+}
+
+/// A handle on the totals: cheap to clone, shared by threads. Answers take up to some tens of milliseconds of CPU:
+/// ask from where blocking is allowed.
+///
+/// Every method takes the owners' lock before its own: do not call one while holding it.
+#[derive(Clone)]
+pub struct View(Arc<Shared>);
+
+struct Shared {
+    owners: SharedOwners,
+    clock: fn() -> SystemTime,
+    state: RwLock<State>,
+}
+
+struct State {
+    totals: Totals,
+    names: Arc<Names>,
+    status: StatusInputs,
+}
+
+impl View {
+    /// A view of `totals`. `clock` is [`SystemTime::now`] but in tests.
+    #[must_use]
+    pub fn new(totals: Totals, owners: SharedOwners, clock: fn() -> SystemTime) -> Self {
+        let state = State { totals, names: Arc::default(), status: StatusInputs::default() };
+        Self(Arc::new(Shared { owners, clock, state: RwLock::new(state) }))
+    }
+
+    /// Takes a sweep in, as [`Totals::record`] does.
+    pub fn record(&self, sweep: &Sweep) {
+        let owners = self.0.owners.read().unwrap_or_else(PoisonError::into_inner);
+        self.write(|state| state.totals.record(sweep, &*owners));
+    }
+
+    /// Takes what the agent knows of itself.
+    pub fn set_status(&self, status: StatusInputs) {
+        self.write(|state| state.status = status);
+    }
+
+    /// Takes other names and groups.
+    pub fn set_tables(&self, names: Arc<Names>, groups: Arc<Groups>) {
+        self.write(|state| {
+            state.names = names;
+            state.totals.set_groups(groups);
+        });
+    }
+
+    /// Who sent or received most.
+    ///
+    /// # Errors
+    /// [`QueryError`] where a link does not exist, or what is asked for is not counted.
+    pub fn top(&self, query: &TopQuery) -> Result<TopAnswer, QueryError> {
+        self.read(|reader| reader.top(query))
+    }
+
+    /// One AS: its number (`2906`, `AS2906`), or its name, or a part of its name.
+    ///
+    /// # Errors
+    /// [`QueryError::NotFound`], [`QueryError::Ambiguous`], and as [`View::top`].
+    pub fn asn(&self, text: &str, query: &DetailQuery) -> Result<AsAnswer, QueryError> {
+        self.read(|reader| reader.asn(text, query))
+    }
+
+    /// The routes equal to a prefix or inside it.
+    ///
+    /// # Errors
+    /// [`QueryError::NotFound`] where there are none, [`QueryError::BadParameter`] where it is no prefix, and as
+    /// [`View::top`].
+    pub fn prefix(&self, text: &str, query: &DetailQuery) -> Result<PrefixAnswer, QueryError> {
+        self.read(|reader| reader.prefix(text, query))
+    }
+
+    /// One group, by key or name.
+    ///
+    /// # Errors
+    /// [`QueryError::NotFound`], and as [`View::top`].
+    pub fn group(&self, text: &str, query: &DetailQuery) -> Result<GroupAnswer, QueryError> {
+        self.read(|reader| reader.group(text, query))
+    }
+
+    /// Every link.
+    #[must_use]
+    pub fn links(&self) -> LinksAnswer {
+        self.read(|reader| reader.links())
+    }
+
+    /// The agent.
+    #[must_use]
+    pub fn status(&self) -> StatusAnswer {
+        let now = (self.0.clock)();
+        self.read(|reader| reader.status(now))
+    }
+
+    /// Whether sweeps come: the last one, or the start, is no longer ago than three intervals or 30 seconds.
+    #[must_use]
+    pub fn healthy(&self) -> bool {
+        let now = (self.0.clock)();
+        self.read(|reader| {
+            let silence = now.duration_since(reader.totals.last).unwrap_or_default();
+            silence <= (reader.status.interval * 3).max(Duration::from_secs(30))
+        })
+    }
+
+    /// Everything that is a metric.
+    #[must_use]
+    pub fn metrics(&self) -> MetricsReading {
+        let now = (self.0.clock)();
+        self.read(|reader| reader.metrics(now))
+    }
+
+    fn read<T>(&self, ask: impl FnOnce(&Reader<'_>) -> T) -> T {
+        // Nothing that panics leaves half a change behind that matters more than going on.
+        let owners = self.0.owners.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        ask(&Reader {
+            totals: &state.totals,
+            names: &state.names,
+            groups: state.totals.groups(),
+            status: &state.status,
+            owners: &*owners,
+        })
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.0.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Everything that is a metric, as plain data.
+#[derive(Clone, Debug)]
+pub struct MetricsReading {
+    /// Packets and bytes.
+    pub scrape: Scrape,
+    /// The links, by number.
+    pub links: Vec<Link>,
+    /// By [`Scrape::asns`].
+    pub names: Vec<Option<String>>,
+    /// By [`Scrape::hooks`]: matched by IP bytes of the last hour.
+    pub coverage: Vec<Option<f64>>,
+    /// The last sweep; `None` before the first.
+    pub sweep_duration: Option<Duration>,
+    /// What the agent knows of itself.
+    pub status: StatusInputs,
+    /// The age of the source with the most prefixes.
+    pub table_age: Option<Duration>,
+}
+
+/// A time as in JSON: to the millisecond.
+pub(super) fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis())
+        .ok()
+        .and_then(|millis| Timestamp::from_millisecond(millis).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+impl Reader<'_> {
+    pub(super) fn mode(&self, link: usize, hook: Hook) -> Option<Mode> {
+        let attachment = self.status.attachments.iter().find(|at| usize::from(at.link.0) == link)?;
+        attachment.modes.get(hook as usize).copied().flatten()
+    }
+
+    fn status(&self, now: SystemTime) -> StatusAnswer {
+        let Self { totals, status, .. } = self;
+        let hook = |link, hook| {
+            let counts = totals.hooks.get(hook_place(link, hook))?;
+            Some(HookStatus {
+                mode: self.mode(link, hook)?,
+                outcomes: counts.outcomes.into(),
+                closure_ok: counts.closure_ok,
+            })
+        };
+        let links = totals.links.iter().enumerate().map(|(i, link)| LinkStatus {
+            name: link.name.clone(),
+            interface: link.interface.clone(),
+            vlan: link.vlan,
+            role: link.role,
+            kind: link.kind,
+            rx: hook(i, Hook::Rx),
+            tx: hook(i, Hook::Tx),
+        });
+        let source = |source: &SourceInput| SourceStatus {
+            name: source.name.clone(),
+            kind: source.kind.clone(),
+            prefixes: source.prefixes,
+            age_seconds: source.age(now).map(|age| age.as_secs()),
+            up: source.up,
+        };
+        let isp = totals.isp_links();
+        let banks: Vec<_> = Direction::ALL
+            .into_iter()
+            .flat_map(|direction| totals.bank_places(&isp, direction, Locality::Remote))
+            .collect();
+        StatusAnswer {
+            router: status.router.clone(),
+            version: status.version.clone(),
+            uptime_seconds: now.duration_since(totals.started).unwrap_or_default().as_secs(),
+            interval_seconds: status.interval.as_secs_f64(),
+            links: links.collect(),
+            table: TableStatus {
+                sources: status.sources.iter().map(source).collect(),
+                ipv4_prefixes: status.ipv4_prefixes,
+                ipv6_prefixes: status.ipv6_prefixes,
+            },
+            count: status.count,
+            granularity: status.granularity,
+            memory: MemoryStatus {
+                fib_bytes: status.memory.fib_bytes,
+                bank_bytes: status.memory.bank_bytes,
+                sweep_bytes: totals.memory_bytes() as u64,
+            },
+            coverage: totals.coverage(&banks),
+            closure_ok: totals.closure_ok(),
+            sweeps: SweepStatus {
+                count: totals.sweeps,
+                last: (totals.sweeps > 0).then(|| timestamp(totals.last)),
+                took_seconds: totals.took.as_secs_f64(),
+                reach: timestamp(totals.memory.oldest().unwrap_or(totals.started)),
+            },
+            warnings: status.warnings.clone(),
+        }
+    }
+
+    fn metrics(&self, now: SystemTime) -> MetricsReading {
+        let totals = self.totals;
+        let scrape = totals.scrape();
+        let name = |&asn: &Asn| self.names.get(asn).map(str::to_owned);
+        let largest = self.status.sources.iter().max_by_key(|source| source.prefixes);
+        MetricsReading {
+            names: scrape.asns.iter().map(name).collect(),
+            coverage: scrape
+                .hooks
+                .iter()
+                .map(|hook| {
+                    totals.coverage(&totals.bank_places(&[hook.link], hook.direction, Locality::Remote))
+                })
+                .collect(),
+            links: totals.links.clone(),
+            sweep_duration: (totals.sweeps > 0).then_some(totals.took),
+            status: self.status.clone(),
+            table_age: largest.and_then(|source| source.age(now)),
+            scrape,
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The real programs in the real kernel: single frames, traffic between namespaces, links, changes under traffic.
+//! These tests need root (or CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON for those named `minimal_caps`) and fail without.
+
+#[path = "../support/frames.rs"]
+mod frames;
+#[path = "../support/lab.rs"]
+mod lab;
+
+mod changes;
+mod links;
+mod single;
+mod traffic;
+mod world;

@@ -1,0 +1,185 @@
+//! What was sent against what the agent counted.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::{
+    Direction,
+    api::{Both, Client, Outcomes, Status, Top},
+    generator::Count,
+    view::{exact, grouped},
+};
+
+/// One direction's counts by AS; none is zero.
+pub(crate) type ByAs = BTreeMap<u32, Count>;
+
+/// What the agent says.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    /// By [`Direction`].
+    pub(crate) ases: [ByAs; 2],
+    /// What is under no AS, by [`Direction`].
+    pub(crate) elsewhere: [Count; 2],
+    /// What the link counted, by [`Direction`].
+    pub(crate) link: [Outcomes; 2],
+    /// The agent's own check: all it saw is under a class.
+    pub(crate) closure_ok: bool,
+}
+
+impl Counted {
+    /// Asks for everything since the start, which was so many seconds ago.
+    pub(crate) fn read(client: &Client, seconds: u64, ases: impl Iterator<Item = u32>) -> Result<Self> {
+        // The agent remembers its sweeps for an hour; older counts it has only AS by AS.
+        const MEMORY: u64 = 3000;
+        let status = client.status()?;
+        if seconds < MEMORY {
+            return Ok(Self::of(&client.top(1_000_000, seconds + 60)?, &status));
+        }
+        let mut counted = Self::of_link(&status);
+        for asn in ases {
+            let Both { inward, outward } = client.detail(asn)?.directions;
+            for (map, count) in counted.ases.iter_mut().zip([inward.since_start, outward.since_start]) {
+                insert(map, asn, count);
+            }
+        }
+        Ok(counted)
+    }
+
+    fn of(top: &Top, status: &Status) -> Self {
+        let mut counted = Self::of_link(status);
+        for (index, direction) in [&top.directions.inward, &top.directions.outward].into_iter().enumerate() {
+            for row in &direction.rows {
+                insert(&mut counted.ases[index], row.asn, row.rated.count);
+            }
+            counted.elsewhere[index] = direction.other + direction.unmatched + direction.non_ip;
+        }
+        counted
+    }
+
+    fn of_link(status: &Status) -> Self {
+        let link = status.links.first();
+        let rx = link.and_then(|link| link.rx.as_ref());
+        let tx = link.and_then(|link| link.tx.as_ref());
+        // The link faces the Internet: what it receives comes in.
+        let link = [rx, tx].map(|hook| hook.map_or_else(Outcomes::default, |hook| hook.outcomes));
+        Self { link, closure_ok: status.closure_ok, ..Self::default() }
+    }
+
+    /// Everything that is under an AS, both directions.
+    pub(crate) fn total(&self) -> Count {
+        self.ases.iter().flat_map(BTreeMap::values).copied().sum()
+    }
+}
+
+fn insert(map: &mut ByAs, asn: u32, count: Count) {
+    if count != Count::default() {
+        *map.entry(asn).or_default() += count;
+    }
+}
+
+/// Where the two differ, a line each; nothing where they are equal.
+pub(crate) fn differences(sent: &[ByAs; 2], counted: &Counted) -> Vec<String> {
+    let mut lines = Vec::new();
+    for direction in Direction::ALL {
+        let index = direction as usize;
+        let name = direction.name();
+        let (sent, found) = (&sent[index], &counted.ases[index]);
+        let mut ases: Vec<_> = sent.keys().chain(found.keys()).collect();
+        ases.sort_unstable();
+        ases.dedup();
+        for asn in ases {
+            let of = |map: &ByAs| map.get(asn).copied().unwrap_or_default();
+            if of(sent) != of(found) {
+                lines.push(format!("AS{asn} {name}: sent {}; counted {}", exact(of(sent)), exact(of(found))));
+            }
+        }
+        if counted.elsewhere[index] != Count::default() {
+            lines.push(format!("{name}: under no AS: {}", exact(counted.elsewhere[index])));
+        }
+        let outcomes = counted.link[index];
+        let (total, ip) = (sent.values().copied().sum::<Count>(), outcomes.ipv4 + outcomes.ipv6);
+        if ip != total {
+            lines.push(format!("{name}: sent {}; the link counted {}", exact(total), exact(ip)));
+        }
+        if outcomes.unexpected() != Count::default() {
+            lines.push(format!("{name}: not IP, or not read: {}", exact(outcomes.unexpected())));
+        }
+    }
+    if !counted.closure_ok {
+        lines.push("the agent says that its sums do not close".into());
+    }
+    lines
+}
+
+/// The demo's last line.
+pub(crate) fn verdict(sent: Count, counted: Count, ases: usize, equal: bool) -> String {
+    format!(
+        "sent {} to and from {} ASes; counted {}: {}",
+        exact(sent),
+        grouped(ases as u64),
+        exact(counted),
+        if equal { "equal" } else { "DIFFERENT" }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ByAs, Count, Counted, Outcomes, differences, verdict};
+
+    fn equal() -> ([ByAs; 2], Counted) {
+        let count = |packets, bytes| Count { packets, bytes };
+        let sent = [
+            ByAs::from([(2906, count(2, 3000)), (15169, count(1, 60))]),
+            ByAs::from([(2906, count(5, 400))]),
+        ];
+        let outcomes = |ipv4, ipv6| Outcomes { ipv4, ipv6, ..Outcomes::default() };
+        let link = [outcomes(count(2, 1560), count(1, 1500)), outcomes(count(0, 0), count(5, 400))];
+        let counted =
+            Counted { ases: sent.clone(), elsewhere: [Count::default(); 2], link, closure_ok: true };
+        (sent, counted)
+    }
+
+    #[test]
+    fn equal_is_no_difference() {
+        let (sent, counted) = equal();
+        assert_eq!(differences(&sent, &counted), Vec::<String>::new());
+        assert_eq!(counted.total(), Count { packets: 8, bytes: 3460 });
+        assert_eq!(
+            verdict(counted.total(), counted.total(), 2, true),
+            "sent 8 packets, 3,460 bytes to and from 2 ASes; counted 8 packets, 3,460 bytes: equal"
+        );
+    }
+
+    type Change = fn(&mut [ByAs; 2], &mut Counted, Count);
+
+    #[test]
+    fn every_sort_of_difference_is_one() {
+        let one = Count { packets: 1, bytes: 60 };
+        let changes: [(Change, &str); 6] = [
+            (
+                |sent, _, one| sent[1].extend([(15169, one)]),
+                "AS15169 out: sent 1 packets, 60 bytes; counted 0 packets, 0 bytes",
+            ),
+            (
+                |_, counted, one| counted.ases[0].extend([(1, one)]),
+                "AS1 in: sent 0 packets, 0 bytes; counted 1 packets, 60 bytes",
+            ),
+            (|_, counted, one| counted.elsewhere[0] = one, "in: under no AS: 1 packets, 60 bytes"),
+            (
+                |_, counted, one| counted.link[1].ipv4 = one,
+                "out: sent 5 packets, 400 bytes; the link counted 6 packets, 460 bytes",
+            ),
+            (
+                |_, counted, one| counted.link[0].malformed = one,
+                "in: not IP, or not read: 1 packets, 60 bytes",
+            ),
+            (|_, counted, _| counted.closure_ok = false, "the agent says that its sums do not close"),
+        ];
+        for (change, expected) in changes {
+            let (mut sent, mut counted) = equal();
+            change(&mut sent, &mut counted, one);
+            assert_eq!(differences(&sent, &counted)[0], expected);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The demo: an ISP's router and the Internet, two network namespaces with a link between them; the real agent on the
+//! router's end; real frames both ways from a generator that keeps an exact tally; and at the end the agent's counts
+//! against that tally, AS by AS.
+
+mod agent;
+mod api;
+mod compare;
+mod frame;
+mod generator;
+mod lab;
+mod mix;
+mod random;
+mod routes;
+mod view;
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Args;
+use serde::Serialize;
+
+use self::{
+    agent::Agent,
+    api::Client,
+    compare::{ByAs, Counted},
+    generator::{Count, Generator, Sent},
+    lab::{CountersFile, INTERNET_INTERFACE, Lab, ROUTER_INTERFACE},
+    mix::Mix,
+    random::Random,
+    routes::As,
+    view::View,
+};
+use crate::{
+    process, setup,
+    sys::{self, PacketSocket},
+};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Ends after so long [default: at Ctrl-C]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: Option<u64>,
+    /// Prints the result as JSON on standard output
+    #[arg(long)]
+    json: bool,
+    /// Frames a second, both directions together
+    #[arg(long, value_name = "PPS", default_value_t = 40_000, value_parser = clap::value_parser!(u32).range(2..))]
+    rate: u32,
+}
+
+/// As the ISP sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    In,
+    Out,
+}
+
+impl Direction {
+    const ALL: [Self; 2] = [Self::In, Self::Out];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+}
+
+/// The result as JSON.
+#[derive(Serialize)]
+struct Report {
+    sent: Count,
+    counted: Count,
+    equal: bool,
+    ases: usize,
+    top: Vec<TopRow>,
+    differences: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct TopRow {
+    asn: u32,
+    name: String,
+    packets: u64,
+    bytes: u64,
+    #[serde(rename = "in")]
+    inward: Count,
+    #[serde(rename = "out")]
+    outward: Count,
+}
+
+/// Runs it.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if !sys::is_root() {
+        bail!(
+            "the demo makes network namespaces and loads programs into the kernel: run `sudo -E cargo xtask demo`"
+        );
+    }
+    setup::run()?;
+    let program = build()?;
+    let ases = routes::read(&process::read(
+        Command::new(&program).args(["table", "export", "--table", "builtin", "--format", "csv"]),
+    )?)?;
+    let interrupted = sys::catch_interrupts();
+    let view = Arc::new(View::new());
+    let sent = play(options, &program, &ases, &view, interrupted)?;
+    let report = report(&ases, &sent.tally, &sent.counted);
+    for line in report.differences.iter().take(20) {
+        eprintln!("{line}");
+    }
+    if report.differences.len() > 20 {
+        eprintln!("… and {} more", report.differences.len() - 20);
+    }
+    let verdict = compare::verdict(report.sent, report.counted, report.ases, report.equal);
+    if options.json {
+        eprintln!("{verdict}");
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{verdict}");
+    }
+    if !report.equal {
+        bail!("what was counted is not what was sent");
+    }
+    Ok(())
+}
+
+/// The agent's program, with the optimisation that it is shipped with.
+fn build() -> Result<PathBuf> {
+    let mut command =
+        process::cargo(["build", "--release", "--package", "classifier-user", "--bin", "classifier"]);
+    command.arg("--message-format=json-render-diagnostics");
+    eprintln!("demo: building the agent");
+    let messages = process::read(&mut command)?;
+    let executable = |line: &str| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let path = message.get("executable")?.as_str()?;
+        Some(PathBuf::from(path))
+    };
+    String::from_utf8_lossy(&messages)
+        .lines()
+        .filter_map(executable)
+        .next_back()
+        .ok_or_else(|| anyhow!("cargo built no `classifier`"))
+}
+
+struct Played {
+    /// By [`Direction`], then by place among the ASes.
+    tally: [Vec<Count>; 2],
+    counted: Counted,
+}
+
+fn play(
+    options: &Options,
+    program: &Path,
+    ases: &[As],
+    view: &Arc<View>,
+    interrupted: &AtomicBool,
+) -> Result<Played> {
+    let Lab { router, internet } = Lab::new()?;
+    let router = Arc::new(router);
+    let address = agent::forward(&router)?;
+    let client = Client::new(format!("http://{address}"));
+    let mut agent = Agent::start(program, &router, view)?;
+    agent.wait_until_ready(&client, interrupted)?;
+    view.say(&format!("metrics: http://{address}/metrics   page: http://{address}/"));
+    let short = program.strip_prefix(process::root()).unwrap_or(program);
+    view.say(&format!("ask it: {} top --agent http://{address}", short.display()));
+
+    let ends = [
+        (Direction::In, &internet, INTERNET_INTERFACE, &*router, ROUTER_INTERFACE),
+        (Direction::Out, &*router, ROUTER_INTERFACE, &internet, INTERNET_INTERFACE),
+    ];
+    let mut generators = Vec::new();
+    for (direction, from, interface, to, peer) in ends {
+        generators.push(Generator {
+            mix: Mix::new(direction, ases)?,
+            random: Random(direction as u64),
+            socket: lab::in_namespace(from, || {
+                PacketSocket::open(interface)
+                    .with_context(|| format!("could not open a raw socket on {interface}"))
+            })?,
+            receiver: CountersFile::open(to, peer)?,
+            rate: options.rate / 2,
+        });
+    }
+    let stop = AtomicBool::new(false);
+    let sent = [Sent::default(), Sent::default()];
+    let since = Instant::now();
+    let mut second = 0;
+    let done = |since: Instant, threads: &[thread::ScopedJoinHandle<'_, Result<Vec<Count>>>]| {
+        interrupted.load(Ordering::Relaxed)
+            || options.seconds.is_some_and(|seconds| since.elapsed() >= Duration::from_secs(seconds))
+            || threads.iter().any(thread::ScopedJoinHandle::is_finished)
+    };
+    let tallies = thread::scope(|scope| {
+        let threads: Vec<_> = generators
+            .into_iter()
+            .zip(&sent)
+            .map(|(generator, sent)| scope.spawn(|| generator.run(ases.len(), None, &stop, sent)))
+            .collect();
+        let mut watched = Ok(());
+        while watched.is_ok() && !done(since, &threads) {
+            thread::sleep(Duration::from_millis(50));
+            if since.elapsed().as_secs() > second {
+                second = since.elapsed().as_secs();
+                watched = agent.check().and_then(|()| show(view, &client, &sent, second));
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        let tallies: Vec<_> = threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| anyhow!("a generator panicked"))?)
+            .collect::<Result<_>>()?;
+        watched.map(|()| tallies)
+    })?;
+    view.keep();
+    let tally: [Vec<Count>; 2] = tallies.try_into().map_err(|_| anyhow!("a direction is missing"))?;
+    let counted = settle(&client, since, ases, &tally)?;
+    agent.stop()?;
+    Ok(Played { tally, counted })
+}
+
+fn show(view: &View, client: &Client, sent: &[Sent; 2], second: u64) -> Result<()> {
+    let total: Count = sent.iter().map(Sent::count).sum();
+    let top = client.top(view::ROWS, second.clamp(1, 10))?;
+    let mut lines = vec![format!("{second} s: sent {}", view::exact(total))];
+    lines.extend(view::table(&top));
+    view.draw(second, lines);
+    Ok(())
+}
+
+/// What the agent has counted once it has swept up the last frame: as much as was sent, or what there is after a
+/// time that many sweeps fit in.
+fn settle(client: &Client, since: Instant, ases: &[As], tally: &[Vec<Count>; 2]) -> Result<Counted> {
+    let total: Count = tally.iter().flatten().copied().sum();
+    let stopped = Instant::now();
+    loop {
+        thread::sleep(Duration::from_millis(200));
+        let used =
+            ases.iter().enumerate().filter(|(index, _)| tally.iter().any(|tally| tally[*index].packets > 0));
+        let counted = Counted::read(client, since.elapsed().as_secs(), used.map(|(_, entry)| entry.asn))?;
+        let link: Count = counted.link.iter().map(|outcomes| outcomes.ipv4 + outcomes.ipv6).sum();
+        let all_in = counted.total().packets >= total.packets && link.packets >= total.packets;
+        if all_in || stopped.elapsed() > Duration::from_secs(10) {
+            return Ok(counted);
+        }
+    }
+}
+
+fn report(ases: &[As], tally: &[Vec<Count>; 2], counted: &Counted) -> Report {
+    let of = |tally: &Vec<Count>| -> ByAs {
+        let counts = ases.iter().zip(tally).filter(|(_, count)| count.packets > 0);
+        counts.map(|(entry, count)| (entry.asn, *count)).collect()
+    };
+    let sent = [of(&tally[0]), of(&tally[1])];
+    let mut top: Vec<_> = ases
+        .iter()
+        .enumerate()
+        .map(|(index, entry)| (entry, tally[0][index], tally[1][index]))
+        .filter(|(_, inward, outward)| inward.packets + outward.packets > 0)
+        .map(|(entry, inward, outward)| TopRow {
+            asn: entry.asn,
+            name: entry.name.clone(),
+            packets: inward.packets + outward.packets,
+            bytes: inward.bytes + outward.bytes,
+            inward,
+            outward,
+        })
+        .collect();
+    let number = top.len();
+    top.sort_by_key(|row| (u64::MAX - row.bytes, row.asn));
+    top.truncate(20);
+    let differences = compare::differences(&sent, counted);
+    Report {
+        sent: tally.iter().flatten().copied().sum(),
+        counted: counted.total(),
+        equal: differences.is_empty(),
+        ases: number,
+        top,
+        differences,
+    }
+}

@@ -1,0 +1,124 @@
+//! All tests. Kernel tests are the integration tests named `kernel_*`; they need root, and fail without it. Those
+//! among them named `minimal_caps…` run once more with the three capabilities that the product asks for and no others.
+
+use std::{io::Write as _, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+
+use crate::{process, setup, sys};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only tests whose name contains this
+    filter: Option<String>,
+    /// Does not look whether all is there that tests need
+    #[arg(long)]
+    no_setup: bool,
+}
+
+const MINIMAL: &str = "minimal_caps";
+/// What `classifier run` needs, and no more (setpriv's notation).
+const CAPABILITIES: &str = "-all,+bpf,+net_admin,+perfmon";
+/// A namespace of their own is what such tests cannot make themselves: this makes it before the capabilities go.
+const NAMESPACE: &str =
+    "mount -t sysfs sysfs /sys && mount -t bpf bpf /sys/fs/bpf && ip link set lo up && exec \"$@\"";
+
+/// Runs them.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if !options.no_setup {
+        setup::run()?;
+    }
+    all(options.filter.as_deref())
+}
+
+/// Runs those that the filter takes, all where there is none.
+pub(crate) fn all(filter: Option<&str>) -> Result<()> {
+    if !sys::is_root() {
+        eprintln!(
+            "test: not root: the tests that load programs or make namespaces will fail (sudo -E cargo xtask test)"
+        );
+    }
+    let mut main = process::cargo(["test", "--workspace", "--exclude", "classifier-ebpf", "--no-fail-fast"]);
+    let main = process::run(main.args(filter));
+    let minimal = match filter {
+        Some(filter) if !filter.contains(MINIMAL) && !MINIMAL.contains(filter) => Ok(()),
+        _ => minimal_capabilities(),
+    };
+    main.and(minimal)
+}
+
+fn minimal_capabilities() -> Result<()> {
+    let mut passed = 0;
+    for (name, program) in kernel_tests()? {
+        eprintln!("     Running {name} with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON only");
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--mount", "--", "sh", "-c", NAMESPACE, "sh", "setpriv"]);
+        command.args(["--bounding-set", CAPABILITIES, "--inh-caps", CAPABILITIES, "--"]);
+        // Cargo would start it in its package's directory.
+        command.arg(program).arg(MINIMAL).current_dir(process::root().join("classifier-user"));
+        let output = process::read(command.env("CLASSIFIER_TEST_CAPS", "minimal"));
+        let text = output.with_context(|| format!("{name} with few capabilities"))?;
+        std::io::stdout().write_all(&text)?;
+        passed += passed_in(&String::from_utf8_lossy(&text));
+    }
+    if passed == 0 {
+        bail!("no kernel test is named {MINIMAL}…: nothing was tested with few capabilities");
+    }
+    Ok(())
+}
+
+/// The kernel tests' programs, by name.
+fn kernel_tests() -> Result<Vec<(String, PathBuf)>> {
+    let messages = process::read(&mut process::cargo([
+        "test",
+        "--quiet",
+        "--package=classifier-user",
+        "--tests",
+        "--no-run",
+        "--message-format=json",
+    ]))?;
+    Ok(programs_in(&String::from_utf8_lossy(&messages)))
+}
+
+fn programs_in(messages: &str) -> Vec<(String, PathBuf)> {
+    let program = |line: &str| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let name = message.get("target")?.get("name")?.as_str()?;
+        let executable = message.get("executable")?.as_str()?;
+        name.starts_with("kernel_").then(|| (name.to_owned(), executable.into()))
+    };
+    messages.lines().filter_map(program).collect()
+}
+
+/// How many tests passed, by libtest's last lines.
+fn passed_in(text: &str) -> u64 {
+    let passed = |line: &str| line.strip_prefix("test result: ok. ")?.split(' ').next()?.parse::<u64>().ok();
+    text.lines().filter_map(passed).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{passed_in, programs_in};
+
+    #[test]
+    fn kernel_tests_are_found_among_cargos_messages() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"kernel_lib"},"executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"kernel_veth"},"executable":"/t/kernel_veth-1"}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"cli"},"executable":"/t/cli-1"}"#,
+            "\nnot json\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        assert_eq!(programs_in(messages), [("kernel_veth".to_owned(), "/t/kernel_veth-1".into())]);
+    }
+
+    #[test]
+    fn passed_tests_are_summed() {
+        let text = "running 2 tests\n\ntest result: ok. 2 passed; 0 failed; 0 ignored\n\
+                    test result: ok. 0 passed; 0 failed\ntest result: ok. 5 passed; 0 failed";
+        assert_eq!(passed_in(text), 7);
+    }
+}
