@@ -57,12 +57,16 @@ fn people(detail: &Detail, screen: Screen) -> String {
     text.push_str("\n\n");
     text.push_str(&standings(detail, screen));
     let mut list = |what: &str, noun: &str, rows: &dyn Fn(&DetailDirection) -> Option<&Vec<Row>>| {
-        let sides: Vec<Side<'_>> = detail
+        let lists: Vec<(&str, Vec<Row>)> = detail
             .directions
             .iter()
-            .filter_map(|(direction, of)| Some(Side { direction, rows: rows(of)?, below: Vec::new() }))
+            .filter_map(|(direction, of)| {
+                Some((direction, rows(of)?.iter().map(|row| plain(row, detail)).collect()))
+            })
             .collect();
-        if sides.iter().any(|side| !side.rows.is_empty()) {
+        if lists.iter().any(|(_, rows)| !rows.is_empty()) {
+            let sides: Vec<Side<'_>> =
+                lists.iter().map(|(direction, rows)| Side { direction, rows, below: Vec::new() }).collect();
             let period = ranking::period(detail.from, detail.to);
             text.push_str(&format!("\n{noun}, {period}\n\n{}", ranking::table(screen, what, &sides)));
         }
@@ -70,6 +74,15 @@ fn people(detail: &Detail, screen: Screen) -> String {
     list("prefix", "Largest prefixes", &|of| of.prefixes.as_ref());
     list("AS", "Largest ASes", &|of| of.ases.as_ref());
     text
+}
+
+/// A row without what the title says already: an AS's own name behind each of its prefixes.
+fn plain(row: &Row, detail: &Detail) -> Row {
+    let mut row = row.clone();
+    if row.prefix.is_some() && row.asn == detail.asn {
+        (row.asn, row.name) = (None, None);
+    }
+    row
 }
 
 /// `border-1: AS2906 Netflix (group netflix), remote side`.

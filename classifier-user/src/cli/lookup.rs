@@ -132,7 +132,9 @@ mod tests {
         table::{names::Names, origins::Origins, rib::SourceId},
     };
 
-    fn source(name: &str, routes: &[(&str, &[u32])]) -> SourceTable {
+    type Routes<'a> = &'a [(&'a str, &'a [u32])];
+
+    fn source(name: &str, routes: Routes<'_>) -> SourceTable {
         let routes = routes
             .iter()
             .map(|(prefix, origins)| (prefix.parse().unwrap(), Origins::from_list(origins).unwrap()))
@@ -155,7 +157,7 @@ mod tests {
             Part::Overrides("override.txt".into()),
             source("override.txt", &[("198.51.100.0/24", &[64500])]),
         );
-        let files: [(&str, &[(&str, &[u32])]); 2] = [
+        let files: [(&str, Routes<'_>); 2] = [
             ("rib.mrt", &[("2a00:86c0::/32", &[2906, 40027]), ("198.51.100.0/24", &[1])]),
             ("iptoasn.tsv", &[("240.0.0.0/4", &[0])]),
         ];

@@ -48,11 +48,19 @@ pub use error::CliError;
   sudo classifier run -i eth0=transit-a    count what passes eth0
   classifier top                           who sends, who receives, how much
 
-Exit codes: 0 done; 1 it failed, and the message says what to do; 2 the arguments or the configuration are wrong."
+Exit codes: 0 done; 1 it failed, and the message says what to do;
+2 the arguments or the configuration are wrong."
 )]
 pub struct Cli {
     /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as classifier=debug
-    #[arg(long, global = true, value_name = "FILTER", env = "RUST_LOG", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "RUST_LOG",
+        hide_env_values = true,
+        display_order = 900
+    )]
     log: Option<String>,
     #[command(subcommand)]
     command: Command,

@@ -15,7 +15,7 @@ const NAME_MAX: usize = 48;
 
 /// One direction of a ranking.
 pub(super) struct Side<'a> {
-    pub(super) direction: &'static str,
+    pub(super) direction: &'a str,
     pub(super) rows: &'a [Row],
     /// What stands below the rows.
     pub(super) below: Vec<(&'static str, Amount)>,

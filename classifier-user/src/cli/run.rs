@@ -26,8 +26,8 @@ use crate::{
   sudo classifier run -i eth0 --table /var/lib/rib.mrt.bz2 --listen '[::]:9469'
   sudo classifier run --config /etc/classifier/classifier.toml
 
-It needs root, or the capabilities BPF, NET_ADMIN and PERFMON. `classifier check` with the same arguments says what it
-would do here.")]
+It needs root, or the capabilities BPF, NET_ADMIN and PERFMON.
+`classifier check` with the same arguments says what it would do here.")]
 pub(super) struct Args {
     #[command(flatten)]
     settings: SettingsArgs,

@@ -46,7 +46,8 @@ fn people(status: &Status, screen: Screen) -> String {
     fact("router", status.router.clone());
     fact("agent", format!("{}, up {}", status.version, output::duration(status.uptime_seconds)));
     fact("sweeps", format!("every {interval} s"));
-    fact("counted", format!("{} side, a class a {}", status.count, status.granularity));
+    let sides = if status.count == "both" { "both sides" } else { &format!("{} side", status.count) };
+    fact("counted", format!("{sides}, by {}", status.granularity));
     fact(
         "memory",
         format!(

@@ -1,0 +1,253 @@
+//! The reading commands against a tiny server with golden answers: what is asked, and how it is shown.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+};
+
+use assert_cmd::Command;
+
+fn golden(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/answers/{name}.json"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Answers one request with `status` and `body`, and passes on what was asked for.
+fn serve(status: &'static str, body: String) -> (SocketAddr, Receiver<String>) {
+    serve_each(1, status, move |_| body.clone())
+}
+
+/// Answers `count` requests with what `body` has for the request line.
+fn serve_each(
+    count: usize,
+    status: &'static str,
+    body: impl Fn(&str) -> String + Send + 'static,
+) -> (SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (asked, questions) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming().take(count) {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+            let question = lines.next().unwrap();
+            let body = body(&question);
+            // A test that is not interested has dropped the other end.
+            let _ = asked.send(question);
+            lines.find(String::is_empty).unwrap();
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            )
+            .unwrap();
+        }
+    });
+    (address, questions)
+}
+
+fn classifier(line: &[&str]) -> Output {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("classifier"));
+    command.env_remove("RUST_LOG").env_remove("CLASSIFIER_AGENT").env_remove("COLUMNS").args(line);
+    command.output().unwrap()
+}
+
+/// Runs `line` against an agent that answers with the golden `answer`; what it asked, and what it printed.
+fn ask(answer: &str, line: &str) -> (String, String) {
+    let (address, questions) = serve("200 OK", golden(answer));
+    let agent = format!("http://{address}");
+    let mut line: Vec<&str> = line.split(' ').collect();
+    line.extend(["--agent", &agent]);
+    let output = classifier(&line);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(output.status.success());
+    (questions.recv().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn what_is_asked() {
+    for (answer, line, question) in [
+        ("top", "top", "/api/v1/top?by=as&n=20&side=remote&last=5m"),
+        (
+            "top_in",
+            "top --by prefix --direction in --side local --link transit-a --link ix --last 24h -n 3",
+            "/api/v1/top?by=prefix&n=3&direction=in&side=local&last=1d&link=transit-a&link=ix",
+        ),
+        ("top", "top --link a&b=ü", "/api/v1/top?by=as&n=20&side=remote&last=5m&link=a%26b%3D%C3%BC"),
+        ("as", "as AS2906", "/api/v1/as/2906?side=remote&last=1h&n=10"),
+        ("as", "as netflix --last 90s -n 2", "/api/v1/as/netflix?side=remote&last=90s&n=2"),
+        ("prefix", "prefix 45.57.0.0/17", "/api/v1/prefix/45.57.0.0%2F17?side=remote&last=1h&n=10"),
+        ("prefix", "prefix 2A00:86C0::/32", "/api/v1/prefix/2a00%3A86c0%3A%3A%2F32?side=remote&last=1h&n=10"),
+        (
+            "group",
+            "group netflix --direction out",
+            "/api/v1/group/netflix?direction=out&side=remote&last=1h&n=10",
+        ),
+        ("links", "links", "/api/v1/links"),
+        ("status", "status", "/api/v1/status"),
+    ] {
+        assert_eq!(ask(answer, line).0, format!("GET {question} HTTP/1.1"), "{line}");
+    }
+}
+
+#[test]
+fn json_is_passed_through() {
+    for (answer, line) in [
+        ("top", "top --json"),
+        ("as", "as 2906 --json"),
+        ("prefix", "prefix 45.57.0.0/17 --json"),
+        ("group", "group netflix --json"),
+        ("links", "links --json"),
+        ("status", "status --json"),
+    ] {
+        assert_eq!(ask(answer, line).1, golden(answer), "{line}");
+    }
+}
+
+#[test]
+fn tables_for_people() {
+    for (answer, line) in [
+        ("top", "top"),
+        ("top_in", "top --direction in"),
+        ("top_prefix", "top --by prefix --direction in"),
+        ("top_group", "top --by group --direction in"),
+        ("top_empty", "top"),
+        ("as", "as 2906"),
+        ("prefix", "prefix 45.57.0.0/17"),
+        ("group", "group netflix"),
+        ("links", "links"),
+        ("status", "status"),
+    ] {
+        insta::assert_snapshot!(format!("people_{answer}"), ask(answer, line).1);
+    }
+}
+
+#[test]
+fn csv_for_machines() {
+    for (answer, line) in [
+        ("top", "top --csv"),
+        ("top_prefix", "top --by prefix --csv"),
+        ("top_group", "top --by group --csv"),
+        ("as", "as 2906 --csv"),
+        ("group", "group netflix --csv"),
+        ("links", "links --csv"),
+        ("status", "status --csv"),
+    ] {
+        insta::assert_snapshot!(format!("csv_{answer}"), ask(answer, line).1);
+    }
+}
+
+#[test]
+fn a_narrow_terminal_has_no_bytes_column() {
+    let (address, _questions) = serve("200 OK", golden("top"));
+    let output = Command::new(assert_cmd::cargo::cargo_bin!("classifier"))
+        .env("COLUMNS", "80")
+        .env("CLASSIFIER_AGENT", address.to_string())
+        .arg("top")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    insta::assert_snapshot!("people_top_80", shown);
+    for line in shown.lines().skip(1) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn live_shows_each_answer_in_place_of_the_one_before() {
+    let status = golden("status").replace("\"interval_seconds\": 5.0", "\"interval_seconds\": 0.5");
+    let top = golden("top");
+    let (address, _questions) = serve_each(3, "200 OK", move |question| match question.contains("/status") {
+        true => status.clone(),
+        false => top.clone(),
+    });
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("classifier"))
+        .args(["top", "--live", "--agent", &address.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The server goes away after the second answer; that is shown too, and waited for.
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut screens = Vec::new();
+    while screens.len() < 3 {
+        let line = lines.next().expect("live goes on");
+        screens.extend(line.find("\x1b[H").and_then(|home| line.get(home + 3..)).map(str::to_owned));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let title = "border-1: top by AS, remote side, 2026-01-31 12:00:00 to 12:05:00 UTC\x1b[K";
+    assert_eq!(screens.get(..2).unwrap(), [title, title]);
+    assert!(screens[2].starts_with(&format!("no agent answers at http://{address}")), "{}", screens[2]);
+}
+
+#[test]
+fn the_agents_errors_are_passed_on() {
+    let body =
+        r#"{"error":{"code":"not_found","message":"there is no group \"netflx\" here; near it: netflix"}}"#;
+    let (address, _questions) = serve("404 Not Found", body.to_owned());
+    let output = classifier(&["group", "netflx", "--agent", &address.to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "error: there is no group \"netflx\" here; near it: netflix\n"
+    );
+}
+
+#[test]
+fn what_answers_may_be_no_agent() {
+    for (status, body, what) in [
+        ("200 OK", "<html>", "expected value at line 1 column 1"),
+        ("200 OK", "{}", "missing field `router` at line 1 column 2"),
+        ("404 Not Found", "nothing", "status 404 Not Found"),
+    ] {
+        let (address, _questions) = serve(status, body.to_owned());
+        let output = classifier(&["links", "--agent", &address.to_string()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            format!(
+                "error: what answers at http://{address}/api/v1/links is no classifier agent, or one of another \
+                 version: {what}\n"
+            )
+        );
+    }
+}
+
+#[test]
+fn an_agent_that_is_not_there() {
+    // A port that was free a moment ago.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for command in ["top", "links", "status", "as 1", "prefix 192.0.2.0/24", "group x"] {
+        let agent = address.to_string();
+        let mut line: Vec<&str> = command.split(' ').collect();
+        line.extend(["--agent", &agent]);
+        let output = classifier(&line);
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            format!(
+                "error: no agent answers at http://{address} (connection refused).\n\
+                 Is `classifier run` running there? Another agent is asked with --agent URL or CLASSIFIER_AGENT.\n"
+            ),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (address, _questions) = serve("200 OK", golden("top"));
+    let shell = format!(
+        "{} top --agent {address} --csv | true; exit ${{PIPESTATUS[0]}}",
+        assert_cmd::cargo::cargo_bin!("classifier").display()
+    );
+    let output = Command::new("bash").args(["-c", &shell]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
