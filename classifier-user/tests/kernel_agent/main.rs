@@ -1,0 +1,19 @@
+//! The agent as a user runs it: the binary itself, in network namespaces, with real frames, asked through its own
+//! command line and over HTTP. These tests need root, and fail without; those named `minimal_caps…` also pass with
+//! CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON only.
+
+#[path = "../support/lab.rs"]
+#[expect(dead_code, reason = "other kernel tests use the rest")]
+mod lab;
+#[path = "../support/packets.rs"]
+mod packets;
+
+mod agent;
+mod answers;
+mod capabilities;
+mod capture;
+mod lifecycle;
+mod reload;
+mod totals;
+mod variants;
+mod world;
