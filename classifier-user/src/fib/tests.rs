@@ -644,8 +644,7 @@ fn internet() -> Vec<Prefix> {
             _ => 8 + random() % 14,
         };
         // Unicast space, the most specific ones crowded into a part of it.
-        let bits =
-            (1 + random() % 223) << 24 | random() % (1 << 24) & if len > 24 { 0xff_07ff } else { 0xff_ffff };
+        let bits = (1 + random() % 223) << 24 | (random() & if len > 24 { 0xff_07ff } else { 0xff_ffff });
         prefixes.insert(prefix_v4(bits as u32, len as u8));
     }
     while prefixes.len() < 564_580 + 167_903 {

@@ -139,6 +139,8 @@ pub async fn serve(listener: TcpListener, view: View, shutdown: impl Future<Outp
         match accepted {
             Ok((stream, place)) => {
                 let (router, closed) = (router.clone(), closed.clone());
+                // An answer is one write or few: waiting to fill segments only delays it.
+                let _ = stream.set_nodelay(true);
                 connections.spawn(async move {
                     let _place = place;
                     connection(stream, router, closed).await;

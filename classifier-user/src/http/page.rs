@@ -130,12 +130,12 @@ fn write_foot(html: &mut String, status: &StatusAnswer) -> fmt::Result {
             html.push_str(", <b>down</b>");
         }
     }
-    write!(
+    writeln!(
         html,
         "</ul><p><a href=/api/v1/top>JSON</a> · <a href=/api/v1/links>links</a> · \
          <a href=/api/v1/status>status</a> · <a href=/metrics>metrics</a> · classifier {}</p>\
          <p>AS numbers and names of the built-in table: <a href=https://db-ip.com>IP Geolocation by DB-IP</a>, \
-         RouteViews and the NRO, by way of ip-location-db, CC BY 4.0.</p></html>\n",
+         RouteViews and the NRO, by way of ip-location-db, CC BY 4.0.</p></html>",
         Escaped(&status.version)
     )
 }

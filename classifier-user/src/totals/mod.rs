@@ -18,6 +18,7 @@ pub use view::{SharedOwners, SourceInput, StatusInputs, View};
 use self::{
     directory::{AsIndex, Directory, NO_AS},
     export::{Export, Exported},
+    groups::GroupTotals,
     memory::{BankSpan, Memory, REACH, Span},
     packed::Packed,
     sparse::Sparse,
@@ -25,8 +26,7 @@ use self::{
 use crate::{
     datapath::{HookSweep, Sweep},
     model::{
-        Asn, Class, Counter, Direction, Family, Hook, Link, LinkId, Locality, Outcome, OwnerId, Owners, Role,
-        Side,
+        Class, Counter, Direction, Family, Hook, Link, LinkId, Locality, Outcome, OwnerId, Owners, Role, Side,
     },
     table::groups::Groups,
 };
@@ -35,6 +35,7 @@ pub mod answer;
 mod detail;
 mod directory;
 mod export;
+mod groups;
 mod memory;
 mod packed;
 mod period;
@@ -48,6 +49,9 @@ mod tests;
 mod top;
 pub mod view;
 
+/// Entries, or bytes, that working space keeps from sweep to sweep.
+const KEPT: usize = 1 << 17;
+
 /// What bounds the agent's memory and its metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -60,7 +64,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 48 << 20, metrics_ases: 500 }
+        Self { memory_bytes: 32 << 20, metrics_ases: 500 }
     }
 }
 
@@ -102,18 +106,6 @@ struct BankTotals {
     ases: Sparse,
     /// By family.
     families: [Counter; 2],
-}
-
-/// Bytes of groups, kept apart from those of their ASes: they must not fall when an AS leaves a group.
-#[derive(Debug, Default)]
-struct GroupTotals {
-    groups: Arc<Groups>,
-    /// Keys of all groups there ever were.
-    keys: Vec<String>,
-    /// By AS index: place in `keys`.
-    of: Vec<Option<usize>>,
-    /// By place in `keys`, by link and hook: bytes on the remote side.
-    bytes: Vec<Vec<u64>>,
 }
 
 /// A period that the memory can tell of.
@@ -206,6 +198,9 @@ impl Totals {
         self.last = sweep.at;
         self.took = sweep.took;
         self.sweeps += 1;
+        // A rare burst of prefixes must not keep its room for ever.
+        self.scratch.shrink_to(KEPT);
+        self.packing.shrink_to(KEPT);
         self.promote();
     }
 
@@ -459,38 +454,6 @@ impl BankTotals {
     /// All classes.
     fn classes(&self) -> Counter {
         self.families.iter().copied().sum()
-    }
-}
-
-impl GroupTotals {
-    fn set(&mut self, groups: Arc<Groups>, directory: &Directory, hooks: usize) {
-        for group in groups.all() {
-            if !self.keys.contains(&group.key) {
-                self.keys.push(group.key.clone());
-                self.bytes.push(vec![0; hooks]);
-            }
-        }
-        self.groups = groups;
-        self.of.clear();
-        self.learn(directory);
-    }
-
-    fn learn(&mut self, directory: &Directory) {
-        while self.of.len() < directory.len() {
-            let asn: Asn = directory.asn(self.of.len() as AsIndex);
-            let group = self.groups.of(asn).and_then(|place| self.groups.all().get(place));
-            self.of.push(group.and_then(|group| self.keys.iter().position(|key| *key == group.key)));
-        }
-    }
-
-    fn add(&mut self, as_index: AsIndex, directory: &Directory, hook: usize, bytes: u64) {
-        if self.of.len() <= as_index as usize {
-            self.learn(directory);
-        }
-        let group = self.of.get(as_index as usize).copied().flatten();
-        if let Some(sum) = group.and_then(|group| self.bytes.get_mut(group)?.get_mut(hook)) {
-            *sum += bytes;
-        }
     }
 }
 

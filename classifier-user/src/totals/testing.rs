@@ -159,17 +159,22 @@ pub(crate) fn names() -> Names {
     names
 }
 
-pub(crate) fn groups() -> Groups {
-    let group = |key: &str, name: &str, kind: &str, asns: &[u32]| Group {
+/// Groups of (key, name, kind, ASes).
+pub(crate) fn groups_of(groups: &[(&str, &str, &str, &[u32])]) -> Groups {
+    let group = |&(key, name, kind, asns): &(&str, &str, &str, &[u32])| Group {
         key: key.to_owned(),
         name: name.to_owned(),
         kind: kind.to_owned(),
         asns: asns.to_vec(),
     };
-    Groups::new(vec![
-        group("netflix", "Netflix", "content", &[2906, 40027]),
-        group("google", "Google", "content", &[15169]),
-        group("fastly", "Fastly", "cdn", &[54113]),
+    Groups::new(groups.iter().map(group).collect())
+}
+
+pub(crate) fn groups() -> Groups {
+    groups_of(&[
+        ("netflix", "Netflix", "content", &[2906, 40027]),
+        ("google", "Google", "content", &[15169]),
+        ("fastly", "Fastly", "cdn", &[54113]),
     ])
 }
 

@@ -18,7 +18,6 @@ use super::{
 use crate::{
     datapath::{LinkSweep, Sweep},
     model::{Counter, Owner, Role},
-    table::groups::Group,
 };
 
 fn ask(pairs: &[(&str, &str)]) -> TopQuery {
@@ -317,13 +316,8 @@ fn a_groups_bytes_do_not_leave_with_an_as() {
     };
     let names = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
     assert_eq!(step(&mut totals, 5), (names(&["netflix", "google", "fastly"]), vec![570, 0, 0]));
-    let group = |key: &str, asns: &[u32]| Group {
-        key: key.to_owned(),
-        name: key.to_owned(),
-        kind: "content".to_owned(),
-        asns: asns.to_vec(),
-    };
-    totals.set_groups(Arc::new(Groups::new(vec![group("old", &[40_027]), group("netflix", &[2906])])));
+    let groups = [("old", "Old", "content", &[40_027][..]), ("netflix", "Netflix", "content", &[2906])];
+    totals.set_groups(Arc::new(groups_of(&groups)));
     assert_eq!(step(&mut totals, 10), (names(&["netflix", "google", "fastly", "old"]), vec![1070, 0, 0, 70]));
 }
 
@@ -335,7 +329,7 @@ impl Owners for Numbers {
         OwnerId(class)
     }
     fn owner(&self, id: OwnerId) -> Owner {
-        let family = if id.0 % 2 == 0 { Family::Ipv4 } else { Family::Ipv6 };
+        let family = if id.0.is_multiple_of(2) { Family::Ipv4 } else { Family::Ipv6 };
         // Two owners an AS; AS 0 is there too.
         if id.0 < 2 { Owner::Unmatched(family) } else { Owner::As { family, asn: id.0 / 2 - 1 } }
     }
@@ -494,4 +488,39 @@ proptest! {
         prop_assert!(d.rows.is_sorted_by_key(|row| std::cmp::Reverse(row.bytes)));
         prop_assert!(d.rows.iter().map(|row| row.rank).eq(1..=d.rows.len() as u32));
     }
+}
+
+/// Every field of every answer is in docs/api.md.
+#[test]
+fn every_field_is_described() {
+    fn fields(value: &serde_json::Value, names: &mut std::collections::BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(object) => {
+                for (name, value) in object {
+                    names.insert(name.clone());
+                    fields(value, names);
+                }
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, names)),
+            _ => {}
+        }
+    }
+    let view = example();
+    let detail = DetailQuery::default();
+    let mut answers = vec![
+        serde_json::to_value(view.asn("2906", &detail).unwrap()),
+        serde_json::to_value(view.prefix("8.8.8.0/24", &detail).unwrap()),
+        serde_json::to_value(view.group("netflix", &detail).unwrap()),
+        serde_json::to_value(view.links()),
+        serde_json::to_value(view.status()),
+    ];
+    for by in By::ALL {
+        answers.push(serde_json::to_value(view.top(&TopQuery { by, ..TopQuery::default() }).unwrap()));
+    }
+    let mut names = std::collections::BTreeSet::new();
+    answers.into_iter().for_each(|answer| fields(&answer.unwrap(), &mut names));
+    let page = include_str!("../../../docs/api.md");
+    let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/api.md lacks {missing:?}");
+    assert!(names.len() > 50, "{names:?}");
 }

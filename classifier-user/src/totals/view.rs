@@ -175,7 +175,7 @@ impl View {
         let now = (self.0.clock)();
         self.read(|reader| {
             let silence = now.duration_since(reader.totals.last).unwrap_or_default();
-            silence <= (reader.status.interval * 3).max(Duration::from_secs(30))
+            silence <= reader.status.interval.saturating_mul(3).max(Duration::from_secs(30))
         })
     }
 

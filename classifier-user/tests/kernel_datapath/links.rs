@@ -1,10 +1,7 @@
 //! Several links at once, and who else is on an interface.
 
 use classifier_user::{
-    datapath::{
-        Datapath as _,
-        kernel::{AttachError, Kernel, OBJECT_HARNESS, XdpChoice},
-    },
+    datapath::kernel::{AttachError, Kernel, OBJECT_HARNESS, XdpChoice},
     model::{Hook, Side},
 };
 

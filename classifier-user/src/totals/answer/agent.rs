@@ -1,0 +1,219 @@
+//! `links` and `status`.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Amount, Directions, Outcomes, Rate, Total};
+use crate::model::{LinkKind, Locality, Mode, Role};
+
+/// `links`: every link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinksAnswer {
+    /// The router's name.
+    pub router: String,
+    /// When the agent started.
+    pub from: Timestamp,
+    /// The last sweep's time.
+    pub to: Timestamp,
+    /// In the configuration's order.
+    pub links: Vec<LinkAnswer>,
+}
+
+/// One link of [`LinksAnswer`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkAnswer {
+    /// Its name.
+    pub name: String,
+    /// The interface's name.
+    pub interface: String,
+    /// The outer VLAN, where the interface is a trunk.
+    pub vlan: Option<u16>,
+    /// Which way it faces.
+    pub role: Role,
+    /// What it is commercially.
+    pub kind: Option<LinkKind>,
+    /// A direction whose hook is not attached is missing.
+    pub directions: Directions<LinkDirection>,
+}
+
+/// One direction of a link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkDirection {
+    /// `rx` or `tx`: where this direction is seen.
+    pub hook: String,
+    /// How that hook is attached.
+    pub mode: Option<Mode>,
+    /// Every frame since the agent started.
+    pub since_start: Amount,
+    /// Every frame of the last hour.
+    pub last_1h: Total,
+    /// Every frame of the last five minutes.
+    pub last_5m: Total,
+    /// Over the last sweeps.
+    pub now: Rate,
+    /// What became of the frames since the agent started.
+    pub outcomes: Outcomes,
+    /// IP without a route on the remote side since the agent started; null where that side is not counted.
+    pub unmatched: Option<Amount>,
+    /// Matched bytes by IP bytes on the remote side over the last hour; null without such traffic.
+    pub coverage: Option<f64>,
+    /// Whether the classes add up to the outcomes.
+    pub closure_ok: bool,
+}
+
+/// `status`: the agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusAnswer {
+    /// The router's name.
+    pub router: String,
+    /// The agent's version.
+    pub version: String,
+    /// Since the agent started.
+    pub uptime_seconds: u64,
+    /// Between two sweeps.
+    pub interval_seconds: f64,
+    /// In the configuration's order.
+    pub links: Vec<LinkStatus>,
+    /// The table.
+    pub table: TableStatus,
+    /// Which sides are counted.
+    pub count: CountMode,
+    /// What a class is.
+    pub granularity: Granularity,
+    /// Memory in use.
+    pub memory: MemoryStatus,
+    /// Matched bytes by IP bytes on the remote side over the last hour, over the links of the ISP's totals, both
+    /// directions; null without such traffic.
+    pub coverage: Option<f64>,
+    /// Whether on every link and hook the classes add up to the outcomes.
+    pub closure_ok: bool,
+    /// The agent's sweeps.
+    pub sweeps: SweepStatus,
+    /// What is not as it should be, for people.
+    pub warnings: Vec<String>,
+}
+
+/// One link of [`StatusAnswer`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// Its name.
+    pub name: String,
+    /// The interface's name.
+    pub interface: String,
+    /// The outer VLAN, where the interface is a trunk.
+    pub vlan: Option<u16>,
+    /// Which way it faces.
+    pub role: Role,
+    /// What it is commercially.
+    pub kind: Option<LinkKind>,
+    /// Receive; null where nothing is attached.
+    pub rx: Option<HookStatus>,
+    /// Transmit; null where nothing is attached.
+    pub tx: Option<HookStatus>,
+}
+
+/// One hook of a link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HookStatus {
+    /// How it is attached.
+    pub mode: Mode,
+    /// What became of the frames since the agent started.
+    pub outcomes: Outcomes,
+    /// Whether the classes add up to them.
+    pub closure_ok: bool,
+}
+
+/// The table of [`StatusAnswer`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableStatus {
+    /// Where routes come from, by precedence.
+    pub sources: Vec<SourceStatus>,
+    /// IPv4 prefixes in the FIB.
+    pub ipv4_prefixes: u64,
+    /// IPv6 prefixes in the FIB.
+    pub ipv6_prefixes: u64,
+}
+
+/// One source of routes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Its name, or its file.
+    pub name: String,
+    /// What sort: `builtin`, `ranges`, `mrt`, …
+    pub kind: String,
+    /// How many prefixes it has.
+    pub prefixes: u64,
+    /// Since its data was made; null where that is not known.
+    pub age_seconds: Option<u64>,
+    /// Whether it works: false after a reload that failed.
+    pub up: bool,
+}
+
+/// Memory in use, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStatus {
+    /// The FIB's maps, in the kernel.
+    pub fib_bytes: u64,
+    /// All banks, in the kernel.
+    pub bank_bytes: u64,
+    /// The agent's memory of its sweeps.
+    pub sweep_bytes: u64,
+}
+
+/// The agent's sweeps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepStatus {
+    /// How many there were.
+    pub count: u64,
+    /// The last one's time; null before the first.
+    pub last: Option<Timestamp>,
+    /// How long the last one took.
+    pub took_seconds: f64,
+    /// How far back `--last` reaches.
+    pub reach: Timestamp,
+}
+
+/// Which sides are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CountMode {
+    /// Remote and local.
+    #[default]
+    Both,
+    /// The Internet's addresses.
+    Remote,
+    /// The ISP's addresses.
+    Local,
+}
+
+impl CountMode {
+    /// Whether this side is counted.
+    #[must_use]
+    pub const fn counts(self, side: Locality) -> bool {
+        matches!(
+            (self, side),
+            (Self::Both, _) | (Self::Remote, Locality::Remote) | (Self::Local, Locality::Local)
+        )
+    }
+
+    /// The name in JSON and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Remote => "remote",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// What a class is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Granularity {
+    /// A (prefix, origin AS).
+    #[default]
+    Prefix,
+    /// An (AS, family).
+    As,
+}
