@@ -190,7 +190,7 @@ fn what_is_wrong_is_named() {
         "rib: MRT record 2: the sequence number goes beyond the end of the record"
     );
     // Whose route it is matters only where the path is empty.
-    assert_eq!(read(&[good.clone()]).routes.len(), 1);
+    assert_eq!(read(std::slice::from_ref(&good)).routes.len(), 1);
     assert_eq!(
         error(&[rib(2, 8, &[10], &[&[]])]),
         "rib: MRT record 1: RIB entries before the peer index table"
