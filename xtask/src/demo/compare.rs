@@ -34,7 +34,7 @@ impl Counted {
         const MEMORY: u64 = 3000;
         let status = client.status()?;
         if seconds < MEMORY {
-            return Ok(Self::of(&client.top(1_000_000, seconds + 60)?, &status));
+            return Ok(Self::of(&client.top(100_000, seconds + 60)?, &status));
         }
         let mut counted = Self::of_link(&status);
         for asn in ases {
