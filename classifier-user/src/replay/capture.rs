@@ -1,6 +1,7 @@
 //! Captures: pcap and pcapng, packet by packet.
 
 use std::{
+    borrow::Cow,
     cell::Cell,
     fs::File,
     io::{self, Read},
@@ -103,6 +104,8 @@ pub struct Capture {
     size: u64,
     read: Rc<Cell<u64>>,
     packets: u64,
+    /// Snap length of the section's first interface (pcapng), to which simple packet blocks belong; 0 is none.
+    first_snap: Option<u32>,
 }
 
 impl Capture {
@@ -135,7 +138,7 @@ impl Capture {
             }
             _ => return Err(unrecognised()),
         };
-        Ok(Self { path: path.to_owned(), reader, size, read, packets: 0 })
+        Ok(Self { path: path.to_owned(), reader, size, read, packets: 0, first_snap: None })
     }
 
     /// The file's size in bytes.
@@ -174,12 +177,22 @@ impl Capture {
                     Some(Ok(block)) => block,
                 };
                 let (data, original) = match block {
+                    Block::SectionHeader(_) => {
+                        self.first_snap = None;
+                        continue;
+                    }
                     Block::InterfaceDescription(interface) => {
                         ethernet(&self.path, interface.linktype)?;
+                        self.first_snap.get_or_insert(interface.snaplen);
                         continue;
                     }
                     Block::EnhancedPacket(packet) => (packet.data, packet.original_len),
-                    Block::SimplePacket(packet) => (packet.data, packet.original_len),
+                    Block::SimplePacket(packet) => {
+                        // Its captured length is not in it, and the reader leaves the padding on.
+                        let snap = self.first_snap.filter(|&snap| snap != 0).unwrap_or(u32::MAX);
+                        let kept = packet.original_len.min(snap) as usize;
+                        (truncated(packet.data, kept), packet.original_len)
+                    }
                     Block::Packet(packet) => (packet.data, packet.original_len),
                     _ => continue,
                 };
@@ -187,6 +200,17 @@ impl Capture {
                 check(&self.path, self.packets, &data, original)?;
                 return Ok(Some(use_it(&data, original)));
             },
+        }
+    }
+}
+
+/// At most the first `len` bytes.
+fn truncated(data: Cow<'_, [u8]>, len: usize) -> Cow<'_, [u8]> {
+    match data {
+        Cow::Borrowed(data) => Cow::Borrowed(data.get(..len).unwrap_or(data)),
+        Cow::Owned(mut data) => {
+            data.truncate(len);
+            Cow::Owned(data)
         }
     }
 }

@@ -5,15 +5,15 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use classifier_common::counter::Outcome;
 
 /// Source and destination of every IPv4 packet here.
-pub const V4: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(45, 57, 0, 1), Ipv4Addr::new(8, 8, 8, 8));
+pub(crate) const V4: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(45, 57, 0, 1), Ipv4Addr::new(8, 8, 8, 8));
 /// Source and destination of every IPv6 packet here.
-pub const V6: (Ipv6Addr, Ipv6Addr) = (
+pub(crate) const V6: (Ipv6Addr, Ipv6Addr) = (
     Ipv6Addr::new(0x2a00, 0x86c0, 0, 0, 0, 0, 0, 1),
     Ipv6Addr::new(0x2001, 0x4860, 0x4860, 0, 0, 0, 0, 0x8888),
 );
 
 /// A frame and its outcome.
-pub struct Named {
+pub(crate) struct Named {
     pub name: &'static str,
     pub bytes: Vec<u8>,
     pub outcome: Outcome,
@@ -40,7 +40,7 @@ fn tag(vlan: u16, kind: u16) -> [u8; 4] {
 }
 
 /// An IPv4 header with options of `options` bytes and a fragment field, then `payload` bytes of UDP.
-pub fn ipv4(options: usize, fragment: u16, payload: usize) -> Vec<u8> {
+pub(crate) fn ipv4(options: usize, fragment: u16, payload: usize) -> Vec<u8> {
     let header = 20 + options;
     let mut packet = vec![0x40 | (header / 4) as u8, 0];
     packet.extend(((header + payload) as u16).to_be_bytes());
@@ -55,7 +55,7 @@ pub fn ipv4(options: usize, fragment: u16, payload: usize) -> Vec<u8> {
 }
 
 /// An IPv6 header with this next header, then `payload` bytes.
-pub fn ipv6(next: u8, payload: usize) -> Vec<u8> {
+pub(crate) fn ipv6(next: u8, payload: usize) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend((payload as u16).to_be_bytes());
     packet.extend([next, 64]);
@@ -79,7 +79,7 @@ fn pppoe(protocol: u16, len: usize) -> Vec<u8> {
 }
 
 /// All of them.
-pub fn all() -> Vec<Named> {
+pub(crate) fn all() -> Vec<Named> {
     use Outcome::{Ipv4, Ipv6, Malformed, NonIp, Unsupported};
     let v4 = ipv4(0, 0, 40);
     let v6 = ipv6(17, 40);

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Runs `body` in a thread with a network namespace and a `/sys` of its own, loopback up, IPv6 quiet.
-pub fn in_namespace<T: Send>(body: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn in_namespace<T: Send>(body: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let joined = scope
             .spawn(|| {
@@ -43,7 +43,7 @@ fn mount(source: &str, target: &str, kind: &str, flags: libc::c_ulong) {
 }
 
 /// Runs a command of this namespace; it must succeed. Gives back what it printed.
-pub fn run(command: &str) -> String {
+pub(crate) fn run(command: &str) -> String {
     let mut words = command.split_whitespace();
     let output = Command::new(words.next().expect("a command"))
         .args(words)
@@ -57,7 +57,7 @@ pub fn run(command: &str) -> String {
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Another network namespace: a thread that takes jobs.
-pub struct Peer {
+pub(crate) struct Peer {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<thread::JoinHandle<()>>,
     tid: libc::pid_t,
@@ -65,7 +65,7 @@ pub struct Peer {
 
 impl Peer {
     /// A fresh namespace.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (jobs, take) = mpsc::channel::<Job>();
         let (say, said) = mpsc::channel();
         let thread = thread::spawn(move || {
@@ -81,12 +81,15 @@ impl Peer {
     }
 
     /// Does something there and waits for it.
-    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         self.start(job).recv().expect("the peer's job panicked")
     }
 
     /// Begins something there.
-    pub fn start<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> mpsc::Receiver<T> {
+    pub(crate) fn start<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> mpsc::Receiver<T> {
         let (give, given) = mpsc::channel();
         let job: Job = Box::new(move || {
             let _ = give.send(job());
@@ -106,7 +109,7 @@ impl Drop for Peer {
 }
 
 /// A veth pair: `here` in this namespace, `there` in the peer's, both up, without ARP and IPv6 chatter.
-pub fn veth(peer: &Peer, here: &str, there: &'static str, mtu: u32) {
+pub(crate) fn veth(peer: &Peer, here: &str, there: &'static str, mtu: u32) {
     run(&format!(
         "ip link add {here} numrxqueues 2 numtxqueues 2 type veth peer name {there} numrxqueues 2 numtxqueues 2"
     ));
@@ -118,7 +121,7 @@ pub fn veth(peer: &Peer, here: &str, there: &'static str, mtu: u32) {
 }
 
 /// Addresses for both ends, with fixed neighbours, so that only what a test sends is on the wire.
-pub fn address(peer: &Peer, here: &str, there: &'static str, net: u8) {
+pub(crate) fn address(peer: &Peer, here: &str, there: &'static str, net: u8) {
     let mac = |interface: &str| {
         fs::read_to_string(format!("/sys/class/net/{interface}/address")).expect("a MAC").trim().to_owned()
     };
@@ -135,7 +138,7 @@ pub fn address(peer: &Peer, here: &str, there: &'static str, net: u8) {
 }
 
 /// One of the kernel's own counters of an interface.
-pub fn statistic(interface: &str, name: &str) -> u64 {
+pub(crate) fn statistic(interface: &str, name: &str) -> u64 {
     fs::read_to_string(format!("/sys/class/net/{interface}/statistics/{name}"))
         .unwrap_or_else(|error| panic!("{interface} {name}: {error}"))
         .trim()
@@ -144,7 +147,7 @@ pub fn statistic(interface: &str, name: &str) -> u64 {
 }
 
 /// The index of an interface of this namespace.
-pub fn ifindex(interface: &str) -> u32 {
+pub(crate) fn ifindex(interface: &str) -> u32 {
     fs::read_to_string(format!("/sys/class/net/{interface}/ifindex"))
         .expect("an interface")
         .trim()
@@ -153,13 +156,13 @@ pub fn ifindex(interface: &str) -> u32 {
 }
 
 /// A raw socket that sends whole frames on an interface of this namespace.
-pub struct Raw {
+pub(crate) struct Raw {
     socket: OwnedFd,
 }
 
 impl Raw {
     /// Opens it.
-    pub fn new(interface: &str) -> Self {
+    pub(crate) fn new(interface: &str) -> Self {
         // SAFETY: no memory is passed.
         let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
         assert!(fd >= 0, "AF_PACKET: {}", io::Error::last_os_error());
@@ -187,7 +190,7 @@ impl Raw {
     }
 
     /// Sends one frame; it must be taken.
-    pub fn send(&self, frame: &[u8]) {
+    pub(crate) fn send(&self, frame: &[u8]) {
         // SAFETY: the buffer is as long as it says.
         let sent = unsafe { libc::send(self.socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
         assert_eq!(sent, frame.len() as isize, "send: {}", io::Error::last_os_error());
