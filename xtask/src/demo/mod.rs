@@ -224,14 +224,14 @@ fn play(
     })?;
     view.keep();
     let tally: [Vec<Count>; 2] = tallies.try_into().map_err(|_| anyhow!("a direction is missing"))?;
-    let counted = settle(&client, since, ases, &tally)?;
+    let counted = settle(&client, &tally)?;
     agent.stop()?;
     Ok(Played { tally, counted })
 }
 
 fn show(view: &View, client: &Client, sent: &[Sent; 2], second: u64) -> Result<()> {
     let total: Count = sent.iter().map(Sent::count).sum();
-    let top = client.top(view::ROWS, second.clamp(1, 10))?;
+    let top = client.top(view::ROWS, &format!("{}s", second.clamp(1, 10)))?;
     let mut lines = vec![format!("{second} s: sent {}", view::exact(total))];
     lines.extend(view::table(&top));
     view.draw(second, lines);
@@ -240,14 +240,12 @@ fn show(view: &View, client: &Client, sent: &[Sent; 2], second: u64) -> Result<(
 
 /// What the agent has counted once it has swept up the last frame: as much as was sent, or what there is after a
 /// time that many sweeps fit in.
-fn settle(client: &Client, since: Instant, ases: &[As], tally: &[Vec<Count>; 2]) -> Result<Counted> {
+fn settle(client: &Client, tally: &[Vec<Count>; 2]) -> Result<Counted> {
     let total: Count = tally.iter().flatten().copied().sum();
     let stopped = Instant::now();
     loop {
         thread::sleep(Duration::from_millis(200));
-        let used =
-            ases.iter().enumerate().filter(|(index, _)| tally.iter().any(|tally| tally[*index].packets > 0));
-        let counted = Counted::read(client, since.elapsed().as_secs(), used.map(|(_, entry)| entry.asn))?;
+        let counted = Counted::read(client)?;
         let link: Count = counted.link.iter().map(|outcomes| outcomes.ipv4 + outcomes.ipv6).sum();
         let all_in = counted.total().packets >= total.packets && link.packets >= total.packets;
         if all_in || stopped.elapsed() > Duration::from_secs(10) {
