@@ -14,6 +14,7 @@ mod routes;
 mod view;
 
 use std::{
+    io::{Write as _, stdout},
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -123,9 +124,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let verdict = compare::verdict(report.sent, report.counted, report.ases, report.equal);
     if options.json {
         eprintln!("{verdict}");
-        println!("{}", serde_json::to_string(&report)?);
+        writeln!(stdout(), "{}", serde_json::to_string(&report)?)?;
     } else {
-        println!("{verdict}");
+        writeln!(stdout(), "{verdict}")?;
     }
     if !report.equal {
         bail!("what was counted is not what was sent");
@@ -138,8 +139,7 @@ fn build() -> Result<PathBuf> {
     let mut command =
         process::cargo(["build", "--release", "--package", "classifier-user", "--bin", "classifier"]);
     command.arg("--message-format=json-render-diagnostics");
-    eprintln!("demo: building the agent");
-    let messages = process::read(&mut command)?;
+    let messages = process::run_quietly("building the agent", &mut command)?;
     let executable = |line: &str| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         let path = message.get("executable")?.as_str()?;
