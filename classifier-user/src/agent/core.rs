@@ -151,7 +151,7 @@ impl Core {
     pub(super) fn publish_tables(&mut self) {
         self.view.set_tables(Arc::new(self.tables.names()), Arc::clone(&self.groups));
         let counts = self.tables.rib.counts();
-        let sources = self.tables.sources.iter().filter(|source| !matches!(source.part, Part::Names(_)));
+        let sources = self.tables.sources.iter().filter(|source| !matches!(source.part, Part::Names(_) | Part::BuiltinNames));
         self.status.sources = sources
             .map(|source| SourceInput {
                 name: source.name.clone(),

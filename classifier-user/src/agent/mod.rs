@@ -122,8 +122,15 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     let address = listener.local_addr().map_err(listen_error)?;
 
     let request = plan.tables();
-    let (core, view) = prepare(plan, &request, &interfaces, progress)?;
     let (tell, told) = mpsc::channel();
+    // Before the tables are loaded, which takes a while: a file that changes meanwhile is loaded again, and a SIGHUP
+    // does not end the agent.
+    let reloader = {
+        let _runtime = runtime.enter();
+        Reloader::new(request.clone(), plan.groups.clone(), plan.reload, tell.clone())
+            .map_err(|source| AgentError::Process { what: "catching SIGHUP", source })?
+    };
+    let (core, view) = prepare(plan, &request, &interfaces, progress)?;
     let (end, mut ended) = tokio::sync::mpsc::channel::<()>(1);
     let core = thread::Builder::new()
         .name("sweep".to_owned())
@@ -138,12 +145,11 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         let server = tokio::spawn(http::serve(listener, view, async {
             let _ = stopped.await;
         }));
-        info!("listening on http://{address} (metrics at /metrics)");
-        let reloader = Reloader::new(request, plan.groups.clone(), plan.reload, tell.clone());
         tokio::spawn(reloader.run());
         let signal_error = |source| AgentError::Process { what: "catching signals", source };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
+        info!("listening on http://{address} (metrics at /metrics)");
         tokio::select! {
             _ = interrupt.recv() => info!("interrupted: detaching"),
             _ = terminate.recv() => info!("told to end: detaching"),
@@ -176,7 +182,7 @@ fn prepare(
     });
     let tables = TableSet::load(request, progress)?;
     let counts = tables.rib.counts();
-    for source in &tables.sources {
+    for source in tables.sources.iter().filter(|source| source.prefixes.total() > 0) {
         let date = source.date.map_or_else(String::new, |date| format!(", of {}", date.strftime("%Y-%m-%d")));
         info!("table {}: {} prefixes ({}{date})", source.name, source.prefixes.total(), source.kind);
         for notice in &source.report.notices {
@@ -220,12 +226,13 @@ fn prepare(
     drop(batch);
     let memory = kernel.memory();
     info!(
-        "FIB: {} IPv4 and {} IPv6 prefixes, {} MiB; counters: {} MiB for {} links x {slices} CPUs, {} by {}",
+        "FIB: {} IPv4 and {} IPv6 prefixes, {} MiB; counters: {} MiB for {} x {}, {} by {}",
         counts.ipv4,
         counts.ipv6,
         memory.fib_bytes >> 20,
         memory.bank_bytes >> 20,
-        plan.links.len(),
+        counted(plan.links.len(), "link"),
+        counted(slices as usize, "CPU"),
         match decision.count {
             crate::totals::answer::CountMode::Both => "both sides",
             crate::totals::answer::CountMode::Remote => "the remote side",
@@ -305,6 +312,11 @@ fn attach(plan: &RunPlan, interfaces: &[Interface], datapath: &mut Kernel) -> Re
         }
     }
     Ok(())
+}
+
+/// `1 link`, `2 links`.
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The machine's memory in bytes; 0 where it cannot be read.

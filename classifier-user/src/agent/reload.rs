@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::core::Message;
@@ -42,18 +42,25 @@ pub(super) struct Reloader {
     groups: Option<PathBuf>,
     watch: bool,
     core: Sender<Message>,
+    hangup: Signal,
     files: HashMap<PathBuf, Watched>,
 }
 
 impl Reloader {
-    /// Watches the files of a request that was just loaded, and the groups' file. Without `watch`, only SIGHUP loads
-    /// again.
+    /// Watches the files of a request that is about to be loaded, and the groups' file. Without `watch`, only SIGHUP
+    /// loads again; from here on it is caught.
+    ///
+    /// # Errors
+    /// SIGHUP cannot be caught.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     pub(super) fn new(
         request: TableRequest,
         groups: Option<PathBuf>,
         watch: bool,
         core: Sender<Message>,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         let parts = request.parts().unwrap_or_default();
         let files = parts.iter().filter_map(|part| part.file().cloned()).chain(groups.clone());
         let files = files
@@ -62,27 +69,23 @@ impl Reloader {
                 (path, Watched { loaded: stamp, seen: stamp })
             })
             .collect();
-        Self { request, groups, watch, core, files }
+        Ok(Self { request, groups, watch, core, hangup: signal(SignalKind::hangup())?, files })
     }
 
     /// Goes on until the core is gone.
-    ///
-    /// # Errors
-    /// SIGHUP cannot be caught.
-    pub(super) async fn run(mut self) -> std::io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+    pub(super) async fn run(mut self) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let changed: Vec<PathBuf> = tokio::select! {
-                _ = hangup.recv() => {
+                _ = self.hangup.recv() => {
                     info!("SIGHUP: loading all tables again");
                     self.files.keys().cloned().collect()
                 }
                 _ = look.tick(), if self.watch => self.changed(),
             };
             if !changed.is_empty() && !self.load(changed).await {
-                return Ok(());
+                return;
             }
         }
     }

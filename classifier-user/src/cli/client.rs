@@ -111,6 +111,8 @@ impl Client {
     pub(super) fn new(base: &AgentUrl) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            // An ambiguous name is answered with 300: it is the answer, and leads nowhere.
+            .max_redirects(0)
             .timeout_global(Some(TIMEOUT))
             .proxy(None)
             .user_agent(concat!("classifier/", env!("CARGO_PKG_VERSION")))

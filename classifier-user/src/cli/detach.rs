@@ -4,9 +4,10 @@ use std::io::Write;
 
 use super::{CliError, wiring};
 
-/// Take every program of classifier off every interface, and remove what is pinned
+/// Take every program of classifier off every interface
 ///
-/// For what an agent left that was killed. An agent that runs takes its programs off by itself when it ends.
+/// Of this network namespace. For what an agent left that was killed; one that runs takes its programs off by itself
+/// when it ends. Where one still runs, it goes on, and counts nothing more.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   sudo classifier detach")]

@@ -99,9 +99,9 @@ fn describe(program: &Option<Foreign>) -> String {
 /// An attached hook; dropping it detaches.
 pub enum Attached {
     /// XDP.
-    Xdp(#[expect(dead_code, reason = "held to stay attached")] XdpLink),
+    Xdp(XdpLink),
     /// TCX or clsact.
-    Tc(#[expect(dead_code, reason = "held to stay attached")] SchedClassifierLink),
+    Tc(SchedClassifierLink),
 }
 
 /// Attaches receive. The text says why native XDP was not taken, where it was asked for and was not.

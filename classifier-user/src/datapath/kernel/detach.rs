@@ -1,11 +1,12 @@
 //! Taking this program off a machine, whoever put it there.
 
 use std::{
+    collections::HashSet,
     io,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
 };
 
-use aya::programs::{TcAttachType, loaded_links, loaded_programs, tc};
+use aya::programs::{SchedClassifier, TcAttachType, loaded_links, loaded_programs, tc};
 use classifier_common::abi::programs;
 
 use super::attach::is_ours;
@@ -29,9 +30,13 @@ pub fn detach_all() -> Result<Vec<String>, DatapathError> {
         }
     }
     let mut done = Vec::new();
+    let here = programs_here();
     for link in loaded_links() {
         let link = link.map_err(|error| failed("listing BPF links")(io::Error::other(error)))?;
         let Some((id, name)) = ours.iter().find(|(id, _)| *id == link.program_id()) else { continue };
+        if !here.contains(id) {
+            continue;
+        }
         detach_link(link.id()).map_err(failed("detaching a BPF link"))?;
         done.push(format!("detached {name} (program {id}, link {})", link.id()));
     }
@@ -46,6 +51,21 @@ pub fn detach_all() -> Result<Vec<String>, DatapathError> {
         }
     }
     Ok(done)
+}
+
+/// Numbers of the programs on this network namespace's interfaces. The kernel lists links of all namespaces, and does
+/// not say of which they are; but an agent's programs are on interfaces of one namespace only.
+fn programs_here() -> HashSet<u32> {
+    let mut here = HashSet::new();
+    for name in interface::names() {
+        here.extend(interface::xdp_program(&name));
+        for hook in [TcAttachType::Ingress, TcAttachType::Egress] {
+            // Before TCX there is nothing to ask.
+            let Ok((_, attached)) = SchedClassifier::query_tcx(&name, hook) else { continue };
+            here.extend(attached.iter().map(|program| program.id()));
+        }
+    }
+    here
 }
 
 /// `union bpf_attr`, as far as the two link commands read it.

@@ -1,7 +1,6 @@
 //! What tests and benchmarks need beside the product: the harness object's programs, and its maps.
 
 use aya::{
-    maps::MapData,
     programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, xdp::XdpMode},
 };
 
@@ -78,6 +77,3 @@ impl Kernel {
         T::try_from(map).map_err(|_| HarnessError::Missing(name.to_owned()))
     }
 }
-
-/// A map's data, for [`Kernel::harness_map`].
-pub type Map<T> = aya::maps::Array<MapData, T>;
