@@ -365,7 +365,10 @@ mod tests {
         );
         assert_eq!(message("direction", "up"), r#"direction: "up" is not possible; expected in, out"#);
         assert_eq!(message("n", "0"), r#"n: "0" is not possible; expected a number from 1 to 100000"#);
-        assert_eq!(message("n", "100001"), r#"n: "100001" is not possible; expected a number from 1 to 100000"#);
+        assert_eq!(
+            message("n", "100001"),
+            r#"n: "100001" is not possible; expected a number from 1 to 100000"#
+        );
         assert_eq!(
             message("last", "5"),
             r#"last: "5" is not possible; expected a whole number and s, m, h or d from 1s to 3650d, such as 5m or 24h"#

@@ -1,8 +1,6 @@
 //! What tests and benchmarks need beside the product: the harness object's programs, and its maps.
 
-use aya::{
-    programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, xdp::XdpMode},
-};
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, xdp::XdpMode};
 
 use super::{Kernel, attach::Attached, run::Runner};
 

@@ -113,6 +113,14 @@ impl Kernel {
         self.layout.slices
     }
 
+    /// Waits until no program reads what is in quarantine, and frees it.
+    fn reclaim(&mut self) -> Result<(), DatapathError> {
+        self.writer.seal();
+        self.grace.wait()?;
+        self.writer.reclaim();
+        Ok(())
+    }
+
     /// The FIB as the programs read it.
     #[must_use]
     pub fn fib(&self) -> &impl classifier_common::fib::Read {
@@ -135,7 +143,14 @@ impl Datapath for Kernel {
         {
             return Err(DatapathError::ClassOutOfRange { class, classes: self.layout.classes });
         }
-        let words_written = self.writer.apply(&batch.deltas)?;
+        let words_written = match self.writer.apply(&batch.deltas) {
+            // What waits for a grace period may be the room that is missing.
+            Err(DatapathError::FibFull { .. }) if self.writer.quarantined() => {
+                self.reclaim()?;
+                self.writer.apply(&batch.deltas)?
+            }
+            applied => applied?,
+        };
         self.retiring.extend(&batch.retired);
         Ok(Applied { words_written })
     }
@@ -145,9 +160,7 @@ impl Datapath for Kernel {
         // What was taken out of the FIB before this point can be counted into by no program after it; the reading
         // below is then the last one.
         if !self.retiring.is_empty() || self.writer.quarantined() {
-            self.writer.seal();
-            self.grace.wait()?;
-            self.writer.reclaim();
+            self.reclaim()?;
         }
         let (layout, all) = (self.layout, self.detached);
         let mut links = Vec::with_capacity(self.links.len());
