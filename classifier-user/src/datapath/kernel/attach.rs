@@ -147,7 +147,7 @@ fn xdp(
     interface: &str,
     mode: XdpMode,
 ) -> Result<Result<Attached, ProgramError>, AttachError> {
-    let program = object::xdp(ebpf)?;
+    let program = object::xdp(ebpf, programs::XDP_RX)?;
     let error = match program.attach(interface, mode).and_then(|id| program.take_link(id)) {
         Ok(link) => return Ok(Ok(Attached::Xdp(link))),
         Err(error) => error,

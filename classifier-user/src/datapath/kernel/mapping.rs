@@ -101,6 +101,12 @@ impl SharedCounter {
     pub(super) fn load(&self) -> Counter {
         Counter { packets: self.packets.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
     }
+
+    /// Counts, as the kernel would.
+    pub(super) fn add(&self, counter: Counter) {
+        self.packets.fetch_add(counter.packets, Ordering::Relaxed);
+        self.bytes.fetch_add(counter.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Words for Mapping {

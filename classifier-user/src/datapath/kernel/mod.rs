@@ -67,13 +67,16 @@ impl Kernel {
     /// # Errors
     /// As [`Kernel::load`].
     pub fn load_object(object: &[u8], sizes: &Sizes, setups: &[Setup]) -> Result<Self, LoadError> {
-        let loaded = object::load(object, sizes, setups)?;
+        object::load(object, sizes, setups, &object::Extra::default()).map(|loaded| Self::of(loaded, setups))
+    }
+
+    fn of(loaded: object::Loaded, setups: &[Setup]) -> Self {
         let links = setups
             .iter()
             .zip(loaded.banks)
             .map(|(&setup, bank)| LinkState { setup, bank, modes: [None; 2], seen: Default::default() })
             .collect();
-        Ok(Self {
+        Self {
             ebpf: loaded.ebpf,
             writer: Writer::new(loaded.fib),
             outcomes: loaded.outcomes,
@@ -85,7 +88,7 @@ impl Kernel {
             attached: Vec::new(),
             retiring: Vec::new(),
             detached: false,
-        })
+        }
     }
 
     /// Attaches both hooks of an interface, for all links on it. Returns why native XDP was not taken, if so.
