@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 mod agent;
 mod keys;
 #[path = "../../tests/support/lab.rs"]
-#[expect(dead_code, unreachable_pub, reason = "shared with the tests, which use all of it")]
+#[expect(dead_code, reason = "shared with the tests, which use all of it")]
 mod lab;
 mod lookup;
 mod measure;

@@ -77,7 +77,7 @@ impl Mapping {
     /// `count` bytes, and as many whole 64-bit words over them, from counter `index` on.
     pub(super) fn bytes(&self, index: u32, count: usize) -> (&[AtomicU8], &[AtomicU64]) {
         let at = index as usize * size_of::<Counter>();
-        (self.atomics(at, count), self.atomics(at, count.next_multiple_of(8) / 8))
+        (self.atomics(at, count), self.atomics(at, count.div_ceil(8)))
     }
 }
 
