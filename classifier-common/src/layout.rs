@@ -19,7 +19,7 @@ const _: () = {
     assert!(size_of::<Word>() == 4);
     // A node is one cache line; a dirty byte covers whole ones.
     assert!(NODE_WORDS * size_of::<u32>() == 64 && 2 * NODE_FANOUT == NODE_WORDS);
-    assert!((DIRTY_BLOCK as usize * size_of::<Counter>()) % 64 == 0);
+    assert!((DIRTY_BLOCK as usize * size_of::<Counter>()).is_multiple_of(64));
 };
 
 // SAFETY: `repr(C)`, integers only, no padding (asserted above).

@@ -106,7 +106,7 @@ fn wrong_arguments_exit_with_2_and_say_what_was_expected() {
         ("top --last 5", "`5`: expected a time from 1s to 3650d, such as 5m, 1h, 24h or 7d"),
         ("top --last 500ms", "`500ms`: expected a time from 1s to 3650d"),
         ("top --last 3651d", "`3651d`: expected a time from 1s to 3650d"),
-        ("top -n 0", "0 is not in 1..=10000"),
+        ("top -n 0", "0 is not in 1..=100000"),
         ("top --live --json", "'--live' cannot be used with '--json'"),
         ("top --agent https://a:1", "the agent speaks plain HTTP only"),
         ("links --agent ftp://a", "expected http://HOST:PORT"),

@@ -11,6 +11,10 @@ use std::{
 };
 
 use assert_cmd::Command;
+use classifier_user::totals::answer::{
+    AsAnswer, GroupAnswer, LinksAnswer, PrefixAnswer, StatusAnswer, TopAnswer,
+};
+use serde::{Serialize, de::DeserializeOwned};
 
 fn golden(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/answers/{name}.json"));
@@ -67,6 +71,26 @@ fn ask(answer: &str, line: &str) -> (String, String) {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert!(output.status.success());
     (questions.recv().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// The golden answer, read and written by the server's own type, is the same: the fixtures are what an agent says.
+fn is_what_an_agent_says<T: DeserializeOwned + Serialize>(name: &str) {
+    let text = golden(name);
+    let answer: T = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let golden: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_value(answer).unwrap(), golden, "{name}");
+}
+
+#[test]
+fn the_golden_answers_are_what_an_agent_says() {
+    for top in ["top", "top_in", "top_prefix", "top_group", "top_empty"] {
+        is_what_an_agent_says::<TopAnswer>(top);
+    }
+    is_what_an_agent_says::<AsAnswer>("as");
+    is_what_an_agent_says::<PrefixAnswer>("prefix");
+    is_what_an_agent_says::<GroupAnswer>("group");
+    is_what_an_agent_says::<LinksAnswer>("links");
+    is_what_an_agent_says::<StatusAnswer>("status");
 }
 
 #[test]

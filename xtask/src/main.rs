@@ -13,7 +13,7 @@ mod snapshot;
 mod sys;
 mod test;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -49,15 +49,12 @@ enum Command {
     #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench lookup packet\n  \
         cargo xtask bench --json figures.json\n\nSections: lookup, packet, wire, table, sweep, memory, replay. Needs root.")]
     Bench(bench::Options),
-    /// Makes the built-in table from the npm package @ip-location-db/asn
-    #[command(
-        after_help = "Examples:\n  cargo xtask snapshot\n  cargo xtask snapshot --package ip-location-db-asn-2.3.0.tgz"
-    )]
-    Snapshot {
-        /// The package's archive, where it is here already [default: fetched by `npm pack`]
-        #[arg(long, value_name = "FILE.tgz")]
-        package: Option<PathBuf>,
-    },
+    /// Makes the built-in table from the npm package @ip-location-db/asn, or from other tables
+    #[command(after_help = "Examples:\n  cargo xtask snapshot\n  \
+        cargo xtask snapshot --package ip-location-db-asn-2.3.2026061719.tgz\n  \
+        cargo xtask snapshot --table rib.mrt.bz2 --date 2026-06-17 \\\n    \
+        --source 'RouteViews, route-views2' --attribution 'CC BY 4.0: RouteViews (routeviews.org)'")]
+    Snapshot(snapshot::Options),
 }
 
 fn main() -> ExitCode {
@@ -67,7 +64,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Ci => ci::run(),
         Command::Bench(options) => bench::run(&options),
-        Command::Snapshot { package } => snapshot::run(package.as_deref()),
+        Command::Snapshot(options) => snapshot::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -51,19 +51,20 @@ pub(crate) fn read(command: &mut Command) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// Runs a command under one line of progress. Its output is shown only when it fails: the end of it.
-pub(crate) fn run_quietly(what: &str, command: &mut Command) -> Result<()> {
+/// Runs a command under one line of progress, and returns its standard output. What it says is shown only when it
+/// fails: the end of it.
+pub(crate) fn run_quietly(what: &str, command: &mut Command) -> Result<Vec<u8>> {
     let progress = Progress::start(what);
     let output = wait_with(command, || progress.tick())
         .with_context(|| format!("{what}: could not run `{}`", line(command)))?;
     progress.finish(output.status.success());
     if output.status.success() {
-        return Ok(());
+        return Ok(output.stdout);
     }
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<_> = text.lines().map(without_hosts).collect();
-    let end = lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n");
+    let end = lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n");
     Err(anyhow!("{what}: `{}` failed ({})\n{end}", line(command), output.status))
 }
 

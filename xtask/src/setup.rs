@@ -129,7 +129,7 @@ fn install_components(channel: &str, components: &[&str]) -> Result<()> {
     for component in components {
         command.args(["--component", component]);
     }
-    process::run_quietly(&format!("Rust {channel}: {list}"), &mut command)
+    process::run_quietly(&format!("Rust {channel}: {list}"), &mut command).map(drop)
 }
 
 /// Whether they were installed: without apt or root it says what to do, and building may do without some.
@@ -243,7 +243,8 @@ fn install_linker(problem: &str) -> Result<()> {
         // llvm-sys takes the first llvm-config that it finds, which may be of another LLVM.
         command.env("LLVM_PREFIX", LLVM_PREFIX).env("PATH", path);
     }
-    process::run_quietly(&format!("bpf-linker {BPF_LINKER} ({problem})"), &mut command).with_context(|| {
+    let installed = process::run_quietly(&format!("bpf-linker {BPF_LINKER} ({problem})"), &mut command);
+    installed.map(drop).with_context(|| {
         format!(
             "bpf-linker needs LLVM 22 with its headers (Debian: llvm-22-dev libzstd-dev zlib1g-dev). By hand: \
              LLVM_PREFIX={LLVM_PREFIX} cargo install bpf-linker --version {BPF_LINKER} --locked \

@@ -2,23 +2,51 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Args;
 
 use crate::process::{self, find_program};
 
 const PACKAGE: &str = "@ip-location-db/asn";
 const RANGES: [&str; 2] = ["asn-ipv4.csv", "asn-ipv6.csv"];
-const OUTPUT: &str = "data/builtin.snapshot";
+const ATTRIBUTION: &str = "CC BY 4.0: RouteViews (routeviews.org), DB-IP (https://db-ip.com), NRO (nro.net), \
+    merged by sapics/ip-location-db; changed: ranges made prefixes";
+const OUTPUT: &str = "data/snapshot.bin";
 
-/// Makes it, from this archive of the package or a fetched one.
-pub(crate) fn run(package: Option<&Path>) -> Result<()> {
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The package's archive, where it is here already [default: fetched by `npm pack`]
+    #[arg(long, value_name = "FILE.tgz", conflicts_with = "tables")]
+    package: Option<PathBuf>,
+    /// Another table instead of the package, in any format that `classifier --table` reads; may be repeated
+    #[arg(long = "table", value_name = "FILE", requires_all = ["date", "source", "attribution"])]
+    tables: Vec<PathBuf>,
+    /// That table's date
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "tables")]
+    date: Option<String>,
+    /// Where that table comes from, in one line
+    #[arg(long, value_name = "TEXT", requires = "tables")]
+    source: Option<String>,
+    /// Who must be named wherever it is shown, in one line
+    #[arg(long, value_name = "TEXT", requires = "tables")]
+    attribution: Option<String>,
+}
+
+/// Makes it.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if let (Some(date), Some(source), Some(attribution)) =
+        (&options.date, &options.source, &options.attribution)
+    {
+        let tables: Vec<_> = options.tables.iter().map(path::absolute).collect::<Result<_, _>>()?;
+        return make(&tables, date, source, attribution);
+    }
     let directory = tempfile::tempdir().context("could not make a temporary directory")?;
-    let archive = match package {
-        Some(file) => file.to_owned(),
+    let archive = match &options.package {
+        Some(file) => file.clone(),
         None => fetch(directory.path())?,
     };
     let mut unpack = Command::new("tar");
@@ -34,17 +62,21 @@ pub(crate) fn run(package: Option<&Path>) -> Result<()> {
     let date = date_of(version).ok_or_else(|| {
         anyhow!("the package's version, `{version}`, does not end in a date (2.3.2026061719)")
     })?;
-    eprintln!("snapshot: {PACKAGE} {version}, of {date}");
+    let source = format!("npm package {PACKAGE} {version}");
+    make(&RANGES.map(|file| content.join(file)), &date, &source, ATTRIBUTION)
+}
 
+/// Has the product make it, which accepts no table that has well-known networks wrong.
+fn make(tables: &[PathBuf], date: &str, source: &str, attribution: &str) -> Result<()> {
+    eprintln!("snapshot: {source}, of {date}");
     let mut make =
         process::cargo(["run", "--release", "--package", "classifier-user", "--bin", "classifier"]);
-    make.args(["--", "table", "snapshot", "--date", &date]);
-    for ranges in RANGES {
-        make.arg("--table").arg(content.join(ranges));
+    make.args(["--", "table", "snapshot", "--date", date, "--source", source, "--attribution", attribution]);
+    for table in tables {
+        make.arg("--table").arg(table);
     }
-    process::run(make.arg("-o").arg(process::root().join(OUTPUT)))?;
-    let size = fs::metadata(process::root().join(OUTPUT)).context(OUTPUT)?.len();
-    eprintln!("snapshot: {OUTPUT}, {:.1} MB; CC BY 4.0: NOTICE names its sources", size as f64 / 1e6);
+    process::run(make.args(["-o", OUTPUT]))?;
+    eprintln!("snapshot: bring NOTICE up to date: it names the version, the date and the sources");
     Ok(())
 }
 

@@ -17,9 +17,12 @@ mod frame;
 mod maps;
 
 use aya_ebpf::{
-    bindings::{tcx_action_base::TCX_NEXT, xdp_action::XDP_PASS},
+    bindings::{
+        tcx_action_base::TCX_NEXT,
+        xdp_action::{XDP_DROP, XDP_PASS},
+    },
     btf_maps::{Array, LpmTrie, PerCpuArray, lpm_trie::Key},
-    helpers::generated::bpf_skb_vlan_push,
+    helpers::generated::{bpf_redirect, bpf_skb_vlan_push},
     macros::{btf_map, classifier, xdp},
     programs::{TcContext, XdpContext},
 };
@@ -175,6 +178,43 @@ fn readdress(ctx: &XdpContext) -> Option<(u32, u32)> {
     Some((source, destination))
 }
 
+/// Gives the frame (Ethernet, IPv6) the next two addresses.
+#[inline(always)]
+fn readdress6(ctx: &XdpContext) -> Option<u32> {
+    let place = next_place()?;
+    let keys = KEYS6.get(place / 8 % LINES as u32)?;
+    let pair = place as usize % 8 * 8;
+    let data = ctx.data();
+    if data + 54 > ctx.data_end() {
+        return None;
+    }
+    let mut sum = 0;
+    for i in 0..8 {
+        let word = keys[(pair + i) % 64];
+        sum ^= word;
+        // SAFETY: within the frame, checked above.
+        unsafe { *((data + 22 + 4 * i) as *mut u32) = word.to_be() };
+    }
+    Some(sum)
+}
+
+#[xdp]
+fn packet6_nothing(ctx: XdpContext) -> u32 {
+    if let Some(sum) = readdress6(&ctx) {
+        keep(sum);
+    }
+    XDP_PASS
+}
+
+#[xdp]
+fn packet6_ours(ctx: XdpContext) -> u32 {
+    if let Some(sum) = readdress6(&ctx) {
+        keep(sum);
+    }
+    classify::account::<PerLink, _>(&ctx, Hook::Rx);
+    XDP_PASS
+}
+
 #[xdp]
 fn packet_nothing(ctx: XdpContext) -> u32 {
     if let Some((source, destination)) = readdress(&ctx) {
@@ -238,6 +278,18 @@ fn packet_naive(ctx: XdpContext) -> u32 {
     }
     naive(&ctx);
     XDP_PASS
+}
+
+/// Gives the frame the next two addresses and sends it out of the interface whose index its source MAC begins with.
+#[xdp]
+fn wire_send(ctx: XdpContext) -> u32 {
+    let _ = readdress(&ctx);
+    let data = ctx.data();
+    if data + 10 > ctx.data_end() {
+        return XDP_DROP;
+    }
+    // SAFETY: within the frame, checked above; a helper without preconditions.
+    unsafe { bpf_redirect(*((data + 6) as *const u32), 0) as u32 }
 }
 
 #[xdp(frags)]

@@ -138,8 +138,10 @@ impl Core {
                 Ok(applied.words_written)
             }
             Err(error) => {
-                // The FIB is as it was: so must the classes be. What they gave out meanwhile was never counted into.
-                if let Ok(undo) = classes.apply(before.into_iter()) {
+                // The FIB is as it was: so must the classes be. What was retired is in use again, and what was given
+                // out meanwhile was never counted into: neither waits for a sweep.
+                if let Ok(undo) = classes.apply(before) {
+                    classes.release(&batch.retired);
                     classes.release(&undo.retired);
                 }
                 Err(format!("{error}; restart the agent to have larger maps"))
@@ -151,7 +153,11 @@ impl Core {
     pub(super) fn publish_tables(&mut self) {
         self.view.set_tables(Arc::new(self.tables.names()), Arc::clone(&self.groups));
         let counts = self.tables.rib.counts();
-        let sources = self.tables.sources.iter().filter(|source| !matches!(source.part, Part::Names(_)));
+        let sources = self
+            .tables
+            .sources
+            .iter()
+            .filter(|source| !matches!(source.part, Part::Names(_) | Part::BuiltinNames));
         self.status.sources = sources
             .map(|source| SourceInput {
                 name: source.name.clone(),

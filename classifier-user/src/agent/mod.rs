@@ -182,7 +182,7 @@ fn prepare(
     });
     let tables = TableSet::load(request, progress)?;
     let counts = tables.rib.counts();
-    for source in &tables.sources {
+    for source in tables.sources.iter().filter(|source| source.prefixes.total() > 0) {
         let date = source.date.map_or_else(String::new, |date| format!(", of {}", date.strftime("%Y-%m-%d")));
         info!("table {}: {} prefixes ({}{date})", source.name, source.prefixes.total(), source.kind);
         for notice in &source.report.notices {

@@ -30,7 +30,7 @@ pub(super) struct DetailArgs {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = super::args::period)]
     last: Span,
     /// How many rows that list has
-    #[arg(short, value_name = "ROWS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(short, value_name = "ROWS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     n: u32,
     #[command(flatten)]
     agent: AgentArgs,

@@ -153,6 +153,10 @@ impl Classes {
         let mut steps = Vec::new();
         let mut bound = Vec::new();
         let mut emptied = Vec::new();
+        let changes = changes.into_iter();
+        if self.owners.len() == FIRST_CLASS as usize {
+            self.reserve(changes.size_hint().0);
+        }
         for (prefix, asn) in changes {
             let step = self.step(prefix, asn);
             if step.before == step.after {
@@ -221,6 +225,15 @@ impl Classes {
                     self.unbind(class);
                 }
             }
+        }
+    }
+
+    /// Room for a first table of so many prefixes.
+    fn reserve(&mut self, prefixes: usize) {
+        let Self { index, origins, owners, hasher, .. } = self;
+        match self.granularity {
+            Granularity::Prefix => index.reserve(prefixes, |&id| hash(hasher, &owners.get(id))),
+            Granularity::As => origins.reserve(prefixes),
         }
     }
 
@@ -341,7 +354,12 @@ impl Owners for Classes {
 fn hash(hasher: &DefaultHashBuilder, owner: &Owner) -> u64 {
     match owner {
         Owner::Unmatched(family) => hasher.hash_one(family),
-        Owner::Route { prefix, .. } => hasher.hash_one(prefix),
+        Owner::Route { prefix: Prefix::V4(prefix), .. } => {
+            hasher.hash_one(u64::from(prefix.network_address().to_bits()) << 8 | u64::from(prefix.netmask()))
+        }
+        Owner::Route { prefix: Prefix::V6(prefix), .. } => {
+            hasher.hash_one((prefix.network_address().to_bits(), prefix.netmask()))
+        }
         Owner::As { family, asn } => hasher.hash_one((family, asn)),
     }
 }

@@ -1,9 +1,9 @@
 //! From routes to FIB words: [`classes`] gives each owner a class, [`writer`] turns prefixes and classes into the
 //! words that the kernel reads (`classifier_common::fib`).
 //!
-//! Reading order: [`memory`] (where words live), [`prefixes`] (the sorted routes, and the disjoint intervals that
-//! they make), [`runs`] (intervals cut at IPv6's /32), [`tables`] (a batch's
-//! stores before they are made; numbers from a [`pool`]), [`rows`] and [`trees`] (what those stores are),
+//! Reading order: [`memory`] (where words live), `prefixes` (the sorted routes, and the disjoint intervals that
+//! they make), `runs` (intervals cut at IPv6's /32), `tables` (a batch's
+//! stores before they are made; numbers from a `pool`), `rows` and `trees` (what those stores are),
 //! [`writer`] (batches), [`sizes`] (how large the maps must be).
 
 pub mod classes;

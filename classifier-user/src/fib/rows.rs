@@ -15,7 +15,7 @@ use crate::datapath::DatapathError;
 pub(super) struct Root {
     part: Part,
     rows: Part,
-    /// The first and the last head that this table serves; there may be others between ([`ROOTS_V6`]).
+    /// The first and the last head that this entry is about: a table may serve several ranges ([`ROOTS_V6`]).
     first: u32,
     last: u32,
     /// The word of the first head.

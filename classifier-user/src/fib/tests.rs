@@ -486,7 +486,7 @@ fn run(script: &Script, sizes: &Sizes) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 4096, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
     fn every_batch_is_seen_as_before_or_as_after(script in script()) {

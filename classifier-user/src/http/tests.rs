@@ -85,7 +85,7 @@ async fn errors_are_json_with_a_code() {
         ("/api/v1/prefix/8.8.8.8/24", 400, "bad_parameter", json!(null)),
         ("/api/v1/group/gogle", 404, "not_found", json!(["google"])),
         ("/api/v1/top?link=nowhere", 404, "not_found", json!(["transit", "ix", "customers"])),
-        ("/api/v1/top?n=100000", 400, "bad_parameter", json!(null)),
+        ("/api/v1/top?n=100001", 400, "bad_parameter", json!(null)),
         ("/api/v1/top?limit=5", 400, "bad_parameter", json!(null)),
         ("/api/v1/top?by=%ff", 400, "bad_parameter", json!(null)),
         ("/api/v1/as/%ff", 400, "bad_parameter", json!(null)),

@@ -53,9 +53,9 @@ impl Collector {
             return Err(LineProblem::Backwards);
         }
         if start.is_ipv4() {
-            self.v4.push(range)
+            self.v4.push(range);
         } else {
-            self.v6.push(range)
+            self.v6.push(range);
         }
         Ok(())
     }

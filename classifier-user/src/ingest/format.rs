@@ -163,7 +163,10 @@ pub(super) fn read_lines(
                 problem,
                 expected: format.expected,
             };
-            collector.bad_line(error, options)?;
+            if let Err(error) = collector.bad_line(error, options) {
+                // Of damaged data the lines are wrong too; that it is damaged may only come out at its end.
+                return Err(errors.of_the_rest(&mut stream).unwrap_or(error));
+            }
         }
     }
 }

@@ -138,7 +138,11 @@ impl<'a> Input<'a> {
     pub(super) fn unrecognised(&self) -> IngestError {
         let begins: String = String::from_utf8_lossy(self.head.get(..60).unwrap_or(&self.head))
             .chars()
-            .map(|c| if c.is_control() || c == char::REPLACEMENT_CHARACTER { '.' } else { c })
+            .map(|c| match c {
+                '\n' | '\r' | '\t' => ' ',
+                c if c.is_control() || c == char::REPLACEMENT_CHARACTER => '.',
+                c => c,
+            })
             .collect();
         IngestError::Unrecognised { file: self.file.clone(), begins: begins.trim().to_owned() }
     }
@@ -161,6 +165,12 @@ pub(super) struct ReadErrors {
 }
 
 impl ReadErrors {
+    /// What is wrong with the rest of a compressed stream, if anything.
+    pub(super) fn of_the_rest(&self, stream: &mut impl Read) -> Option<IngestError> {
+        self.compression?;
+        io::copy(stream, &mut io::sink()).err().map(|error| self.explain(error))
+    }
+
     pub(super) fn explain(&self, source: io::Error) -> IngestError {
         let file = self.file.clone();
         // What the file system says has an error number, what the decompressor says has none.

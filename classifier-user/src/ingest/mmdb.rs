@@ -26,7 +26,8 @@ const MARKER_WITHIN: usize = 128 * 1024 + MARKER.len();
 /// What is read of a record.
 #[derive(Deserialize)]
 struct Record<'a> {
-    autonomous_system_number: Option<u64>,
+    #[serde(borrow)]
+    autonomous_system_number: Option<AsNumber<'a>>,
     #[serde(borrow)]
     autonomous_system_organization: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -37,6 +38,7 @@ struct Record<'a> {
     name: Option<Cow<'a, str>>,
 }
 
+/// Unsigned of any width: the reader does not take one for another.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum AsNumber<'a> {
@@ -48,13 +50,12 @@ enum AsNumber<'a> {
 impl Record<'_> {
     /// The AS, where the record has one.
     fn asn(&self) -> Result<Option<Asn>, LineProblem> {
-        match (&self.autonomous_system_number, &self.asn) {
-            (Some(number), _) | (None, Some(AsNumber::Number(number))) => {
+        match self.autonomous_system_number.as_ref().or(self.asn.as_ref()) {
+            Some(AsNumber::Number(number)) => {
                 Asn::try_from(*number).map(Some).map_err(|_| LineProblem::AsnTooLarge(number.to_string()))
             }
-            (None, Some(AsNumber::Text(text))) if text.trim().is_empty() => Ok(None),
-            (None, Some(AsNumber::Text(text))) => text::asn(text).map(Some),
-            (None, None) => Ok(None),
+            Some(AsNumber::Text(text)) if !text.trim().is_empty() => text::asn(text).map(Some),
+            _ => Ok(None),
         }
     }
 

@@ -80,7 +80,8 @@ pub(super) fn load(input: Input<'_>, options: &LoadOptions) -> Result<SourceTabl
                     other => MrtProblem::Header(other.to_string()),
                 };
                 // Behind a header that is wrong nothing can be told apart, so this is not a bad line to skip.
-                return Err(IngestError::Mrt { file: errors.file, record: number + 1, problem });
+                let error = IngestError::Mrt { file: errors.file.clone(), record: number + 1, problem };
+                return Err(errors.of_the_rest(&mut stream.inner).unwrap_or(error));
             }
         };
         number += 1;
@@ -88,7 +89,7 @@ pub(super) fn load(input: Input<'_>, options: &LoadOptions) -> Result<SourceTabl
             let fatal = !options.skip_bad_lines || matches!(problem, MrtProblem::NotARib(_));
             let error = IngestError::Mrt { file: errors.file.clone(), record: number, problem };
             if fatal {
-                return Err(error);
+                return Err(errors.of_the_rest(&mut stream.inner).unwrap_or(error));
             }
             report.bad_lines += 1;
             first_bad.get_or_insert_with(|| error.to_string());
@@ -164,15 +165,13 @@ impl RibDump {
             }
             _ => return Err(MrtProblem::NotARib("this is an MRT file of another protocol")),
         }
+        self.date.get_or_insert(header.timestamp);
         let Ok(subtype) = TableDumpV2Type::try_from(header.entry_subtype) else {
             self.other_records += 1;
             return Ok(());
         };
         let (family, additional_paths) = match subtype {
-            TableDumpV2Type::PeerIndexTable => {
-                self.date.get_or_insert(header.timestamp);
-                return self.peer_table(record);
-            }
+            TableDumpV2Type::PeerIndexTable => return self.peer_table(record),
             TableDumpV2Type::RibIpv4Unicast => (Family::Ipv4, false),
             TableDumpV2Type::RibIpv4UnicastAddPath => (Family::Ipv4, true),
             TableDumpV2Type::RibIpv6Unicast => (Family::Ipv6, false),

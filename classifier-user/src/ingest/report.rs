@@ -65,10 +65,10 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadLines { count, first } => {
-                write!(f, "{count} bad lines left out, the first one: {first}")
+                write!(f, "bad lines left out: {count}, the first one: {first}")
             }
             Self::Overlaps { count } => {
-                write!(f, "{count} ranges overlap another one; an address in several goes to the narrowest")
+                write!(f, "overlapping ranges: {count} (an address in several goes to the narrowest)")
             }
             Self::DefaultRoute(Family::Ipv4) => {
                 f.write_str("the table has a default route (0.0.0.0/0): no IPv4 traffic will be unmatched")
@@ -78,17 +78,17 @@ impl fmt::Display for Notice {
             }
             Self::AsSets { count } => write!(
                 f,
-                "{count} AS paths end in an AS_SET; its ASes count as origins behind those of paths that end in a \
-                 single AS, the lowest number first"
+                "AS paths that end in an AS_SET: {count} (its ASes are origins behind those of paths that end in a \
+                 single AS, the lowest number first)"
             ),
             Self::NoOrigin { count } => {
                 write!(
                     f,
-                    "{count} RIB entries left out: their AS path is empty and their peer has no AS number"
+                    "RIB entries left out: {count} (their AS path is empty and their peer has no AS number)"
                 )
             }
             Self::OtherRecords { count } => {
-                write!(f, "{count} MRT records left out: they hold no unicast routes")
+                write!(f, "MRT records left out: {count} (they hold no unicast routes)")
             }
         }
     }

@@ -33,12 +33,15 @@ pub enum Part {
     Table(SourceId, TableSpec),
     /// Names only.
     Names(PathBuf),
+    /// The built-in snapshot's names, for ASes that nothing else names.
+    BuiltinNames,
 }
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.file() {
             Some(path) => path.display().fmt(f),
+            None if *self == Self::BuiltinNames => f.write_str("builtin (names)"),
             None => f.write_str("builtin"),
         }
     }
@@ -50,7 +53,7 @@ impl Part {
     pub const fn file(&self) -> Option<&PathBuf> {
         match self {
             Self::Overrides(path) | Self::Names(path) | Self::Table(_, TableSpec::File(path)) => Some(path),
-            Self::Table(_, TableSpec::Builtin) => None,
+            Self::Table(_, TableSpec::Builtin) | Self::BuiltinNames => None,
         }
     }
 
@@ -67,6 +70,7 @@ impl Part {
             Self::Overrides(path) => load_overrides(path, options),
             Self::Names(path) => load(&TableSpec::File(path.clone()), options, progress),
             Self::Table(_, spec) => load(spec, options, progress),
+            Self::BuiltinNames => load(&TableSpec::Builtin, options, progress),
         }
     }
 
@@ -74,13 +78,14 @@ impl Part {
         match self {
             Self::Overrides(_) => Some(SourceId::OVERRIDE),
             Self::Table(id, _) => Some(*id),
-            Self::Names(_) => None,
+            Self::Names(_) | Self::BuiltinNames => None,
         }
     }
 }
 
 impl TableRequest {
-    /// The parts to load, in the order of their precedence. The built-in snapshot goes behind all files.
+    /// The parts to load, in the order of their precedence. The built-in snapshot goes behind all files;
+    /// where its routes are not asked for, its names still are.
     ///
     /// # Errors
     /// [`TooManyTables`].
@@ -93,7 +98,11 @@ impl TableRequest {
             let rank = SourceId::file(place).ok_or(TooManyTables)?;
             parts.push(Part::Table(rank, spec.clone()));
         }
-        parts.extend(builtin.first().map(|_| Part::Table(SourceId::BUILTIN, TableSpec::Builtin)));
+        parts.push(match builtin.first() {
+            Some(_) => Part::Table(SourceId::BUILTIN, TableSpec::Builtin),
+            // A routing table names nobody.
+            None => Part::BuiltinNames,
+        });
         Ok(parts)
     }
 }
@@ -160,7 +169,7 @@ impl TableSet {
     pub fn replace(&mut self, part: Part, table: SourceTable) -> Vec<Change> {
         let changes = part.rank().map_or_else(Vec::new, |rank| self.rib.replace_source(rank, table.routes));
         let source = Source {
-            name: table.name,
+            name: part.to_string(),
             kind: table.kind.to_string(),
             date: table.date,
             prefixes: part.rank().map(|rank| self.rib.source_counts(rank)).unwrap_or_default(),

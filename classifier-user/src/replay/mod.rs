@@ -258,7 +258,7 @@ impl Replay {
             match self.classes.owner(self.classes.owner_of(class)) {
                 // AS 0 is no AS (RFC 7607): the address is known to be unrouted.
                 Owner::Unmatched(_) | Owner::Route { asn: 0, .. } | Owner::As { asn: 0, .. } => {
-                    unmatched += counter
+                    unmatched += counter;
                 }
                 Owner::Route { prefix, asn } => {
                     *rows.entry((asn, (by == By::Prefix).then_some(prefix))).or_default() += counter;

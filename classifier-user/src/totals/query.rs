@@ -8,7 +8,7 @@ use super::period::{format_period, parse_period};
 use crate::model::{Direction, Locality};
 
 /// The most rows that can be asked for.
-pub const MAX_ROWS: usize = 10_000;
+pub const MAX_ROWS: usize = 100_000;
 
 /// What a row of `top` is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -364,8 +364,11 @@ mod tests {
             r#"by: "asn" is not possible; expected as, prefix, group, kind, link"#
         );
         assert_eq!(message("direction", "up"), r#"direction: "up" is not possible; expected in, out"#);
-        assert_eq!(message("n", "0"), r#"n: "0" is not possible; expected a number from 1 to 10000"#);
-        assert_eq!(message("n", "10001"), r#"n: "10001" is not possible; expected a number from 1 to 10000"#);
+        assert_eq!(message("n", "0"), r#"n: "0" is not possible; expected a number from 1 to 100000"#);
+        assert_eq!(
+            message("n", "100001"),
+            r#"n: "100001" is not possible; expected a number from 1 to 100000"#
+        );
         assert_eq!(
             message("last", "5"),
             r#"last: "5" is not possible; expected a whole number and s, m, h or d from 1s to 3650d, such as 5m or 24h"#

@@ -53,18 +53,6 @@ pub(crate) struct Row {
     pub(crate) rated: Rated,
 }
 
-/// `/api/v1/as/N`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Detail {
-    pub(crate) directions: Both<SinceStart>,
-}
-
-/// A direction of `as`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct SinceStart {
-    pub(crate) since_start: Count,
-}
-
 /// `/api/v1/status`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Status {
@@ -134,14 +122,9 @@ impl Client {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// The ASes with most bytes of the last so many seconds, both directions.
-    pub(crate) fn top(&self, rows: usize, seconds: u64) -> Result<Top> {
-        self.get(&format!("top?by=as&side=remote&n={rows}&last={seconds}s"))
-    }
-
-    /// An AS.
-    pub(crate) fn detail(&self, asn: u32) -> Result<Detail> {
-        self.get(&format!("as/{asn}?side=remote"))
+    /// The ASes with most bytes of the last `period`, both directions.
+    pub(crate) fn top(&self, rows: usize, period: &str) -> Result<Top> {
+        self.get(&format!("top?by=as&side=remote&n={rows}&last={period}"))
     }
 
     /// The agent itself.

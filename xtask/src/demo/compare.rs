@@ -6,10 +6,14 @@ use anyhow::Result;
 
 use super::{
     Direction,
-    api::{Both, Client, Outcomes, Status, Top},
+    api::{Client, Outcomes, Status, Top},
     generator::Count,
+    mix,
     view::{exact, grouped},
 };
+
+/// A period that begins before any demo: answers for such are exact, back to the agent's start.
+const SINCE_START: &str = "3650d";
 
 /// One direction's counts by AS; none is zero.
 pub(crate) type ByAs = BTreeMap<u32, Count>;
@@ -28,53 +32,30 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// Asks for everything since the start, which was so many seconds ago.
-    pub(crate) fn read(client: &Client, seconds: u64, ases: impl Iterator<Item = u32>) -> Result<Self> {
-        // The agent remembers its sweeps for an hour; older counts it has only AS by AS.
-        const MEMORY: u64 = 3000;
-        let status = client.status()?;
-        if seconds < MEMORY {
-            return Ok(Self::of(&client.top(1_000_000, seconds + 60)?, &status));
-        }
-        let mut counted = Self::of_link(&status);
-        for asn in ases {
-            let Both { inward, outward } = client.detail(asn)?.directions;
-            for (map, count) in counted.ases.iter_mut().zip([inward.since_start, outward.since_start]) {
-                insert(map, asn, count);
-            }
-        }
-        Ok(counted)
+    /// Asks for everything since the start.
+    pub(crate) fn read(client: &Client) -> Result<Self> {
+        Ok(Self::of(&client.top(mix::ASES, SINCE_START)?, &client.status()?))
     }
 
     fn of(top: &Top, status: &Status) -> Self {
-        let mut counted = Self::of_link(status);
+        let link = status.links.first();
+        let rx = link.and_then(|link| link.rx.as_ref());
+        let tx = link.and_then(|link| link.tx.as_ref());
+        // The link faces the Internet: what it receives comes in.
+        let link = [rx, tx].map(|hook| hook.map_or_else(Outcomes::default, |hook| hook.outcomes));
+        let mut counted = Self { link, closure_ok: status.closure_ok, ..Self::default() };
         for (index, direction) in [&top.directions.inward, &top.directions.outward].into_iter().enumerate() {
             for row in &direction.rows {
-                insert(&mut counted.ases[index], row.asn, row.rated.count);
+                *counted.ases[index].entry(row.asn).or_default() += row.rated.count;
             }
             counted.elsewhere[index] = direction.other + direction.unmatched + direction.non_ip;
         }
         counted
     }
 
-    fn of_link(status: &Status) -> Self {
-        let link = status.links.first();
-        let rx = link.and_then(|link| link.rx.as_ref());
-        let tx = link.and_then(|link| link.tx.as_ref());
-        // The link faces the Internet: what it receives comes in.
-        let link = [rx, tx].map(|hook| hook.map_or_else(Outcomes::default, |hook| hook.outcomes));
-        Self { link, closure_ok: status.closure_ok, ..Self::default() }
-    }
-
     /// Everything that is under an AS, both directions.
     pub(crate) fn total(&self) -> Count {
         self.ases.iter().flat_map(BTreeMap::values).copied().sum()
-    }
-}
-
-fn insert(map: &mut ByAs, asn: u32, count: Count) {
-    if count != Count::default() {
-        *map.entry(asn).or_default() += count;
     }
 }
 

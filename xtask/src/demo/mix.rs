@@ -20,6 +20,9 @@ const WELL_KNOWN_OUT: &[u32] = &[
     12876, 24940, 54113, 46489,
 ];
 
+/// ASes that are drawn from in a direction: as many as one answer of the agent lists.
+pub(crate) const ASES: usize = 80_000;
+
 /// The ISP's own addresses: those for documentation (RFC 5737, RFC 3849).
 const ISP_V4: Piece = Piece { first: 0xcb00_7100, last: 0xcb00_71ff, asn: 0 };
 const ISP_V6: Piece = Piece { first: 0x2001_0db8 << 96, last: (0x2001_0db8 << 96) + 0xffff_ffff, asn: 0 };
@@ -37,7 +40,7 @@ pub(crate) struct Mix<'a> {
 }
 
 impl<'a> Mix<'a> {
-    /// Ranks the ASes: the well-known, then by how many IPv4 addresses they have. Rank r has the weight 1/r (Zipf).
+    /// Ranks the ASes: the well-known, then by how many IPv4 addresses they have, [`ASES`] at most. Rank r has the weight 1/r (Zipf).
     pub(crate) fn new(direction: Direction, ases: &'a [As]) -> Result<Self> {
         if ases.is_empty() {
             bail!("there is no AS to draw from");
@@ -52,8 +55,9 @@ impl<'a> Mix<'a> {
             let entry = &ases[index];
             (place(entry.asn), u128::MAX - entry.v4_addresses(), entry.asn)
         });
+        order.truncate(ASES);
         let mut sum = 0.0;
-        let cumulative = (1..=ases.len())
+        let cumulative = (1..=order.len())
             .map(|rank| {
                 sum += 1.0 / rank as f64;
                 sum

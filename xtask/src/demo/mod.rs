@@ -14,6 +14,7 @@ mod routes;
 mod view;
 
 use std::{
+    io::{Write as _, stdout},
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -123,9 +124,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let verdict = compare::verdict(report.sent, report.counted, report.ases, report.equal);
     if options.json {
         eprintln!("{verdict}");
-        println!("{}", serde_json::to_string(&report)?);
+        writeln!(stdout(), "{}", serde_json::to_string(&report)?)?;
     } else {
-        println!("{verdict}");
+        writeln!(stdout(), "{verdict}")?;
     }
     if !report.equal {
         bail!("what was counted is not what was sent");
@@ -138,8 +139,7 @@ fn build() -> Result<PathBuf> {
     let mut command =
         process::cargo(["build", "--release", "--package", "classifier-user", "--bin", "classifier"]);
     command.arg("--message-format=json-render-diagnostics");
-    eprintln!("demo: building the agent");
-    let messages = process::read(&mut command)?;
+    let messages = process::run_quietly("building the agent", &mut command)?;
     let executable = |line: &str| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         let path = message.get("executable")?.as_str()?;
@@ -224,14 +224,14 @@ fn play(
     })?;
     view.keep();
     let tally: [Vec<Count>; 2] = tallies.try_into().map_err(|_| anyhow!("a direction is missing"))?;
-    let counted = settle(&client, since, ases, &tally)?;
+    let counted = settle(&client, &tally)?;
     agent.stop()?;
     Ok(Played { tally, counted })
 }
 
 fn show(view: &View, client: &Client, sent: &[Sent; 2], second: u64) -> Result<()> {
     let total: Count = sent.iter().map(Sent::count).sum();
-    let top = client.top(view::ROWS, second.clamp(1, 10))?;
+    let top = client.top(view::ROWS, &format!("{}s", second.clamp(1, 10)))?;
     let mut lines = vec![format!("{second} s: sent {}", view::exact(total))];
     lines.extend(view::table(&top));
     view.draw(second, lines);
@@ -240,14 +240,12 @@ fn show(view: &View, client: &Client, sent: &[Sent; 2], second: u64) -> Result<(
 
 /// What the agent has counted once it has swept up the last frame: as much as was sent, or what there is after a
 /// time that many sweeps fit in.
-fn settle(client: &Client, since: Instant, ases: &[As], tally: &[Vec<Count>; 2]) -> Result<Counted> {
+fn settle(client: &Client, tally: &[Vec<Count>; 2]) -> Result<Counted> {
     let total: Count = tally.iter().flatten().copied().sum();
     let stopped = Instant::now();
     loop {
         thread::sleep(Duration::from_millis(200));
-        let used =
-            ases.iter().enumerate().filter(|(index, _)| tally.iter().any(|tally| tally[*index].packets > 0));
-        let counted = Counted::read(client, since.elapsed().as_secs(), used.map(|(_, entry)| entry.asn))?;
+        let counted = Counted::read(client)?;
         let link: Count = counted.link.iter().map(|outcomes| outcomes.ipv4 + outcomes.ipv6).sum();
         let all_in = counted.total().packets >= total.packets && link.packets >= total.packets;
         if all_in || stopped.elapsed() > Duration::from_secs(10) {

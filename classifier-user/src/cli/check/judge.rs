@@ -152,7 +152,7 @@ pub(super) fn judge(plan: &RunPlan, host: &Host, prefixes: Result<Option<u64>, S
         findings.add(
             Level::Error,
             "listen",
-            format!("{}: {why}; --listen takes another address", plan.listen),
+            format!("{}: {why} (--listen takes another address)", plan.listen),
         );
     }
     for bypass in &host.bypasses {

@@ -152,7 +152,7 @@ fn files_and_ports() {
     assert_eq!(
         messages(&report, Level::Error),
         "files: rib.mrt: No such file\n\
-         listen: 127.0.0.1:9469: something listens there already; --listen takes another address\n"
+         listen: 127.0.0.1:9469: something listens there already (--listen takes another address)\n"
     );
 }
 

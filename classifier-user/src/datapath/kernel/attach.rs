@@ -99,9 +99,9 @@ fn describe(program: &Option<Foreign>) -> String {
 /// An attached hook; dropping it detaches.
 pub enum Attached {
     /// XDP.
-    Xdp(#[expect(dead_code, reason = "held to stay attached")] XdpLink),
+    Xdp(XdpLink),
     /// TCX or clsact.
-    Tc(#[expect(dead_code, reason = "held to stay attached")] SchedClassifierLink),
+    Tc(SchedClassifierLink),
 }
 
 /// Attaches receive. The text says why native XDP was not taken, where it was asked for and was not.
@@ -147,7 +147,7 @@ fn xdp(
     interface: &str,
     mode: XdpMode,
 ) -> Result<Result<Attached, ProgramError>, AttachError> {
-    let program = object::xdp(ebpf)?;
+    let program = object::xdp(ebpf, programs::XDP_RX)?;
     let error = match program.attach(interface, mode).and_then(|id| program.take_link(id)) {
         Ok(link) => return Ok(Ok(Attached::Xdp(link))),
         Err(error) => error,

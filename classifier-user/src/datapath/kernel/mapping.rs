@@ -77,7 +77,7 @@ impl Mapping {
     /// `count` bytes, and as many whole 64-bit words over them, from counter `index` on.
     pub(super) fn bytes(&self, index: u32, count: usize) -> (&[AtomicU8], &[AtomicU64]) {
         let at = index as usize * size_of::<Counter>();
-        (self.atomics(at, count), self.atomics(at, count.next_multiple_of(8) / 8))
+        (self.atomics(at, count), self.atomics(at, count.div_ceil(8)))
     }
 }
 
@@ -100,6 +100,12 @@ pub(super) struct SharedCounter {
 impl SharedCounter {
     pub(super) fn load(&self) -> Counter {
         Counter { packets: self.packets.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
+
+    /// Counts, as the kernel would.
+    pub(super) fn add(&self, counter: Counter) {
+        self.packets.fetch_add(counter.packets, Ordering::Relaxed);
+        self.bytes.fetch_add(counter.bytes, Ordering::Relaxed);
     }
 }
 

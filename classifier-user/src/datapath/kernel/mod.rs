@@ -67,13 +67,16 @@ impl Kernel {
     /// # Errors
     /// As [`Kernel::load`].
     pub fn load_object(object: &[u8], sizes: &Sizes, setups: &[Setup]) -> Result<Self, LoadError> {
-        let loaded = object::load(object, sizes, setups)?;
+        object::load(object, sizes, setups, &object::Extra::default()).map(|loaded| Self::of(loaded, setups))
+    }
+
+    fn of(loaded: object::Loaded, setups: &[Setup]) -> Self {
         let links = setups
             .iter()
             .zip(loaded.banks)
             .map(|(&setup, bank)| LinkState { setup, bank, modes: [None; 2], seen: Default::default() })
             .collect();
-        Ok(Self {
+        Self {
             ebpf: loaded.ebpf,
             writer: Writer::new(loaded.fib),
             outcomes: loaded.outcomes,
@@ -85,7 +88,7 @@ impl Kernel {
             attached: Vec::new(),
             retiring: Vec::new(),
             detached: false,
-        })
+        }
     }
 
     /// Attaches both hooks of an interface, for all links on it. Returns why native XDP was not taken, if so.
@@ -113,6 +116,14 @@ impl Kernel {
         self.layout.slices
     }
 
+    /// Waits until no program reads what is in quarantine, and frees it.
+    fn reclaim(&mut self) -> Result<(), DatapathError> {
+        self.writer.seal();
+        self.grace.wait()?;
+        self.writer.reclaim();
+        Ok(())
+    }
+
     /// The FIB as the programs read it.
     #[must_use]
     pub fn fib(&self) -> &impl classifier_common::fib::Read {
@@ -135,7 +146,14 @@ impl Datapath for Kernel {
         {
             return Err(DatapathError::ClassOutOfRange { class, classes: self.layout.classes });
         }
-        let words_written = self.writer.apply(&batch.deltas)?;
+        let words_written = match self.writer.apply(&batch.deltas) {
+            // What waits for a grace period may be the room that is missing.
+            Err(DatapathError::FibFull { .. }) if self.writer.quarantined() => {
+                self.reclaim()?;
+                self.writer.apply(&batch.deltas)?
+            }
+            applied => applied?,
+        };
         self.retiring.extend(&batch.retired);
         Ok(Applied { words_written })
     }
@@ -145,9 +163,7 @@ impl Datapath for Kernel {
         // What was taken out of the FIB before this point can be counted into by no program after it; the reading
         // below is then the last one.
         if !self.retiring.is_empty() || self.writer.quarantined() {
-            self.writer.seal();
-            self.grace.wait()?;
-            self.writer.reclaim();
+            self.reclaim()?;
         }
         let (layout, all) = (self.layout, self.detached);
         let mut links = Vec::with_capacity(self.links.len());

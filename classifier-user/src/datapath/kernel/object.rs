@@ -164,8 +164,22 @@ fn denied(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
+/// What an object has beside the product's programs and maps: nothing, but in the harness.
+#[derive(Default)]
+pub(super) struct Extra<'a> {
+    /// Entries of maps.
+    pub(super) entries: &'a [(&'static str, u32)],
+    /// XDP programs to load.
+    pub(super) xdp: &'a [&'static str],
+}
+
 /// Loads the object for these links.
-pub(super) fn load(object: &[u8], sizes: &Sizes, setups: &[Setup]) -> Result<Loaded, LoadError> {
+pub(super) fn load(
+    object: &[u8],
+    sizes: &Sizes,
+    setups: &[Setup],
+    extra: &Extra<'_>,
+) -> Result<Loaded, LoadError> {
     let slices = cpu_slices()?;
     let links = setups.iter().map(|setup| u32::from(setup.link.0) + 1).max().unwrap_or(1);
     if links > abi::MAX_LINKS {
@@ -176,7 +190,11 @@ pub(super) fn load(object: &[u8], sizes: &Sizes, setups: &[Setup]) -> Result<Loa
         setups.iter().flat_map(|setup| setup.sides).map(u32::count_ones).max().unwrap_or(1).max(1);
     let layout = BankLayout { slices, classes: sizes.classes, sides: sides_per_hook };
     let outcome_entries = links * 2 * (slices + 1);
-    let mut ebpf = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    for &(map, entries) in extra.entries {
+        loader.map_max_entries(map, entries);
+    }
+    let mut ebpf = loader
         .override_global(globals::SLICES, &slices, true)
         .override_global(globals::CLASSES, &sizes.classes, true)
         .override_global(globals::SIDES, &sides, true)
@@ -198,7 +216,7 @@ pub(super) fn load(object: &[u8], sizes: &Sizes, setups: &[Setup]) -> Result<Loa
     let root4 = classifier_common::fib::V4_ROOT_WORDS * 4;
     let root6 = classifier_common::fib::V6_ROOT_WORDS * 4;
     let other6 = classifier_common::fib::V6_OTHER_WORDS * 4;
-    load_programs(&mut ebpf)?;
+    load_programs(&mut ebpf, extra.xdp)?;
     let fib = FibMemory {
         v4_root: mapping(&mut ebpf, maps::FIB4_ROOT, root4)?,
         v4_rows: mapping(&mut ebpf, maps::FIB4_ROWS, sizes.v4_rows.max(1) as usize * row)?,
@@ -230,7 +248,8 @@ pub(super) fn load(object: &[u8], sizes: &Sizes, setups: &[Setup]) -> Result<Loa
     Ok(Loaded { ebpf, fib, outcomes, banks, layout, fib_bytes, bank_bytes: bank_bytes as u64, grace })
 }
 
-fn load_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
+/// All of them before the maps are taken out: a program that is loaded later would not find these any more.
+fn load_programs(ebpf: &mut Ebpf, extra_xdp: &[&'static str]) -> Result<(), LoadError> {
     let failed = |program: &'static str| {
         move |source: ProgramError| {
             if denied(&source) {
@@ -240,16 +259,17 @@ fn load_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
             }
         }
     };
-    xdp(ebpf)?.load().map_err(failed(programs::XDP_RX))?;
+    for &name in [programs::XDP_RX].iter().chain(extra_xdp) {
+        xdp(ebpf, name)?.load().map_err(failed(name))?;
+    }
     for name in [programs::TC_RX, programs::TC_TX] {
         classifier(ebpf, name)?.load().map_err(failed(name))?;
     }
     Ok(())
 }
 
-/// The XDP program.
-pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, LoadError> {
-    let name = programs::XDP_RX;
+/// An XDP program.
+pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, LoadError> {
     ebpf.program_mut(name)
         .and_then(|program| <&mut Xdp>::try_from(program).ok())
         .ok_or(LoadError::Missing(name))

@@ -56,6 +56,7 @@ struct TestRunAttr {
 }
 
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
+const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 
 /// What a run of frames came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +70,7 @@ pub struct Ran {
 impl Runner {
     pub(super) fn new(ebpf: &mut Ebpf, entry: Entry) -> Result<Self, LoadError> {
         let program = match entry {
-            Entry::Xdp => object::xdp(ebpf)?.fd(),
+            Entry::Xdp => object::xdp(ebpf, programs::XDP_RX)?.fd(),
             Entry::TcRx => object::classifier(ebpf, programs::TC_RX)?.fd(),
             Entry::TcTx => object::classifier(ebpf, programs::TC_TX)?.fd(),
         };
@@ -94,7 +95,15 @@ impl Runner {
     /// frames of more than a page.
     #[inline]
     pub fn run(&self, frame: &[u8], repeat: u32) -> io::Result<Ran> {
-        self.call(frame, repeat, &mut [])
+        self.call(frame, repeat, &mut [], 0)
+    }
+
+    /// Runs an XDP program over `repeat` frames and does with each what it says: frames that are redirected go out.
+    ///
+    /// # Errors
+    /// Before kernel 5.18; for frames of more than a page.
+    pub(super) fn run_live(&self, frame: &[u8], repeat: u32) -> io::Result<()> {
+        self.call(frame, repeat, &mut [], BPF_F_TEST_XDP_LIVE_FRAMES).map(|_| ())
     }
 
     /// Runs one frame once and gives back what the program left of it.
@@ -104,12 +113,12 @@ impl Runner {
     pub fn run_and_return(&mut self, frame: &[u8]) -> io::Result<(Ran, &[u8])> {
         let mut out = std::mem::take(&mut self.out);
         out.resize(frame.len(), 0);
-        let ran = self.call(frame, 1, &mut out);
+        let ran = self.call(frame, 1, &mut out, 0);
         self.out = out;
         Ok((ran?, &self.out))
     }
 
-    fn call(&self, frame: &[u8], repeat: u32, out: &mut [u8]) -> io::Result<Ran> {
+    fn call(&self, frame: &[u8], repeat: u32, out: &mut [u8], flags: u32) -> io::Result<Ran> {
         let mut attr = TestRunAttr {
             prog_fd: self.program.as_raw_fd() as u32,
             data_size_in: frame.len() as u32,
@@ -117,6 +126,7 @@ impl Runner {
             data_size_out: out.len() as u32,
             data_out: if out.is_empty() { 0 } else { out.as_mut_ptr() as u64 },
             repeat,
+            flags,
             ctx_size_in: self.context.len() as u32,
             ctx_in: if self.context.is_empty() { 0 } else { self.context.as_ptr() as u64 },
             ..TestRunAttr::default()
