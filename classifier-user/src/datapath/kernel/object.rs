@@ -164,6 +164,16 @@ fn denied(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
+/// Whether this process has neither CAP_PERFMON nor CAP_SYS_ADMIN. The verifier then refuses what the programs do with
+/// packet offsets, as if they were wrong.
+fn lacks_perfmon() -> bool {
+    /// Capability numbers (linux/capability.h).
+    const EITHER: u64 = 1 << 38 | 1 << 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set & EITHER == 0)
+}
+
 /// What an object has beside the product's programs and maps: nothing, but in the harness.
 #[derive(Default)]
 pub(super) struct Extra<'a> {
@@ -252,7 +262,7 @@ pub(super) fn load(
 fn load_programs(ebpf: &mut Ebpf, extra_xdp: &[&'static str]) -> Result<(), LoadError> {
     let failed = |program: &'static str| {
         move |source: ProgramError| {
-            if denied(&source) {
+            if denied(&source) || lacks_perfmon() {
                 LoadError::Permission { call: format!("loading {program}") }
             } else {
                 LoadError::Program { program, source: Box::new(source) }
