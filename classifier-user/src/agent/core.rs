@@ -12,13 +12,13 @@ use std::{
 use tracing::{error, info, warn};
 
 use crate::{
-    datapath::{Datapath, DatapathError},
+    datapath::{Attachment, Datapath, DatapathError},
     fib::classes::Classes,
     ingest::{
         IngestError, SourceTable,
         set::{Part, TableSet},
     },
-    model::{Asn, Prefix},
+    model::{Asn, Hook, Link, Prefix},
     table::{groups::Groups, rib::Change},
     totals::view::{SourceInput, StatusInputs, View},
 };
@@ -41,6 +41,8 @@ pub(super) struct Core {
     pub(super) groups: Arc<Groups>,
     pub(super) view: View,
     pub(super) interval: Duration,
+    /// The links, and how they were attached at the start.
+    pub(super) links: Vec<(Link, Attachment)>,
     /// What never changes in the status.
     pub(super) status: StatusInputs,
     /// Why a part is not as its file says, by its name.
@@ -68,6 +70,7 @@ impl Core {
                     if let Err(error) = self.sweep() {
                         error!("a sweep failed, its counts come with the next one: {error}");
                     }
+                    self.look_at_hooks();
                     // A sweep that came late does not make the later ones hurry.
                     next = (next + self.interval).max(Instant::now());
                 }
@@ -85,6 +88,35 @@ impl Core {
             self.classes.write().unwrap_or_else(PoisonError::into_inner).release(&sweep.released);
         }
         Ok(())
+    }
+
+    /// Sees whether the programs are still where they were put.
+    fn look_at_hooks(&mut self) {
+        let now = self.datapath.attachments();
+        if now != self.status.attachments {
+            for taken in self.taken_off(&now) {
+                error!("{taken}");
+            }
+            self.publish_tables();
+        }
+    }
+
+    /// What is no more as it was at the start.
+    fn taken_off(&self, now: &[Attachment]) -> Vec<String> {
+        let hooks = self.links.iter().zip(now).flat_map(|((link, start), now)| {
+            let hooks = Hook::ALL.into_iter().zip(["receive", "transmit"]);
+            hooks.filter_map(move |(hook, name)| {
+                let gone = start.modes[hook as usize].is_some() && now.modes[hook as usize].is_none();
+                gone.then(|| {
+                    format!(
+                        "{}: the program on {name} of {} was taken off, or the interface is gone: nothing is counted \
+                         there any more; restart the agent",
+                        link.name, link.interface
+                    )
+                })
+            })
+        });
+        hooks.collect()
     }
 
     /// Takes loaded tables in: only what differs reaches the FIB.
@@ -171,7 +203,8 @@ impl Core {
         self.status.ipv6_prefixes = counts.ipv6 as u64;
         self.status.attachments = self.datapath.attachments();
         self.status.memory = self.datapath.memory();
-        self.status.warnings = self.broken.iter().map(|(name, error)| format!("{name}: {error}")).collect();
+        self.status.warnings = self.taken_off(&self.status.attachments);
+        self.status.warnings.extend(self.broken.iter().map(|(name, error)| format!("{name}: {error}")));
         self.view.set_status(self.status.clone());
     }
 }

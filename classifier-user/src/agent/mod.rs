@@ -250,6 +250,7 @@ fn prepare(
     let totals = Totals::new(plan.links.clone(), started, limits);
     let view = View::new(totals, classes.clone(), SystemTime::now);
     let mut core = Core {
+        links: plan.links.iter().cloned().zip(kernel.attachments()).collect(),
         datapath: Box::new(kernel),
         classes,
         tables,

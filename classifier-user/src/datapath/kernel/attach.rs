@@ -11,7 +11,7 @@ use aya::{
     },
     util::KernelVersion,
 };
-use classifier_common::abi::programs;
+use classifier_common::abi::{Hook, programs};
 
 use super::object::{self, LoadError};
 use crate::model::Mode;
@@ -139,6 +139,16 @@ pub(super) fn receive(
 pub(super) fn transmit(ebpf: &mut Ebpf, interface: &str) -> Result<(Attached, Mode), AttachError> {
     refuse_twice(interface, TcAttachType::Egress, programs::TC_TX)?;
     classifier(ebpf, interface, programs::TC_TX, TcAttachType::Egress)
+}
+
+/// The number of the program that counts at `hook` in this mode.
+pub(super) fn program_id(ebpf: &mut Ebpf, hook: Hook, mode: Mode) -> Option<u32> {
+    let info = match (hook, mode) {
+        (Hook::Rx, Mode::Native | Mode::Generic) => object::xdp(ebpf, programs::XDP_RX).ok()?.info(),
+        (Hook::Rx, Mode::Tc | Mode::Tcx) => object::classifier(ebpf, programs::TC_RX).ok()?.info(),
+        (Hook::Tx, _) => object::classifier(ebpf, programs::TC_TX).ok()?.info(),
+    };
+    info.ok().map(|info| info.id())
 }
 
 /// Tries XDP. A program of somebody else is the outer error; a driver that cannot is the inner one.

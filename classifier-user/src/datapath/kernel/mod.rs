@@ -1,6 +1,6 @@
 //! The datapath in the kernel: the only place that imports aya.
 //!
-//! Reading order: [`object`] (loading), [`attach`] (hooks), `mapping` (shared memory), `sweep` (reading), `run`
+//! Reading order: [`object`] (loading), [`attach`] (hooks), `held` (whether they still are), `mapping` (shared memory), `sweep` (reading), `run`
 //! (single frames through `BPF_PROG_TEST_RUN`).
 
 use std::time::{Instant, SystemTime};
@@ -10,6 +10,7 @@ use classifier_common::abi::{BankLayout, Hook, Side};
 mod attach;
 mod detach;
 mod harness;
+mod held;
 mod mapping;
 mod object;
 mod run;
@@ -21,7 +22,7 @@ pub use harness::{HarnessError, OBJECT_HARNESS};
 pub use object::{LoadError, OBJECT, Setup, cpu_slices};
 pub use run::{Entry, Runner};
 
-use self::{attach::Attached, mapping::Mapping, sweep::Seen};
+use self::{held::Held, mapping::Mapping, sweep::Seen};
 use super::{
     Applied, Attachment, Batch, Datapath, DatapathError, HookSweep, LinkSweep, Memory, Sizes, Sweep,
 };
@@ -40,7 +41,7 @@ pub struct Kernel {
     fib_bytes: u64,
     bank_bytes: u64,
     grace: object::Grace,
-    attached: Vec<Attached>,
+    attached: Vec<Held>,
     retiring: Vec<Class>,
     /// Nothing counts any more: the next sweep reads every block.
     detached: bool,
@@ -103,7 +104,10 @@ impl Kernel {
     ) -> Result<Option<String>, AttachError> {
         let (rx, rx_mode, why) = attach::receive(&mut self.ebpf, interface, choice)?;
         let (tx, tx_mode) = attach::transmit(&mut self.ebpf, interface)?;
-        self.attached.extend([rx, tx]);
+        for (hook, attached, mode) in [(Hook::Rx, rx, rx_mode), (Hook::Tx, tx, tx_mode)] {
+            let program = attach::program_id(&mut self.ebpf, hook, mode);
+            self.attached.push(Held { attached, ifindex, hook, mode, program });
+        }
         for link in self.links.iter_mut().filter(|link| link.setup.ifindex == ifindex) {
             link.modes = [Some(rx_mode), Some(tx_mode)];
         }
@@ -195,7 +199,15 @@ impl Datapath for Kernel {
     }
 
     fn attachments(&self) -> Vec<Attachment> {
-        self.links.iter().map(|link| Attachment { link: link.setup.link, modes: link.modes }).collect()
+        let gone: Vec<_> = self.attached.iter().filter(|held| held.is_gone()).collect();
+        let attachment = |link: &LinkState| {
+            let mut modes = link.modes;
+            for held in gone.iter().filter(|held| held.ifindex == link.setup.ifindex) {
+                modes[held.hook as usize] = None;
+            }
+            Attachment { link: link.setup.link, modes }
+        };
+        self.links.iter().map(attachment).collect()
     }
 
     fn memory(&self) -> Memory {
