@@ -137,7 +137,7 @@ fn rankings(agent: &Agent) {
 }
 
 fn details(agent: &Agent) {
-    for line in ["as 2906", "as AS2906", "as streaming"] {
+    for line in ["as 2906", "as AS2906", "as as2906"] {
         let netflix = agent.ask(line);
         assert_eq!(netflix["asn"], 2906, "{line}");
         assert_eq!(netflix["group"], "netflix");
@@ -268,8 +268,7 @@ fn tables_for_people_and_spreadsheets(agent: &Agent) {
 fn questions_that_have_no_answer(agent: &Agent) {
     for (line, message) in [
         ("as 64999", "there is no AS"),
-        ("as strea", ""),
-        ("as netflix", "\"netflix\" is in the names of 2 ASes; say which: "),
+        ("as netflix", "\"netflix\" is in the names of "),
         ("as googel", "near it: AS15169 Google LLC"),
         ("group netlix", "there is no group \"netlix\" here; near it: netflix"),
         ("prefix 198.51.0.0/24", "there is no route"),
@@ -277,10 +276,6 @@ fn questions_that_have_no_answer(agent: &Agent) {
         ("top --link transti", "there is no link \"transti\" here; near it: transit"),
     ] {
         let output = agent.command(line);
-        if message.is_empty() {
-            assert!(output.status.success(), "{line}: {}", stderr(&output));
-            continue;
-        }
         assert_eq!(output.status.code(), Some(1), "{line}");
         let said = stderr(&output);
         assert!(said.starts_with("error: ") && said.contains(message), "{line}: {said}");

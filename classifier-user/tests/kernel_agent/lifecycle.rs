@@ -4,20 +4,20 @@ use std::{fs, net::TcpListener, process::Command};
 
 use classifier_user::datapath::{
     Sizes,
-    kernel::{Kernel, OBJECT_HARNESS, Setup},
+    kernel::{Kernel, Setup},
 };
 use classifier_user::model::LinkId;
 use serde_json::{Value, json};
 
 use crate::{
-    agent::{Agent, classifier, eventually, frames, refused, rows, stderr, stdout},
+    agent::{Agent, classifier, counter, eventually, refused, rows, stderr, stdout},
     lab::{in_namespace, run},
     world::{Files, ip, send, send_from, wire},
 };
 
 /// Programs that this namespace's interfaces have, as iproute2 and bpftool see them.
 fn programs() -> (bool, bool) {
-    (run("ip -d link show r0").contains("prog/xdp"), run("bpftool net").contains("r0(")
+    (run("ip -d link show r0").contains("prog/xdp"), run("bpftool net").contains("r0("))
 }
 
 fn table(files: &Files) -> String {
@@ -102,7 +102,8 @@ fn somebody_elses_program_is_named_and_stays() {
         let table = table(&files);
         let sizes = Sizes { classes: 64, v4_rows: 1, v6_rows: 1, v6_nodes: 1 };
         let nowhere = Setup { link: LinkId(0), ifindex: 9999, vlan: None, sides: [3, 3], extra_bytes: 0 };
-        let mut foreign = Kernel::load_object(OBJECT_HARNESS, &sizes, &[nowhere]).expect("the harness");
+        let mut foreign =
+            Kernel::load_harness(&sizes, &[nowhere], &["wire_nothing"], false).expect("the harness");
         let link = foreign.attach_xdp("wire_nothing", "r0").expect("a foreign program");
         let before = run("ip -d link show r0");
         let id = before.split("prog/xdp id ").nth(1).and_then(|rest| rest.split(' ').next()).expect("its id");
@@ -167,11 +168,46 @@ fn detach_takes_off_what_runs_here_and_nothing_elsewhere() {
         agent.two_sweeps();
         // It answers on with what it has, and does not pretend to count.
         let status = agent.ask("status");
-        assert_eq!(frames(&status, "r0 rx"), (3, 300));
-        let warnings = status["warnings"].to_string();
-        assert!(warnings.contains("r0") && warnings.contains("nothing is counted"), "{status}");
+        assert_eq!((&status["links"][0]["rx"], &status["links"][0]["tx"]), (&Value::Null, &Value::Null));
+        let warnings = status["warnings"].as_array().expect("warnings");
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        for (warning, hook) in warnings.iter().zip(["receive", "transmit"]) {
+            let expected = format!("r0: the program on {hook} of r0 was taken off, or the interface is gone");
+            assert!(warning.as_str().expect("text").starts_with(&expected), "{warning}");
+            agent.wait_log(0, &expected);
+        }
+        let link = &agent.ask("links")["links"][0]["directions"]["in"];
+        assert_eq!((counter(&link["since_start"]), &link["mode"]), ((3, 300), &Value::Null));
+        assert!(stdout(&agent.command("status")).contains("not attached"));
+        agent.metrics().assert_clean();
+        assert_eq!(agent.metrics().sum("classifier_datapath_mode", &[]), 0.0);
         assert_eq!(rows(&agent.ask("top")["directions"]["in"]["rows"], "asn")[0].1, 3);
         assert_eq!(agent.end(libc::SIGTERM).0.code(), Some(0));
+    });
+}
+
+#[test]
+fn an_interface_that_goes_away_is_missed() {
+    in_namespace(|| {
+        let (peer, files) = (wire(), Files::new());
+        for mode in ["native", "tc"] {
+            if mode == "tc" {
+                crate::lab::veth(&peer, "r0", "p0", 1500);
+            }
+            let agent = Agent::start(&format!("-i r0=transit {} --xdp-mode {mode}", table(&files)));
+            send_from(&peer, "p0", &vec![(3, ip("8.8.8.8", "192.0.2.1", 100))]);
+            agent.settled(&[("transit rx", 3)]);
+            run("ip link del r0");
+            agent
+                .wait_log(0, "transit: the program on receive of r0 was taken off, or the interface is gone");
+            agent.wait_log(
+                0,
+                "transit: the program on transmit of r0 was taken off, or the interface is gone",
+            );
+            let top = agent.ask("top");
+            assert_eq!(rows(&top["directions"]["in"]["rows"], "asn"), [("15169".to_owned(), 3, 300)]);
+            assert_eq!(agent.end(libc::SIGTERM).0.code(), Some(0));
+        }
     });
 }
 
@@ -245,12 +281,9 @@ fn a_driver_without_native_xdp_is_counted_at_tc_and_that_is_said() {
         let log = agent.log();
         assert!(log.contains("br0: no native XDP ("), "{log}");
         assert!(log.contains("br0 (upstream, br0): receive tcx, transmit tcx"), "{log}");
-        // To the bridge itself: that is what it receives.
-        let mac = fs::read_to_string("/sys/class/net/br0/address").expect("a MAC");
-        let mac: Vec<u8> =
-            mac.trim().split(':').map(|part| u8::from_str_radix(part, 16).expect("hex")).collect();
+        // To everybody, so also to the bridge itself: that is what it receives.
         let mut frame = ip("8.8.8.8", "192.0.2.1", 100);
-        frame[..6].copy_from_slice(&mac);
+        frame[..6].fill(0xff);
         send_from(&peer, "p0", &vec![(4, frame)]);
         let status = agent.settled(&[("br0 rx", 4)]);
         assert_eq!(status["links"][0]["rx"]["mode"], "tcx");

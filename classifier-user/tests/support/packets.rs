@@ -25,6 +25,11 @@ pub(crate) fn packet(source: IpAddr, destination: IpAddr, len: usize) -> Vec<u8>
             packet.extend([0, 1, 0, 0, 64, 17, 0, 0]);
             packet.extend(source.octets());
             packet.extend(destination.octets());
+            // A bridge drops a packet with a wrong checksum.
+            let words = packet.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+            let sum = words.sum::<u32>();
+            let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
+            packet[10..12].copy_from_slice(&checksum.to_be_bytes());
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
             packet.extend([0x60, 0, 0, 0]);
