@@ -141,8 +141,8 @@ fn a_second_instance_and_a_foreign_program_are_refused_and_untouched() {
         assert_eq!(first.total(0, Hook::Rx).packets, 1, "the first one goes on");
         drop(first);
 
-        let mut foreign =
-            Kernel::load_object(OBJECT_HARNESS, &small(), &[setup(0, 9999, None)]).expect("harness");
+        let mut foreign = Kernel::load_harness(&small(), &[setup(0, 9999, None)], &["wire_nothing"], false)
+            .expect("harness");
         let link = foreign.attach_xdp("wire_nothing", "r0").expect("a foreign program");
         let before = run("ip -d link show r0");
         let mut ours = World::new(&[setup(0, index, None)]);
