@@ -40,12 +40,13 @@ pub(crate) fn account<B: Banks, C: Context>(ctx: &C, hook: Hook) {
 /// The link of a frame in this VLAN.
 #[inline(always)]
 fn link_of(port: &Port, vlan: u16) -> LinkRef {
-    if port.trunk != 0 && vlan != 0 {
-        if let Some(table) = maps::vlan_table(u32::from(port.trunk) - 1) {
-            let link = table[vlan as usize % abi::VLAN_IDS];
-            if link != LinkRef::NONE {
-                return link;
-            }
+    if port.trunk != 0
+        && vlan != 0
+        && let Some(table) = maps::vlan_table(u32::from(port.trunk) - 1)
+    {
+        let link = table[vlan as usize % abi::VLAN_IDS];
+        if link != LinkRef::NONE {
+            return link;
         }
     }
     port.link

@@ -239,10 +239,10 @@ skb_context!(
     fn wire<F: Frame>(&self, frame: &F, parsed: &Parsed) -> Wire {
         let packets = segments(&self.0);
         let mut bytes = self.0.len() + tag_bytes(&self.0) * packets;
-        if packets > 1 {
-            if let Ok(packet) = &parsed.packet {
-                bytes += (packets - 1) * ip::repeated_headers(frame, packet, parsed.ip_at).unwrap_or(0);
-            }
+        if packets > 1
+            && let Ok(packet) = &parsed.packet
+        {
+            bytes += (packets - 1) * ip::repeated_headers(frame, packet, parsed.ip_at).unwrap_or(0);
         }
         Wire { packets, bytes }
     }

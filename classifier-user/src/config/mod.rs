@@ -1,5 +1,5 @@
 //! What the agent is asked to do: flags and file become [`Settings`], and those a validated [`RunPlan`] before any
-//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`file`] (the TOML file), here (plans).
+//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`mod@file`] (the TOML file), here (plans).
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -55,7 +55,7 @@ pub struct Classes {
     free: Vec<Class>,
     /// How often a class is in batches whose retirement has not come back: it is free after the last one.
     retiring: HashMap<Class, u32>,
-    /// All owners, by [`key`].
+    /// All owners, by their hash.
     index: HashTable<OwnerId>,
     /// The owner of each prefix that is announced, where `index` does not say it ([`Granularity::As`]).
     origins: HashMap<Prefix, OwnerId>,

@@ -1,4 +1,4 @@
-//! `classifier check`: what `run` would do here, and whether it can. Reading order: [`host`] (facts), [`judge`] (what
+//! `classifier check`: what `run` would do here, and whether it can. Reading order: [`host`] (facts), [`mod@judge`] (what
 //! they mean), here (how it is shown).
 
 use std::io::Write;
