@@ -44,7 +44,7 @@ pub mod maps {
     pub const VLANS: &str = "VLANS";
     /// `[Counter; 8]` by (link, hook, slice).
     pub const OUTCOMES: &str = "OUTCOMES";
-    /// Array of maps: a bank map a link.
+    /// Counters: a bank a link, one behind the other ([`super::BankLayout`]).
     pub const BANKS: &str = "BANKS";
     /// Array of maps with one slot, updated only to wait for a grace period.
     pub const GRACE: &str = "GRACE";
@@ -154,7 +154,7 @@ pub const fn outcome_index(link: u32, hook: Hook, slice: u32, slices: u32) -> u3
     (link * 2 + hook as u32) * (slices + 1) + slice
 }
 
-/// How a link's bank map is laid out: for each hook and each side counted there, a slice a CPU and the spare one;
+/// How a link's bank is laid out: for each hook and each side counted there, a slice a CPU and the spare one;
 /// in a slice the classes, rounded up to whole dirty blocks, and behind them the dirty bytes, one a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BankLayout {
@@ -196,7 +196,7 @@ impl BankLayout {
         base + self.blocks() * DIRTY_BLOCK
     }
 
-    /// Counters in the whole map.
+    /// Counters of one link.
     #[must_use]
     pub const fn entries(&self) -> u32 {
         2 * self.sides * (self.slices + 1) * self.stride()

@@ -63,21 +63,11 @@ fn count<B: Banks>(port: &Port, hook: Hook, parsed: &Parsed, wire: &Wire) {
     match parsed.packet {
         Ok(Packet::V4 { source, destination }) => {
             bank.outcome(Outcome::Ipv4);
-            if wanted & Side::Destination.bit() != 0 {
-                bank.class::<B>(Side::Destination, lookup_v4(&Fib, destination));
-            }
-            if wanted & Side::Source.bit() != 0 {
-                bank.class::<B>(Side::Source, lookup_v4(&Fib, source));
-            }
+            bank.classes::<B>(wanted, || lookup_v4(&Fib, destination), || lookup_v4(&Fib, source));
         }
         Ok(Packet::V6 { source, destination }) => {
             bank.outcome(Outcome::Ipv6);
-            if wanted & Side::Destination.bit() != 0 {
-                bank.class::<B>(Side::Destination, lookup_v6(&Fib, &destination));
-            }
-            if wanted & Side::Source.bit() != 0 {
-                bank.class::<B>(Side::Source, lookup_v6(&Fib, &source));
-            }
+            bank.classes::<B>(wanted, || lookup_v6(&Fib, &destination), || lookup_v6(&Fib, &source));
         }
         Err(End::NonIp) => bank.outcome(Outcome::NonIp),
         Err(End::Malformed) => bank.outcome(Outcome::Malformed),
@@ -133,6 +123,21 @@ impl Bank {
         }
     }
 
+    /// Counts the sides that are wanted. Both are looked up before either is counted: the CPU then waits for the
+    /// cache misses of the two lookups together.
+    #[inline(always)]
+    fn classes<B: Banks>(
+        &self,
+        wanted: u32,
+        destination: impl FnOnce() -> Class,
+        source: impl FnOnce() -> Class,
+    ) {
+        let destination = if wanted & Side::Destination.bit() != 0 { destination() } else { NO_CLASS };
+        let source = if wanted & Side::Source.bit() != 0 { source() } else { NO_CLASS };
+        self.class::<B>(Side::Destination, destination);
+        self.class::<B>(Side::Source, source);
+    }
+
     #[inline(always)]
     fn class<B: Banks>(&self, side: Side, class: Class) {
         if class >= self.layout.classes {
@@ -141,15 +146,24 @@ impl Bank {
         let base = self.layout.base(self.hook, side, self.slice);
         if let Some(counter) = B::counter(self.link, base + class) {
             self.add(counter);
+            self.mark::<B>(base, class);
         }
+    }
+
+    /// Says that a class's block was counted into. After the count: who clears the mark and then reads the block
+    /// misses nothing.
+    #[inline(always)]
+    fn mark<B: Banks>(&self, base: u32, class: Class) {
         let block = class / DIRTY_BLOCK;
         if let Some(bytes) = B::counter(self.link, self.layout.dirty(base) + block / 16) {
-            // SAFETY: the map's element is sixteen bytes, all of them dirty bytes here. Marked after the count:
-            // who clears the mark and then reads the block misses nothing.
+            // SAFETY: the map's element is sixteen bytes, all of them dirty bytes here.
             unsafe { *bytes.cast::<u8>().add(block as usize % 16) = 1 };
         }
     }
 }
+
+/// Beyond every bank.
+const NO_CLASS: Class = Class::MAX;
 
 /// `AtomicU64` does not exist for BPF; this is `BPF_ATOMIC | BPF_ADD`.
 ///

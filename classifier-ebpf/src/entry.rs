@@ -10,27 +10,27 @@ use classifier_common::abi::Hook;
 use crate::{
     classify::account,
     frame::{Received, Transmitted},
-    maps::PerLink,
+    maps::AllLinks,
 };
 
 /// Receive, native or generic XDP. Frags-aware: a frame may have more than its linear part.
 #[xdp(frags)]
 fn classifier_xdp(ctx: XdpContext) -> u32 {
-    account::<PerLink, _>(&ctx, Hook::Rx);
+    account::<AllLinks, _>(&ctx, Hook::Rx);
     XDP_PASS
 }
 
 /// Receive where there is no native XDP: TC ingress.
 #[classifier]
 fn classifier_rx(ctx: TcContext) -> i32 {
-    account::<PerLink, _>(&Received(ctx), Hook::Rx);
+    account::<AllLinks, _>(&Received(ctx), Hook::Rx);
     TCX_NEXT
 }
 
 /// Transmit: TC egress.
 #[classifier]
 fn classifier_tx(ctx: TcContext) -> i32 {
-    account::<PerLink, _>(&Transmitted(ctx), Hook::Tx);
+    account::<AllLinks, _>(&Transmitted(ctx), Hook::Tx);
     TCX_NEXT
 }
 

@@ -6,15 +6,14 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use classifier_common::{
-    abi::{BankLayout, MAX_IFINDEX, MAX_LINKS, MAX_TRUNKS, Port, VlanTable},
+    abi::{BankLayout, MAX_IFINDEX, MAX_TRUNKS, Port, VlanTable},
     counter::{Counter, Outcomes},
     fib::{NODE_WORDS, ROW_WORDS, Read, V4_ROOT_WORDS, V6_OTHER_WORDS, V6_ROOT_WORDS},
 };
 
 /// `BPF_F_MMAPABLE`: the agent reads and writes the map's memory without system calls.
 const MMAPABLE: usize = 1 << 10;
-/// `BPF_F_INNER_MAP` (kernel 5.10): inner maps need not be of one size. It also keeps the verifier from inlining
-/// the lookup, which on 6.0 and early 6.1 reads element 0 for every index.
+/// `BPF_F_INNER_MAP` (kernel 5.10): inner maps need not be of one size.
 const INNER_MAP: usize = 1 << 12;
 
 /// Words are packed sixteen to a value: a value of its own would cost eight bytes.
@@ -42,14 +41,14 @@ static VLANS: Array<VlanTable, { MAX_TRUNKS as usize }> = Array::new();
 #[btf_map]
 static OUTCOMES: Array<Outcomes, 1, MMAPABLE> = Array::new();
 #[btf_map]
-static BANKS: ArrayOfMaps<Bank, { MAX_LINKS as usize }> = ArrayOfMaps::new();
+static BANKS: Array<Counter, 1, MMAPABLE> = Array::new();
 /// One slot that no program reads: an update returns after a grace period, so after it no program run that began
 /// before it goes on.
 #[btf_map]
-static GRACE: ArrayOfMaps<Bank, 1> = ArrayOfMaps::new();
+static GRACE: ArrayOfMaps<Filler, 1> = ArrayOfMaps::new();
 
-/// A link's counters: `abi::BankLayout` says where what is.
-type Bank = Array<Counter, 1, { MMAPABLE | INNER_MAP }>;
+/// Any map: the slot of [`GRACE`] wants one.
+type Filler = Array<Counter, 1, { MMAPABLE | INNER_MAP }>;
 
 #[unsafe(no_mangle)]
 static SLICES: Global<u32> = Global::new(1);
@@ -90,19 +89,19 @@ pub(crate) fn outcomes(index: u32) -> Option<*mut Outcomes> {
     OUTCOMES.get_ptr_mut(index)
 }
 
-/// Where the links' counters are. The benchmark holds another layout against [`PerLink`].
+/// Where the links' counters are. The benchmark holds another layout against [`AllLinks`].
 pub(crate) trait Banks {
     /// A counter of a link's bank.
     fn counter(link: u32, index: u32) -> Option<*mut Counter>;
 }
 
-/// A map a link: links come and go, and banks grow, without a reload.
-pub(crate) struct PerLink;
+/// One map for all links, bank behind bank: the verifier makes its lookup a bounds check and an addition.
+pub(crate) struct AllLinks;
 
-impl Banks for PerLink {
+impl Banks for AllLinks {
     #[inline(always)]
     fn counter(link: u32, index: u32) -> Option<*mut Counter> {
-        BANKS.get_value_ptr_mut(link, &index)
+        BANKS.get_ptr_mut(link * layout().entries() + index)
     }
 }
 

@@ -43,8 +43,8 @@ pub enum HarnessError {
 
 /// A harness map with a counter for each class.
 const BY_CLASS: [&str; 2] = ["NAIVE_SRC", "NAIVE_DST"];
-/// The harness map that has all links' banks.
-const FLAT: &str = "FLAT";
+/// The harness map that has a bank map for each link.
+const PER_LINK: &str = "PER_LINK";
 
 impl Kernel {
     /// Loads the harness object with these of its XDP programs. With `banks`, the maps that its other ways of
@@ -62,10 +62,13 @@ impl Kernel {
         let mut entries = Vec::new();
         if banks {
             entries.extend(BY_CLASS.map(|map| (map, sizes.classes)));
-            entries.push((FLAT, layout.entries() * setups.len() as u32));
         }
-        object::load(OBJECT_HARNESS, sizes, setups, &Extra { entries: &entries, xdp })
-            .map(|loaded| Self::of(loaded, setups))
+        let loaded = object::load(OBJECT_HARNESS, sizes, setups, &Extra { entries: &entries, xdp })?;
+        let mut kernel = Self::of(loaded, setups);
+        if banks {
+            object::fill_slots(&mut kernel.ebpf, PER_LINK, setups.len() as u32, layout.entries())?;
+        }
+        Ok(kernel)
     }
 
     fn harness_xdp(&mut self, name: &str) -> Result<&mut Xdp, HarnessError> {
@@ -159,8 +162,9 @@ impl Kernel {
     ) {
         let Some(link) = self.links.first() else { return };
         let base = self.layout.base(hook, side, slice);
-        let counters = link.bank.counters(base, self.layout.classes as usize);
-        let (dirty, _) = link.bank.bytes(self.layout.dirty(base), self.layout.blocks() as usize);
+        let base = link.bank + base;
+        let counters = self.banks.counters(base, self.layout.classes as usize);
+        let (dirty, _) = self.banks.bytes(self.layout.dirty(base), self.layout.blocks() as usize);
         for class in classes {
             if let Some(place) = counters.get(class as usize) {
                 place.add(counter);

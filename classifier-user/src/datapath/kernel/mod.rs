@@ -36,6 +36,7 @@ pub struct Kernel {
     ebpf: aya::Ebpf,
     writer: Writer<Mapping>,
     outcomes: Mapping,
+    banks: Mapping,
     links: Vec<LinkState>,
     layout: BankLayout,
     fib_bytes: u64,
@@ -49,7 +50,8 @@ pub struct Kernel {
 
 struct LinkState {
     setup: Setup,
-    bank: Mapping,
+    /// Where its bank begins, in counters.
+    bank: u32,
     modes: [Option<Mode>; 2],
     seen: [[Seen; 2]; 2],
 }
@@ -74,13 +76,18 @@ impl Kernel {
     fn of(loaded: object::Loaded, setups: &[Setup]) -> Self {
         let links = setups
             .iter()
-            .zip(loaded.banks)
-            .map(|(&setup, bank)| LinkState { setup, bank, modes: [None; 2], seen: Default::default() })
+            .map(|&setup| LinkState {
+                setup,
+                bank: u32::from(setup.link.0) * loaded.layout.entries(),
+                modes: [None; 2],
+                seen: Default::default(),
+            })
             .collect();
         Self {
             ebpf: loaded.ebpf,
             writer: Writer::new(loaded.fib),
             outcomes: loaded.outcomes,
+            banks: loaded.banks,
             links,
             layout: loaded.layout,
             fib_bytes: loaded.fib_bytes,
@@ -177,9 +184,9 @@ impl Datapath for Kernel {
                 let mut read = HookSweep::default();
                 for side in Side::ALL {
                     if link.setup.sides[hook as usize] & side.bit() != 0 {
-                        let region = sweep::Region { hook, side, layout };
+                        let region = sweep::Region { bank: link.bank, hook, side, layout };
                         let seen = &mut link.seen[hook as usize][side as usize];
-                        read.sides[side as usize] = Some(sweep::read(&link.bank, region, seen, all));
+                        read.sides[side as usize] = Some(sweep::read(&self.banks, region, seen, all));
                     }
                 }
                 hooks[hook as usize] = Some(read);

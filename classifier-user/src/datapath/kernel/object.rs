@@ -96,7 +96,7 @@ pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) fib: FibMemory<Mapping>,
     pub(super) outcomes: Mapping,
-    pub(super) banks: Vec<Mapping>,
+    pub(super) banks: Mapping,
     pub(super) layout: BankLayout,
     pub(super) fib_bytes: u64,
     pub(super) bank_bytes: u64,
@@ -143,7 +143,21 @@ fn mapping(ebpf: &mut Ebpf, name: &'static str, bytes: usize) -> Result<Mapping,
     Ok(Mapping::new(data.fd().as_fd(), bytes)?)
 }
 
-/// A map like the object's bank template, of this many counters.
+/// Puts a new map of `entries` counters into each of the first slots of a map of maps.
+pub(super) fn fill_slots(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    slots: u32,
+    entries: u32,
+) -> Result<(), LoadError> {
+    let mut outer =
+        ArrayOfMaps::<_, MapData>::try_from(take(ebpf, name)?).map_err(map_error("a map of maps"))?;
+    (0..slots).try_for_each(|slot| {
+        outer.set(slot, &bank_map(entries)?, 0).map_err(map_error("a slot of a map of maps"))
+    })
+}
+
+/// A map of this many counters, as maps of maps here take.
 fn bank_map(entries: u32) -> Result<MapData, LoadError> {
     const ARRAY: u32 = aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
     let definition =
@@ -199,6 +213,11 @@ pub(super) fn load(
     let sides_per_hook =
         setups.iter().flat_map(|setup| setup.sides).map(u32::count_ones).max().unwrap_or(1).max(1);
     let layout = BankLayout { slices, classes: sizes.classes, sides: sides_per_hook };
+    let bank_entries = layout.entries().checked_mul(links).ok_or(LoadError::Limit {
+        what: "the number of counters of all links",
+        value: u32::MAX,
+        limit: u32::MAX,
+    })?;
     let outcome_entries = links * 2 * (slices + 1);
     let mut loader = EbpfLoader::new();
     for &(map, entries) in extra.entries {
@@ -213,6 +232,7 @@ pub(super) fn load(
         .map_max_entries(maps::FIB6_ROWS, sizes.v6_rows.max(1))
         .map_max_entries(maps::FIB6_NODES, sizes.v6_nodes.max(1))
         .map_max_entries(maps::OUTCOMES, outcome_entries)
+        .map_max_entries(maps::BANKS, bank_entries)
         .load(object)
         .map_err(|error| {
             if denied(&error) {
@@ -240,16 +260,8 @@ pub(super) fn load(
         .iter()
         .sum();
     let outcomes = mapping(&mut ebpf, maps::OUTCOMES, outcome_entries as usize * size_of::<Outcomes>())?;
-    let mut slot = ArrayOfMaps::<_, MapData>::try_from(take(&mut ebpf, maps::BANKS)?)
-        .map_err(map_error("the map of banks"))?;
-    let entries = layout.entries();
-    let mut banks = Vec::new();
-    for link in 0..links {
-        let bank = bank_map(entries)?;
-        slot.set(link, &bank, 0).map_err(map_error("putting a bank in place"))?;
-        banks.push(Mapping::new(bank.fd().as_fd(), entries as usize * size_of::<Counter>())?);
-    }
-    let bank_bytes = banks.iter().map(Mapping::len).sum::<usize>() + outcomes.len();
+    let banks = mapping(&mut ebpf, maps::BANKS, bank_entries as usize * size_of::<Counter>())?;
+    let bank_bytes = banks.len() + outcomes.len();
     let grace = Grace {
         slot: ArrayOfMaps::try_from(take(&mut ebpf, maps::GRACE)?).map_err(map_error("the grace map"))?,
         filler: bank_map(1)?,

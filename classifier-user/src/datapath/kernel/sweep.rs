@@ -20,6 +20,8 @@ pub(super) struct Seen(Vec<Option<Box<[Counter; BLOCK]>>>);
 /// The layout of one (hook, side).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Region {
+    /// Where the link's bank begins, in counters.
+    pub(super) bank: u32,
     pub(super) hook: Hook,
     pub(super) side: Side,
     pub(super) layout: BankLayout,
@@ -27,7 +29,7 @@ pub(super) struct Region {
 
 impl Region {
     fn base(&self, slice: u32) -> u32 {
-        self.layout.base(self.hook, self.side, slice)
+        self.bank + self.layout.base(self.hook, self.side, slice)
     }
 
     fn blocks(&self) -> usize {
@@ -37,19 +39,19 @@ impl Region {
     /// Dirty bytes of a slice.
     fn dirty<'a>(
         &self,
-        bank: &'a Mapping,
+        banks: &'a Mapping,
         slice: u32,
     ) -> (&'a [AtomicU8], &'a [std::sync::atomic::AtomicU64]) {
-        bank.bytes(self.layout.dirty(self.base(slice)), self.blocks())
+        banks.bytes(self.layout.dirty(self.base(slice)), self.blocks())
     }
 }
 
 /// Reads what changed in one (hook, side) of a bank. With `all`, every block is read, marked or not.
-pub(super) fn read(bank: &Mapping, region: Region, seen: &mut Seen, all: bool) -> Vec<(Class, Counter)> {
+pub(super) fn read(banks: &Mapping, region: Region, seen: &mut Seen, all: bool) -> Vec<(Class, Counter)> {
     let blocks = region.blocks();
     seen.0.resize_with(blocks, || None);
     let slices = 0..=region.layout.slices;
-    let dirty: Vec<_> = slices.clone().map(|slice| region.dirty(bank, slice)).collect();
+    let dirty: Vec<_> = slices.clone().map(|slice| region.dirty(banks, slice)).collect();
     let mut deltas = Vec::new();
     for eight in 0..blocks.div_ceil(8) {
         if !all && dirty.iter().all(|(_, words)| words[eight].load(Ordering::Relaxed) == 0) {
@@ -66,7 +68,7 @@ pub(super) fn read(bank: &Mapping, region: Region, seen: &mut Seen, all: bool) -
             if marked {
                 // Cleared before read: a count that this read misses marks the block again.
                 fence(Ordering::SeqCst);
-                read_block(bank, region, block, &mut seen.0[block], &mut deltas);
+                read_block(banks, region, block, &mut seen.0[block], &mut deltas);
             }
         }
     }
@@ -74,7 +76,7 @@ pub(super) fn read(bank: &Mapping, region: Region, seen: &mut Seen, all: bool) -
 }
 
 fn read_block(
-    bank: &Mapping,
+    banks: &Mapping,
     region: Region,
     block: usize,
     seen: &mut Option<Box<[Counter; BLOCK]>>,
@@ -83,7 +85,7 @@ fn read_block(
     let first = block as u32 * DIRTY_BLOCK;
     let mut now = [Counter::ZERO; BLOCK];
     for slice in 0..=region.layout.slices {
-        let counters = bank.counters(region.base(slice) + first, BLOCK);
+        let counters = banks.counters(region.base(slice) + first, BLOCK);
         for (sum, counter) in now.iter_mut().zip(counters) {
             *sum += counter.load();
         }
