@@ -8,8 +8,8 @@ use super::{
     output::{self, Screen, clean, clip, dim, heading, number, number_heading},
 };
 
-/// From this many columns on, bytes are shown beside the rates.
-const WIDTH_WITH_BYTES: usize = 100;
+/// From this many columns on, bytes are shown beside the rates: for two directions, and for one.
+const WIDTH_WITH_BYTES: [usize; 2] = [100, 60];
 const NAME_MIN: usize = 8;
 const NAME_MAX: usize = 48;
 
@@ -39,12 +39,12 @@ pub(super) fn key_and_name(row: &Row) -> (String, Option<String>) {
     (name.or_else(|| key.cloned()).unwrap_or_default(), None)
 }
 
-/// The table of a ranking, a line a rank. `what` is the heading of what is ranked.
+/// The table of a ranking, a line a rank, both directions side by side where the screen is wide enough. `what` is the heading of what is ranked.
 pub(super) fn table(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
     let keyed: Vec<Vec<(String, Option<String>)>> =
         sides.iter().map(|side| side.rows.iter().map(key_and_name).collect()).collect();
     let named = keyed.iter().flatten().any(|(_, name)| name.is_some());
-    let with_bytes = screen.width >= WIDTH_WITH_BYTES || sides.len() < 2;
+    let with_bytes = screen.width >= WIDTH_WITH_BYTES[usize::from(sides.len() < 2)];
     let key_width: usize = keyed
         .iter()
         .map(|rows| rows.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0).max("unmatched".len()))
@@ -54,6 +54,12 @@ pub(super) fn table(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
         + key_width
         + sides.len() * (2 + 9 + 8 + if with_bytes { 8 } else { 0 } + 2)
         + (sides.len() - 1) * 3;
+    // Too narrow for both: one below the other.
+    let least = fixed + if named { sides.len() * NAME_MIN } else { 0 };
+    if sides.len() > 1 && least > screen.width {
+        let one = |side| table(screen, what, std::slice::from_ref(side));
+        return sides.iter().map(one).collect::<Vec<_>>().join("\n");
+    }
     let name_width = (screen.width.saturating_sub(fixed) / sides.len().max(1)).clamp(NAME_MIN, NAME_MAX);
 
     let mut table = screen.table();
