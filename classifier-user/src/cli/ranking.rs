@@ -39,8 +39,20 @@ pub(super) fn key_and_name(row: &Row) -> (String, Option<String>) {
     (name.or_else(|| key.cloned()).unwrap_or_default(), None)
 }
 
-/// The table of a ranking, a line a rank, both directions side by side where the screen is wide enough. `what` is the heading of what is ranked.
+/// The table of a ranking, a line a rank: both directions side by side, or one below the other where the screen is too
+/// narrow. `what` is the heading of what is ranked.
 pub(super) fn table(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
+    if sides.len() > 1 {
+        let plain = side_by_side(Screen { colour: false, ..screen }, what, sides);
+        if plain.lines().any(|line| line.chars().count() > screen.width) {
+            let one = |side| side_by_side(screen, what, std::slice::from_ref(side));
+            return sides.iter().map(one).collect::<Vec<_>>().join("\n");
+        }
+    }
+    side_by_side(screen, what, sides)
+}
+
+fn side_by_side(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
     let keyed: Vec<Vec<(String, Option<String>)>> =
         sides.iter().map(|side| side.rows.iter().map(key_and_name).collect()).collect();
     let named = keyed.iter().flatten().any(|(_, name)| name.is_some());
@@ -54,12 +66,6 @@ pub(super) fn table(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
         + key_width
         + sides.len() * (2 + 9 + 8 + if with_bytes { 8 } else { 0 } + 2)
         + (sides.len() - 1) * 3;
-    // Too narrow for both: one below the other.
-    let least = fixed + if named { sides.len() * NAME_MIN } else { 0 };
-    if sides.len() > 1 && least > screen.width {
-        let one = |side| table(screen, what, std::slice::from_ref(side));
-        return sides.iter().map(one).collect::<Vec<_>>().join("\n");
-    }
     let name_width = (screen.width.saturating_sub(fixed) / sides.len().max(1)).clamp(NAME_MIN, NAME_MAX);
 
     let mut table = screen.table();
