@@ -166,19 +166,36 @@ fn csv_for_machines() {
     }
 }
 
-#[test]
-fn a_narrow_terminal_has_no_bytes_column() {
+/// `top` on a terminal of so many columns, which no line goes beyond.
+fn top_in(columns: usize) -> String {
     let (address, _questions) = serve("200 OK", golden("top"));
     let output = Command::new(assert_cmd::cargo::cargo_bin!("classifier"))
-        .env("COLUMNS", "80")
+        .env("COLUMNS", columns.to_string())
         .env("CLASSIFIER_AGENT", address.to_string())
         .arg("top")
         .output()
         .unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
-    insta::assert_snapshot!("people_top_80", shown);
     for line in shown.lines().skip(1) {
-        assert!(line.chars().count() <= 80, "{line}");
+        assert!(line.chars().count() <= columns, "{columns}: {line}");
+    }
+    shown
+}
+
+#[test]
+fn a_narrow_terminal_has_no_bytes_column() {
+    insta::assert_snapshot!("people_top_80", top_in(80));
+}
+
+#[test]
+fn a_narrower_one_has_the_directions_below_each_other() {
+    for columns in [70, 60, 48] {
+        let shown = top_in(columns);
+        let heads: Vec<usize> = ["IN", "OUT"]
+            .map(|head| shown.lines().position(|line| line.trim() == head).expect(head))
+            .to_vec();
+        assert!(heads[0] < heads[1] && !shown.contains('│'), "{shown}");
+        assert_eq!(shown.contains(" bytes"), columns >= 60, "{shown}");
     }
 }
 

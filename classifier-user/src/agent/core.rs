@@ -33,6 +33,22 @@ pub(super) enum Message {
     Stop,
 }
 
+/// Why a part of the tables is not as its file says.
+pub(super) enum Broken {
+    /// The file could not be loaded.
+    File(String),
+    /// Its changes found no room, and wait.
+    Room(String),
+}
+
+impl Broken {
+    fn why(&self) -> &str {
+        match self {
+            Self::File(why) | Self::Room(why) => why,
+        }
+    }
+}
+
 /// The packet path, the routes, and those who want to know.
 pub(super) struct Core {
     pub(super) datapath: Box<dyn Datapath>,
@@ -46,7 +62,7 @@ pub(super) struct Core {
     /// What never changes in the status.
     pub(super) status: StatusInputs,
     /// Why a part is not as its file says, by its name.
-    pub(super) broken: BTreeMap<String, String>,
+    pub(super) broken: BTreeMap<String, Broken>,
     /// Changes that found no room; tried again with the next ones.
     pub(super) waiting: BTreeMap<Prefix, Option<Asn>>,
 }
@@ -126,7 +142,7 @@ impl Core {
             match loaded {
                 Err(error) => {
                     warn!("{error}; the table stays as it was");
-                    self.broken.insert(name, error.to_string());
+                    self.broken.insert(name, Broken::File(error.to_string()));
                 }
                 Ok(table) => {
                     for notice in &table.report.notices {
@@ -134,18 +150,22 @@ impl Core {
                     }
                     let prefixes = table.routes.len();
                     let changes = self.tables.replace(part, table);
-                    self.broken.remove(&name);
+                    let waited = matches!(self.broken.remove(&name), Some(Broken::Room(_)));
                     let changed = changes.len();
                     match self.apply(changes) {
                         Ok(words) => {
                             info!(
                                 "{name}: {prefixes} prefixes, {changed} changed, {words} FIB words written"
                             );
+                            // What waited, of whatever part, went in with it.
+                            self.broken.retain(|_, broken| matches!(broken, Broken::File(_)));
                         }
-                        Err(error) => {
+                        Err(error) if changed > 0 || waited => {
                             warn!("{name}: {changed} changes found no room: {error}");
-                            self.broken.insert(name, error);
+                            self.broken.insert(name, Broken::Room(error));
                         }
+                        // Another part's changes wait; this one has none.
+                        Err(_) => info!("{name}: {prefixes} prefixes, 0 changed"),
                     }
                 }
             }
@@ -204,7 +224,9 @@ impl Core {
         self.status.attachments = self.datapath.attachments();
         self.status.memory = self.datapath.memory();
         self.status.warnings = self.taken_off(&self.status.attachments);
-        self.status.warnings.extend(self.broken.iter().map(|(name, error)| format!("{name}: {error}")));
+        self.status
+            .warnings
+            .extend(self.broken.iter().map(|(name, broken)| format!("{name}: {}", broken.why())));
         self.view.set_status(self.status.clone());
     }
 }

@@ -12,6 +12,7 @@ use std::{
     time::SystemTime,
 };
 
+use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -185,6 +186,15 @@ fn prepare(
     for source in tables.sources.iter().filter(|source| source.prefixes.total() > 0) {
         let date = source.date.map_or_else(String::new, |date| format!(", of {}", date.strftime("%Y-%m-%d")));
         info!("table {}: {} prefixes ({}{date})", source.name, source.prefixes.total(), source.kind);
+        // An override is as old as its owner likes.
+        let date = source.date.filter(|_| !matches!(source.part, Part::Overrides(_)));
+        if let Some(days) = date.and_then(|date| old(date, Timestamp::now())) {
+            warn!(
+                "table {}: its data is {days} days old, and what moved to another AS since is counted under the old \
+                 one; give newer data with --table, such as today's MRT file of RouteViews or RIPE RIS",
+                source.name
+            );
+        }
         for notice in &source.report.notices {
             warn!("{}: {notice}", source.name);
         }
@@ -315,6 +325,13 @@ fn attach(plan: &RunPlan, interfaces: &[Interface], datapath: &mut Kernel) -> Re
     Ok(())
 }
 
+/// How many days old data of this date is, where that is too old to be silent about.
+fn old(date: Timestamp, now: Timestamp) -> Option<i64> {
+    const OLD_DAYS: i64 = 90;
+    let days = now.duration_since(date).as_secs() / 86_400;
+    (days > OLD_DAYS).then_some(days)
+}
+
 /// `1 link`, `2 links`.
 fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
@@ -328,4 +345,24 @@ fn memory_total() -> u64 {
         .and_then(|rest| rest.trim().strip_suffix("kB"))
         .and_then(|kib| kib.trim().parse::<u64>().ok())
         .map_or(0, |kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_more_than_ninety_days_is_old() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let date = at("2026-01-01T00:00:00Z");
+        for (now, days) in [
+            ("2025-12-31T00:00:00Z", None),
+            ("2026-01-01T00:00:00Z", None),
+            ("2026-04-01T23:59:59Z", None),
+            ("2026-04-02T00:00:00Z", Some(91)),
+            ("2027-01-01T00:00:00Z", Some(365)),
+        ] {
+            assert_eq!(old(date, at(now)), days, "{now}");
+        }
+    }
 }

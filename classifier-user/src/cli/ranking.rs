@@ -8,8 +8,8 @@ use super::{
     output::{self, Screen, clean, clip, dim, heading, number, number_heading},
 };
 
-/// From this many columns on, bytes are shown beside the rates.
-const WIDTH_WITH_BYTES: usize = 100;
+/// From this many columns on, bytes are shown beside the rates: for two directions, and for one.
+const WIDTH_WITH_BYTES: [usize; 2] = [100, 60];
 const NAME_MIN: usize = 8;
 const NAME_MAX: usize = 48;
 
@@ -39,12 +39,24 @@ pub(super) fn key_and_name(row: &Row) -> (String, Option<String>) {
     (name.or_else(|| key.cloned()).unwrap_or_default(), None)
 }
 
-/// The table of a ranking, a line a rank. `what` is the heading of what is ranked.
+/// The table of a ranking, a line a rank: both directions side by side, or one below the other where the screen is too
+/// narrow. `what` is the heading of what is ranked.
 pub(super) fn table(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
+    if sides.len() > 1 {
+        let plain = side_by_side(Screen { colour: false, ..screen }, what, sides);
+        if plain.lines().any(|line| line.chars().count() > screen.width) {
+            let one = |side| side_by_side(screen, what, std::slice::from_ref(side));
+            return sides.iter().map(one).collect::<Vec<_>>().join("\n");
+        }
+    }
+    side_by_side(screen, what, sides)
+}
+
+fn side_by_side(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
     let keyed: Vec<Vec<(String, Option<String>)>> =
         sides.iter().map(|side| side.rows.iter().map(key_and_name).collect()).collect();
     let named = keyed.iter().flatten().any(|(_, name)| name.is_some());
-    let with_bytes = screen.width >= WIDTH_WITH_BYTES || sides.len() < 2;
+    let with_bytes = screen.width >= WIDTH_WITH_BYTES[usize::from(sides.len() < 2)];
     let key_width: usize = keyed
         .iter()
         .map(|rows| rows.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0).max("unmatched".len()))

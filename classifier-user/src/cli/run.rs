@@ -50,7 +50,7 @@ pub(super) struct SettingsArgs {
     router: Option<String>,
     #[command(flatten)]
     tables: TableArgs,
-    /// Groups of ASes, in place of the built-in ones (TOML)
+    /// Groups of ASes beside the built-in ones; one with the same key replaces it (TOML)
     #[arg(long, value_name = "FILE")]
     groups: Option<PathBuf>,
     /// Where the API, the metrics and the page are served [default: 127.0.0.1:9469]

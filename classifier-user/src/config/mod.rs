@@ -78,7 +78,7 @@ pub struct RunPlan {
     pub overrides: Option<PathBuf>,
     /// Files with AS names.
     pub as_names: Vec<PathBuf>,
-    /// A file of groups in place of the built-in ones.
+    /// A file of groups beside the built-in ones.
     pub groups: Option<PathBuf>,
     /// Where HTTP is served.
     pub listen: SocketAddr,

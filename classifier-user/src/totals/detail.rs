@@ -297,6 +297,7 @@ impl Reader<'_> {
                     given: text.to_owned(),
                     count: asns.len(),
                     candidates: asns.iter().take(CANDIDATES).map(|&asn| self.label(asn)).collect(),
+                    group: self.groups.find(text.trim()).map(|group| group.key.clone()),
                 })
             }
         }

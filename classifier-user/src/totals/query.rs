@@ -152,7 +152,7 @@ pub enum QueryError {
         near: Vec<String>,
     },
     /// Several things have this name.
-    #[error("{given:?} is in the names of {count} ASes; say which: {}", .candidates.join(", "))]
+    #[error("{given:?} is in the names of {count} ASes; say which: {}{}", .candidates.join(", "), group_text(.group))]
     Ambiguous {
         /// What was given.
         given: String,
@@ -160,11 +160,17 @@ pub enum QueryError {
         count: usize,
         /// The first of them, by traffic.
         candidates: Vec<String>,
+        /// The key of the group of this name, which may be what was meant.
+        group: Option<String>,
     },
 }
 
 fn near_text(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("; near it: {}", near.join(", ")) }
+}
+
+fn group_text(group: &Option<String>) -> String {
+    group.as_ref().map_or_else(String::new, |group| format!("; or ask for the group {group}"))
 }
 
 impl QueryError {

@@ -150,7 +150,7 @@ fn as_by_name_or_number() {
     let ambiguous = asn("netflix").unwrap_err();
     assert_eq!(
         ambiguous.to_string(),
-        r#""netflix" is in the names of 2 ASes; say which: AS2906 Netflix Streaming Services, AS40027 Netflix Open Connect"#
+        r#""netflix" is in the names of 2 ASes; say which: AS2906 Netflix Streaming Services, AS40027 Netflix Open Connect; or ask for the group netflix"#
     );
     assert_eq!(ambiguous.code(), "ambiguous");
     assert_eq!(

@@ -56,6 +56,20 @@ fn it_detaches_on_sigint_and_sigterm_and_leaves_nothing() {
                 "{said}"
             );
         }
+        // Data of long ago, and a default route, are said.
+        let old = files.path("old.csv");
+        fs::write(&old, "prefix,asn,name\n0.0.0.0/0,64999,\"All\"\n").expect("written");
+        let overrides = files.path("override.txt");
+        run(&format!("touch -d 2020-01-01 {} {}", old.display(), overrides.display()));
+        let agent =
+            Agent::start(&format!("-i r0 --table {} --override {}", old.display(), overrides.display()));
+        let log = agent.log();
+        assert_eq!(log.matches(" days old, and what moved to another AS since").count(), 1, "{log}");
+        assert!(
+            log.contains("the table has a default route (0.0.0.0/0): no IPv4 traffic will be unmatched"),
+            "{log}"
+        );
+        drop(agent);
         // Even one that is killed: the programs go with the process.
         let agent = Agent::start(&format!("-i r0 {}", table(&files)));
         let (status, _) = agent.end(libc::SIGKILL);

@@ -194,3 +194,58 @@ fn groups_change_too_and_no_reload_waits_for_sighup() {
         assert_eq!((name().as_str(), group("google")), ("Search", (5, 500)));
     });
 }
+
+#[test]
+fn a_table_that_finds_no_room_leaves_the_last_good_one_and_can_be_taken_back() {
+    in_namespace(|| {
+        let (peer, files) = (wire(), Files::new());
+        let agent = Agent::start(&format!("-i r0 --no-reload {}", files.arguments()));
+        let google = vec![(5, ip("8.8.8.8", "192.0.2.1", 100)), (2, ip("11.0.7.129", "192.0.2.1", 100))];
+        send_from(&peer, "p0", &google);
+        agent.settled(&[("r0 rx", 7)]);
+        let of = |asn: u32| of(&agent, asn);
+
+        // Maps are made for the first table and some more: not for so many routes longer than /24.
+        let mut many = moved();
+        for third in 0..=255 {
+            for second in 0..40 {
+                many.push_str(&format!("11.{second}.{third}.128/25,64{:03},\"\"\n", 100 + second));
+            }
+        }
+        files.write("table.csv", &many);
+        let mark = agent.log().len();
+        agent.signal(libc::SIGHUP);
+        agent.wait_log(mark, "changes found no room: ");
+        agent.wait_log(mark, "restart the agent to have larger maps");
+        let status = eventually("the status says it", || {
+            let status = agent.ask("status");
+            (source(&status, &files, "table.csv")["up"] == false).then_some(status)
+        });
+        assert!(status["warnings"].to_string().contains("restart the agent"), "{status}");
+        send_from(&peer, "p0", &google);
+        agent.settled(&[("r0 rx", 14)]);
+        assert_eq!((of(15169), of(64999)), (10, 0), "none of the new table");
+        let inside = &agent.ask("top --direction in")["directions"]["in"];
+        assert_eq!(counter(&inside["unmatched"]), (4, 400));
+
+        // A table that fits again, with a change in it.
+        files.write("table.csv", &moved());
+        let mark = agent.log().len();
+        agent.signal(libc::SIGHUP);
+        agent.wait_log(mark, "table.csv: 7 prefixes, ");
+        let status = eventually("all is well", || {
+            let status = agent.ask("status");
+            (status["warnings"] == json!([])).then_some(status)
+        });
+        assert_eq!(status["table"]["ipv4_prefixes"], 6);
+        send_from(&peer, "p0", &google);
+        let status = agent.settled(&[("r0 rx", 21)]);
+        assert_eq!(status["closure_ok"], true);
+        assert_eq!((of(15169), of(64999)), (10, 5));
+        let inside = &agent.ask("top --direction in")["directions"]["in"];
+        assert_eq!(counter(&inside["unmatched"]), (6, 600));
+
+        let (status, log) = agent.end(libc::SIGTERM);
+        assert_eq!(status.code(), Some(0), "{log}");
+    });
+}

@@ -8,8 +8,11 @@ use crate::{
     world::{Files, inward, outward, send, send_from, sum, wire},
 };
 
+/// Of a direction: its rows; total, other, unmatched, non-IP.
+type Essence = (Vec<(String, u64, u64)>, [(u64, u64); 4]);
+
 /// Rows and totals of both directions, without rates and times.
-fn essence(top: &Value) -> Vec<(Vec<(String, u64, u64)>, [(u64, u64); 4])> {
+fn essence(top: &Value) -> Vec<Essence> {
     ["in", "out"]
         .map(|direction| {
             let of = &top["directions"][direction];
