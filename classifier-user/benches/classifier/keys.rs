@@ -96,14 +96,18 @@ impl Choice {
     }
 }
 
-fn in_v4(prefix: Ipv4Network, random: &mut Random) -> u32 {
+/// The prefix's address: always the same one, as a network's traffic is that of a few hosts in it.
+fn in_v4(prefix: Ipv4Network) -> u32 {
     let host = u32::MAX.checked_shr(prefix.netmask().into()).unwrap_or(0);
-    prefix.network_address().to_bits() | random.next() as u32 & host
+    let network = prefix.network_address().to_bits();
+    network | Random::new(network.into()).next() as u32 & host
 }
 
-fn in_v6(prefix: Ipv6Network, random: &mut Random) -> u128 {
+/// As [`in_v4`].
+fn in_v6(prefix: Ipv6Network) -> u128 {
     let host = u128::MAX.checked_shr(prefix.netmask().into()).unwrap_or(0);
-    prefix.network_address().to_bits() | random.wide() & host
+    let network = prefix.network_address().to_bits();
+    network | Random::new((network >> 64) as u64 ^ network as u64).wide() & host
 }
 
 /// An address in four parts, the first one first.
@@ -120,7 +124,7 @@ pub(crate) fn v4(
 ) -> Vec<u32> {
     let mut random = Random::new(4);
     let zipf = (choice == Choice::Zipf).then(|| Zipf::new(prefixes.len(), &mut random));
-    let hot = in_v4(prefixes[prefixes.len() / 2], &mut random);
+    let hot = in_v4(prefixes[prefixes.len() / 2]);
     let mut one = || match (choice, &zipf) {
         (Choice::Hot, _) => hot,
         (Choice::Addresses, _) => loop {
@@ -129,8 +133,8 @@ pub(crate) fn v4(
                 break address;
             }
         },
-        (Choice::Zipf, Some(zipf)) => in_v4(prefixes[zipf.draw(&mut random)], &mut random),
-        _ => in_v4(prefixes[random.below(prefixes.len())], &mut random),
+        (Choice::Zipf, Some(zipf)) => in_v4(prefixes[zipf.draw(&mut random)]),
+        _ => in_v4(prefixes[random.below(prefixes.len())]),
     };
     (0..count).map(|_| one()).collect()
 }
@@ -144,7 +148,7 @@ pub(crate) fn v6(
 ) -> Vec<[u32; 4]> {
     let mut random = Random::new(6);
     let zipf = (choice == Choice::Zipf).then(|| Zipf::new(prefixes.len(), &mut random));
-    let hot = in_v6(prefixes[prefixes.len() / 2], &mut random);
+    let hot = in_v6(prefixes[prefixes.len() / 2]);
     let mut one = || match (choice, &zipf) {
         (Choice::Hot, _) => hot,
         (Choice::Addresses, _) => loop {
@@ -154,8 +158,8 @@ pub(crate) fn v6(
                 break address;
             }
         },
-        (Choice::Zipf, Some(zipf)) => in_v6(prefixes[zipf.draw(&mut random)], &mut random),
-        _ => in_v6(prefixes[random.below(prefixes.len())], &mut random),
+        (Choice::Zipf, Some(zipf)) => in_v6(prefixes[zipf.draw(&mut random)]),
+        _ => in_v6(prefixes[random.below(prefixes.len())]),
     };
     (0..count).map(|_| parts(one())).collect()
 }
