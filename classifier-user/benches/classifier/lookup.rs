@@ -5,7 +5,7 @@ use classifier_user::datapath::kernel::Kernel;
 
 use crate::{
     keys::{self, Choice},
-    measure::{Contender, in_turns, thread_cpu},
+    measure::{Contender, in_turns, on_one_cpu, thread_cpu},
     report::{Cell, Goal, Section, Table, Target},
     world::{KEYS4, KEYS6, LOOPBACK, World, link},
 };
@@ -33,6 +33,10 @@ const V4: Programs = Programs { nothing: "lookup4_nothing", fib: "lookup4_fib", 
 const V6: Programs = Programs { nothing: "lookup6_nothing", fib: "lookup6_fib", trie: "lookup6_trie" };
 
 pub(crate) fn run() -> Result<Section> {
+    on_one_cpu(measure)
+}
+
+fn measure() -> Result<Section> {
     let world = World::builtin()?;
     let mut table = Table::new("lookup", "CPU a lookup, net of the empty program", COLUMNS);
     let mut over_prefixes = [f64::NAN; 2];
