@@ -20,7 +20,11 @@ pub(crate) fn on_one_cpu<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let before = unsafe {
         let mut before: libc::cpu_set_t = std::mem::zeroed();
         let mut one: libc::cpu_set_t = std::mem::zeroed();
-        anyhow::ensure!(libc::sched_getaffinity(0, SIZE, &raw mut before) == 0, "{}", io::Error::last_os_error());
+        anyhow::ensure!(
+            libc::sched_getaffinity(0, SIZE, &raw mut before) == 0,
+            "{}",
+            io::Error::last_os_error()
+        );
         libc::CPU_SET(libc::sched_getcpu().max(0) as usize, &mut one);
         libc::sched_setaffinity(0, SIZE, &raw const one);
         before
