@@ -1,7 +1,9 @@
 //! Names, indices and limits of the maps and programs: the contract between the kernel object and the agent.
 
+use crate::counter::Counter;
+
 /// Raised with every change of a shared layout, of an index formula or of a map's meaning.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// The most links one loaded object serves. A link number is 0-based and below this.
 pub const MAX_LINKS: u32 = 64;
@@ -42,8 +44,8 @@ pub mod maps {
     pub const PORTS: &str = "PORTS";
     /// A VLAN table ([`super::VlanTable`]) a trunk.
     pub const VLANS: &str = "VLANS";
-    /// `[Counter; 8]` by (link, hook, slice).
-    pub const OUTCOMES: &str = "OUTCOMES";
+    /// [`super::HookSlice`] by (link, hook, slice): [`super::hook_slice_index`].
+    pub const HOOKS: &str = "HOOKS";
     /// Counters: a bank a link, one behind the other ([`super::BankLayout`]).
     pub const BANKS: &str = "BANKS";
     /// Array of maps with one slot, updated only to wait for a grace period.
@@ -54,12 +56,8 @@ pub mod maps {
 pub mod globals {
     /// u32: CPUs with a slice of their own; slice `SLICES` is the spare one, counted into atomically.
     pub const SLICES: &str = "SLICES";
-    /// u32: classes a bank slice holds.
-    pub const CLASSES: &str = "CLASSES";
     /// u32: bit set of sides ([`super::Side::bit`]) that any link counts.
     pub const SIDES: &str = "SIDES";
-    /// u32: the most sides that a link counts at one hook, 1 or 2.
-    pub const SIDES_PER_HOOK: &str = "SIDES_PER_HOOK";
 }
 
 /// The link of each VLAN identifier of a trunk; [`LinkRef::NONE`] where the VLAN is no link of its own.
@@ -101,7 +99,7 @@ impl Side {
     }
 }
 
-/// A link as the kernel finds it: its number, and which sides are counted on it. Zero: not accounted.
+/// A link as the kernel finds it: its number, plus one. Zero: not accounted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct LinkRef(pub u16);
@@ -110,27 +108,20 @@ impl LinkRef {
     /// Not accounted.
     pub const NONE: Self = Self(0);
 
-    /// Link `link` (below [`MAX_LINKS`]), counting the sides of the bit sets `rx` and `tx` ([`Side::bit`]).
+    /// Link `link`, below [`MAX_LINKS`].
     #[must_use]
-    pub const fn new(link: u32, rx: u32, tx: u32) -> Self {
-        Self((link as u16 + 1) | ((rx as u16 & 3) << 8) | ((tx as u16 & 3) << 10))
+    pub const fn new(link: u32) -> Self {
+        Self(link as u16 + 1)
     }
 
     /// The link's number.
     #[must_use]
     #[inline(always)]
     pub const fn link(self) -> Option<u32> {
-        match self.0 & 0xff {
+        match self.0 {
             0 => None,
             link => Some(link as u32 - 1),
         }
-    }
-
-    /// The sides counted at this hook, a bit set of [`Side::bit`].
-    #[must_use]
-    #[inline(always)]
-    pub const fn sides(self, hook: Hook) -> u32 {
-        (self.0 as u32 >> (8 + 2 * hook as u32)) & 3
     }
 }
 
@@ -148,9 +139,42 @@ pub struct Port {
     pub reserved: u16,
 }
 
-/// Index into `OUTCOMES`, whose value is one `[Counter; 8]`.
+/// All that a CPU needs to count at one hook of a link: its outcome counters, and where its classes are counted. The
+/// places are worked out once, by the agent, because the arithmetic would cost each packet more than its counting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct HookSlice {
+    /// By [`crate::counter::Outcome`].
+    pub outcomes: [Counter; 5],
+    /// By [`Side`].
+    pub sides: [SideSlice; 2],
+    /// Not 0: several CPUs count here, with atomic additions.
+    pub shared: u32,
+    /// Always 0; pads to whole cache lines.
+    pub reserved: [u32; 5],
+}
+
+/// Where a CPU counts one side's classes: indices into `BANKS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SideSlice {
+    /// Classes from this one on have no counter; 0: this side is not counted.
+    pub classes: u32,
+    /// The counter of class 0.
+    pub first: u32,
+    /// The first dirty bytes, sixteen to an index.
+    pub dirty: u32,
+}
+
+impl SideSlice {
+    /// A side that is not counted.
+    pub const NONE: Self = Self { classes: 0, first: 0, dirty: 0 };
+}
+
+/// Index into `HOOKS`.
 #[must_use]
-pub const fn outcome_index(link: u32, hook: Hook, slice: u32, slices: u32) -> u32 {
+#[inline(always)]
+pub const fn hook_slice_index(link: u32, hook: Hook, slice: u32, slices: u32) -> u32 {
     (link * 2 + hook as u32) * (slices + 1) + slice
 }
 

@@ -85,6 +85,3 @@ impl Outcome {
         }
     }
 }
-
-/// One slice's outcome counters: [`Outcome`] indexes them; the rest pads to whole cache lines.
-pub type Outcomes = [Counter; 8];

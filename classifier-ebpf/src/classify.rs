@@ -2,24 +2,35 @@
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use classifier_common::{
-    abi::{self, BankLayout, DIRTY_BLOCK, Hook, LinkRef, Port, Side},
+    abi::{self, DIRTY_BLOCK, Hook, HookSlice, LinkRef, Port, Side},
     counter::{Counter, Outcome},
     fib::{Class, lookup_v4, lookup_v6},
-    parse::{End, Frame, Packet, Parsed, parse},
+    parse::{End, Frame, Packet, Parsed, parse, plain_v4},
 };
 
 use crate::{
     frame::{Context, Wire},
-    maps::{self, Banks, Fib},
+    maps::{self, Fib},
 };
 
 /// Accounts one frame: on no link, nothing happens.
 #[inline(always)]
-pub(crate) fn account<B: Banks, C: Context>(ctx: &C, hook: Hook) {
+pub(crate) fn account<C: Context>(ctx: &C, hook: Hook) {
     let Some(port) = maps::port(ctx.ifindex()) else { return };
     if port.link == LinkRef::NONE && port.trunk == 0 {
         return;
     }
+    let linear = ctx.linear();
+    match plain_v4(&linear, ctx.outer()) {
+        Some(parsed) => count(port, hook, &parsed, &ctx.wire(&linear, &parsed)),
+        None => account_any(ctx, port, hook),
+    }
+}
+
+/// Accounts a frame of any kind. A function of its own: what it has in common with the plain frames' way would go
+/// through the stack for those, too.
+#[inline(never)]
+fn account_any<C: Context>(ctx: &C, port: &Port, hook: Hook) {
     let linear = ctx.linear();
     let mut parsed = parse(&linear, ctx.outer());
     let wire;
@@ -34,7 +45,7 @@ pub(crate) fn account<B: Banks, C: Context>(ctx: &C, hook: Hook) {
     } else {
         wire = ctx.wire(&linear, &parsed);
     }
-    count::<B>(port, hook, &parsed, &wire);
+    count(port, hook, &parsed, &wire);
 }
 
 /// The link of a frame in this VLAN.
@@ -53,117 +64,115 @@ fn link_of(port: &Port, vlan: u16) -> LinkRef {
 }
 
 #[inline(always)]
-fn count<B: Banks>(port: &Port, hook: Hook, parsed: &Parsed, wire: &Wire) {
-    let link_ref = link_of(port, parsed.vlan);
-    let Some(link) = link_ref.link() else { return };
-    let wanted = link_ref.sides(hook) & maps::sides();
-    let bytes = wire.bytes + u32::from(port.extra_bytes) * wire.packets;
-    let bank = Bank::of_this_cpu(link, hook, wire.packets, bytes);
-    // The outcome before the classes: whoever reads the classes first never finds more there.
-    match parsed.packet {
+fn count(port: &Port, hook: Hook, parsed: &Parsed, wire: &Wire) {
+    let Some(link) = link_of(port, parsed.vlan).link() else { return };
+    // A side that no link counts is known when the program is loaded, and costs nothing.
+    let sides = maps::sides();
+    // The lookups come first and the counters last, with all that misses no cache in between: the CPU waits for both
+    // sides at once, and goes on with the next frame while it waits for the counters.
+    let (outcome, [destination, source]) = match parsed.packet {
         Ok(Packet::V4 { source, destination }) => {
-            bank.outcome(Outcome::Ipv4);
-            bank.classes::<B>(wanted, || lookup_v4(&Fib, destination), || lookup_v4(&Fib, source));
+            (Outcome::Ipv4, classes(sides, || lookup_v4(&Fib, destination), || lookup_v4(&Fib, source)))
         }
         Ok(Packet::V6 { source, destination }) => {
-            bank.outcome(Outcome::Ipv6);
-            bank.classes::<B>(wanted, || lookup_v6(&Fib, &destination), || lookup_v6(&Fib, &source));
+            (Outcome::Ipv6, classes(sides, || lookup_v6(&Fib, &destination), || lookup_v6(&Fib, &source)))
         }
-        Err(End::NonIp) => bank.outcome(Outcome::NonIp),
-        Err(End::Malformed) => bank.outcome(Outcome::Malformed),
-        Err(End::Unsupported | End::Cut) => bank.outcome(Outcome::Unsupported),
+        Err(End::NonIp) => (Outcome::NonIp, NO_CLASSES),
+        Err(End::Malformed) => (Outcome::Malformed, NO_CLASSES),
+        Err(End::Unsupported | End::Cut) => (Outcome::Unsupported, NO_CLASSES),
+    };
+    let bytes = wire.bytes + u32::from(port.extra_bytes) * wire.packets;
+    let Some(here) = Here::of_this_cpu(link, hook, wire.packets, bytes) else { return };
+    // The outcome before the classes: whoever reads the classes first never finds more there.
+    here.outcome(outcome);
+    if sides & Side::Destination.bit() != 0 {
+        here.class(Side::Destination, destination);
+    }
+    if sides & Side::Source.bit() != 0 {
+        here.class(Side::Source, source);
     }
 }
 
-/// Where this CPU counts for a link.
-struct Bank {
-    link: u32,
-    hook: Hook,
-    slice: u32,
-    layout: BankLayout,
+/// Beyond every bank, by [`Side`].
+const NO_CLASSES: [Class; 2] = [Class::MAX; 2];
+
+/// The classes of the sides that are wanted.
+#[inline(always)]
+fn classes(sides: u32, destination: impl FnOnce() -> Class, source: impl FnOnce() -> Class) -> [Class; 2] {
+    let [mut to, mut from] = NO_CLASSES;
+    if sides & Side::Destination.bit() != 0 {
+        to = destination();
+    }
+    if sides & Side::Source.bit() != 0 {
+        from = source();
+    }
+    [to, from]
+}
+
+/// Where this CPU counts at a hook of a link, and what.
+struct Here {
+    slice: *mut HookSlice,
+    shared: bool,
     packets: u64,
     bytes: u64,
 }
 
-impl Bank {
+impl Here {
     #[inline(always)]
-    fn of_this_cpu(link: u32, hook: Hook, packets: u32, bytes: u32) -> Self {
+    fn of_this_cpu(link: u32, hook: Hook, packets: u32, bytes: u32) -> Option<Self> {
         // SAFETY: a helper without preconditions.
         let cpu = unsafe { bpf_get_smp_processor_id() };
-        let layout = maps::layout();
+        let slices = maps::slices();
         // CPUs that came after the maps share the spare slice.
-        let slice = if cpu < layout.slices { cpu } else { layout.slices };
-        Self { link, hook, slice, layout, packets: u64::from(packets), bytes: u64::from(bytes) }
+        let slice = if cpu < slices { cpu } else { slices };
+        let slice = maps::hook_slice(abi::hook_slice_index(link, hook, slice, slices))?;
+        // SAFETY: the map's element; the agent writes this field before it attaches the program.
+        let shared = unsafe { (*slice).shared } != 0;
+        Some(Self { slice, shared, packets: u64::from(packets), bytes: u64::from(bytes) })
     }
 
     #[inline(always)]
     fn add(&self, counter: *mut Counter) {
-        if self.slice < self.layout.slices {
+        if self.shared {
+            // SAFETY: the map's element; 8-byte aligned.
+            unsafe {
+                atomic_add(&raw mut (*counter).packets, self.packets);
+                atomic_add(&raw mut (*counter).bytes, self.bytes);
+            }
+        } else {
             // SAFETY: the map's element; only this CPU writes this slice, and it does not migrate while the
             // program runs.
             unsafe {
                 (*counter).packets = (*counter).packets.wrapping_add(self.packets);
                 (*counter).bytes = (*counter).bytes.wrapping_add(self.bytes);
             }
-        } else {
-            // SAFETY: the map's element; 8-byte aligned.
-            unsafe {
-                atomic_add(&raw mut (*counter).packets, self.packets);
-                atomic_add(&raw mut (*counter).bytes, self.bytes);
-            }
         }
     }
 
     #[inline(always)]
     fn outcome(&self, outcome: Outcome) {
-        let index = abi::outcome_index(self.link, self.hook, self.slice, self.layout.slices);
-        if let Some(outcomes) = maps::outcomes(index) {
-            // SAFETY: the map's element; an outcome is below its length.
-            self.add(unsafe { (&raw mut (*outcomes)[outcome as usize]).cast() });
-        }
-    }
-
-    /// Counts the sides that are wanted. Both are looked up before either is counted: the CPU then waits for the
-    /// cache misses of the two lookups together.
-    #[inline(always)]
-    fn classes<B: Banks>(
-        &self,
-        wanted: u32,
-        destination: impl FnOnce() -> Class,
-        source: impl FnOnce() -> Class,
-    ) {
-        let destination = if wanted & Side::Destination.bit() != 0 { destination() } else { NO_CLASS };
-        let source = if wanted & Side::Source.bit() != 0 { source() } else { NO_CLASS };
-        self.class::<B>(Side::Destination, destination);
-        self.class::<B>(Side::Source, source);
+        // SAFETY: the map's element; an outcome is below the array's length.
+        self.add(unsafe { &raw mut (*self.slice).outcomes[outcome as usize] });
     }
 
     #[inline(always)]
-    fn class<B: Banks>(&self, side: Side, class: Class) {
-        if class >= self.layout.classes {
+    fn class(&self, side: Side, class: Class) {
+        // SAFETY: the map's element, written as above; a side is below the array's length.
+        let side = unsafe { (*self.slice).sides[side as usize] };
+        if class >= side.classes {
             return;
         }
-        let base = self.layout.base(self.hook, side, self.slice);
-        if let Some(counter) = B::counter(self.link, base + class) {
+        if let Some(counter) = maps::counter(side.first + class) {
             self.add(counter);
-            self.mark::<B>(base, class);
         }
-    }
-
-    /// Says that a class's block was counted into. After the count: who clears the mark and then reads the block
-    /// misses nothing.
-    #[inline(always)]
-    fn mark<B: Banks>(&self, base: u32, class: Class) {
+        // After the count: who clears the mark and then reads the block misses nothing.
         let block = class / DIRTY_BLOCK;
-        if let Some(bytes) = B::counter(self.link, self.layout.dirty(base) + block / 16) {
+        if let Some(bytes) = maps::counter(side.dirty + block / 16) {
             // SAFETY: the map's element is sixteen bytes, all of them dirty bytes here.
             unsafe { *bytes.cast::<u8>().add(block as usize % 16) = 1 };
         }
     }
 }
-
-/// Beyond every bank.
-const NO_CLASS: Class = Class::MAX;
 
 /// `AtomicU64` does not exist for BPF; this is `BPF_ATOMIC | BPF_ADD`.
 ///

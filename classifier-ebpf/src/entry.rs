@@ -10,27 +10,26 @@ use classifier_common::abi::Hook;
 use crate::{
     classify::account,
     frame::{Received, Transmitted},
-    maps::AllLinks,
 };
 
 /// Receive, native or generic XDP. Frags-aware: a frame may have more than its linear part.
 #[xdp(frags)]
 fn classifier_xdp(ctx: XdpContext) -> u32 {
-    account::<AllLinks, _>(&ctx, Hook::Rx);
+    account(&ctx, Hook::Rx);
     XDP_PASS
 }
 
 /// Receive where there is no native XDP: TC ingress.
 #[classifier]
 fn classifier_rx(ctx: TcContext) -> i32 {
-    account::<AllLinks, _>(&Received(ctx), Hook::Rx);
+    account(&Received(ctx), Hook::Rx);
     TCX_NEXT
 }
 
 /// Transmit: TC egress.
 #[classifier]
 fn classifier_tx(ctx: TcContext) -> i32 {
-    account::<AllLinks, _>(&Transmitted(ctx), Hook::Tx);
+    account(&Transmitted(ctx), Hook::Tx);
     TCX_NEXT
 }
 

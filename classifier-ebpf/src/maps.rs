@@ -6,8 +6,8 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use classifier_common::{
-    abi::{BankLayout, MAX_IFINDEX, MAX_TRUNKS, Port, VlanTable},
-    counter::{Counter, Outcomes},
+    abi::{HookSlice, MAX_IFINDEX, MAX_TRUNKS, Port, VlanTable},
+    counter::Counter,
     fib::{NODE_WORDS, ROW_WORDS, Read, V4_ROOT_WORDS, V6_OTHER_WORDS, V6_ROOT_WORDS},
 };
 
@@ -39,7 +39,7 @@ static PORTS: Array<Port, { MAX_IFINDEX as usize }> = Array::new();
 static VLANS: Array<VlanTable, { MAX_TRUNKS as usize }> = Array::new();
 
 #[btf_map]
-static OUTCOMES: Array<Outcomes, 1, MMAPABLE> = Array::new();
+static HOOKS: Array<HookSlice, 1, MMAPABLE> = Array::new();
 #[btf_map]
 static BANKS: Array<Counter, 1, MMAPABLE> = Array::new();
 /// One slot that no program reads: an update returns after a grace period, so after it no program run that began
@@ -53,16 +53,12 @@ type Filler = Array<Counter, 1, { MMAPABLE | INNER_MAP }>;
 #[unsafe(no_mangle)]
 static SLICES: Global<u32> = Global::new(1);
 #[unsafe(no_mangle)]
-static CLASSES: Global<u32> = Global::new(2);
-#[unsafe(no_mangle)]
 static SIDES: Global<u32> = Global::new(3);
-#[unsafe(no_mangle)]
-static SIDES_PER_HOOK: Global<u32> = Global::new(2);
 
-/// How banks are laid out.
+/// CPUs with a slice of their own.
 #[inline(always)]
-pub(crate) fn layout() -> BankLayout {
-    BankLayout { slices: SLICES.load(), classes: CLASSES.load(), sides: SIDES_PER_HOOK.load() }
+pub(crate) fn slices() -> u32 {
+    SLICES.load()
 }
 
 /// Sides that any link counts.
@@ -83,26 +79,16 @@ pub(crate) fn vlan_table(trunk: u32) -> Option<&'static VlanTable> {
     VLANS.get(trunk)
 }
 
-/// Outcome counters of one (link, hook, slice).
+/// What a CPU counts with at one (link, hook).
 #[inline(always)]
-pub(crate) fn outcomes(index: u32) -> Option<*mut Outcomes> {
-    OUTCOMES.get_ptr_mut(index)
+pub(crate) fn hook_slice(index: u32) -> Option<*mut HookSlice> {
+    HOOKS.get_ptr_mut(index)
 }
 
-/// Where the links' counters are. The benchmark holds another layout against [`AllLinks`].
-pub(crate) trait Banks {
-    /// A counter of a link's bank.
-    fn counter(link: u32, index: u32) -> Option<*mut Counter>;
-}
-
-/// One map for all links, bank behind bank: the verifier makes its lookup a bounds check and an addition.
-pub(crate) struct AllLinks;
-
-impl Banks for AllLinks {
-    #[inline(always)]
-    fn counter(link: u32, index: u32) -> Option<*mut Counter> {
-        BANKS.get_ptr_mut(link * layout().entries() + index)
-    }
+/// A counter of the banks.
+#[inline(always)]
+pub(crate) fn counter(index: u32) -> Option<*mut Counter> {
+    BANKS.get_ptr_mut(index)
 }
 
 /// The FIB's maps.

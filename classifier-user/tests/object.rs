@@ -61,14 +61,14 @@ fn it_holds_the_programs_the_maps_and_the_licence() {
         maps::FIB6_NODES,
         maps::PORTS,
         maps::VLANS,
-        maps::OUTCOMES,
+        maps::HOOKS,
         maps::BANKS,
         maps::GRACE,
     ]);
     assert_eq!(symbols(&file, ".maps", SymbolKind::Data), expected);
 
     let constants = symbols(&file, ".rodata", SymbolKind::Data);
-    for name in [globals::SLICES, globals::CLASSES, globals::SIDES, globals::SIDES_PER_HOOK] {
+    for name in [globals::SLICES, globals::SIDES] {
         assert!(constants.contains(name), "no constant {name} in {constants:?}");
     }
     // Programs that write to a section of their own would need a map for it.

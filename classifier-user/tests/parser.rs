@@ -5,8 +5,9 @@ mod frames;
 
 use classifier_common::{
     counter::Outcome,
-    parse::{Bytes, End, HEAD_LEN, Packet, Parsed, parse},
+    parse::{Bytes, End, HEAD_LEN, Packet, Parsed, parse, plain_v4},
 };
+use proptest::prelude::*;
 
 fn outcome(parsed: &Parsed) -> Option<Outcome> {
     Some(match parsed.packet {
@@ -83,5 +84,42 @@ fn every_frame_that_really_ends_early_is_malformed_or_already_decided() {
                 parsed.packet
             );
         }
+    }
+}
+
+#[test]
+fn the_plainest_frames_are_found_sooner_and_the_same() {
+    let mut plain = Vec::new();
+    for frame in frames::all() {
+        for outer in [None, Some(33)] {
+            for shown in 0..=frame.bytes.len() {
+                let seen = Bytes::cut(&frame.bytes[..shown], frame.bytes.len() as u32);
+                if let Some(parsed) = plain_v4(&seen, outer) {
+                    assert_eq!(parsed, parse(&seen, outer), "{}, {shown} bytes", frame.name);
+                    plain.push(frame.name);
+                }
+            }
+        }
+    }
+    plain.dedup();
+    assert!(!plain.is_empty() && plain.len() < frames::all().len(), "{plain:?}");
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_bytes_the_plain_way_says_what_the_parser_says(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..80),
+        first in prop_oneof![Just(0x45), Just(0x46), Just(0x44), Just(0x55), any::<u8>()],
+    ) {
+        for (place, byte) in [(12, 8), (13, 0), (14, first)] {
+            if let Some(place) = bytes.get_mut(place) {
+                *place = byte;
+            }
+        }
+        let seen = Bytes::new(&bytes);
+        if let Some(parsed) = plain_v4(&seen, None) {
+            prop_assert_eq!(parsed, parse(&seen, None));
+        }
+        prop_assert_eq!(plain_v4(&seen, None).is_some(), bytes.len() >= 34 && first == 0x45);
     }
 }

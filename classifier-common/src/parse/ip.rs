@@ -4,6 +4,8 @@ use super::{End, Frame, Header as _, Packet, need};
 
 /// The IPv4 header without options.
 pub const V4_LEN: u32 = 20;
+/// The first byte of an IPv4 header without options: version 4, five words.
+pub(super) const V4_WITHOUT_OPTIONS: u8 = 0x45;
 /// The IPv6 header.
 pub const V6_LEN: u32 = 40;
 

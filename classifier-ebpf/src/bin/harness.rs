@@ -21,17 +21,17 @@ use aya_ebpf::{
         tcx_action_base::TCX_NEXT,
         xdp_action::{XDP_DROP, XDP_PASS},
     },
-    btf_maps::{Array, ArrayOfMaps, LpmTrie, PerCpuArray, lpm_trie::Key},
+    btf_maps::{Array, LpmTrie, PerCpuArray, lpm_trie::Key},
     helpers::generated::{bpf_redirect, bpf_skb_vlan_push},
     macros::{btf_map, classifier, xdp},
     programs::{TcContext, XdpContext},
 };
 use classifier_common::{
-    abi::{Hook, MAX_LINKS},
+    abi::Hook,
     counter::Counter,
     fib::{lookup_v4, lookup_v6},
 };
-use maps::{AllLinks, Banks, Fib};
+use maps::Fib;
 
 /// Lookups in one run of a lookup program.
 const BATCH: usize = 16;
@@ -55,24 +55,8 @@ static TRIE6: LpmTrie<[u8; 16], u32, { 1 << 20 }, NO_PREALLOC> = LpmTrie::new();
 static NAIVE_SRC: PerCpuArray<Counter, 1> = PerCpuArray::new();
 #[btf_map]
 static NAIVE_DST: PerCpuArray<Counter, 1> = PerCpuArray::new();
-/// The other layout: a map a link, of which one can be replaced. Its lookup is two, and a call: maps of different
-/// sizes (`BPF_F_INNER_MAP`) cannot be inlined, and those of one size read element 0 for every index on kernel 6.0
-/// and early 6.1.
-#[btf_map]
-static PER_LINK: ArrayOfMaps<Array<Counter, 1, { 1 << 10 | 1 << 12 }>, { MAX_LINKS as usize }> =
-    ArrayOfMaps::new();
-
 /// `BPF_F_NO_PREALLOC`, which tries require.
 const NO_PREALLOC: usize = 1;
-
-struct PerLink;
-
-impl Banks for PerLink {
-    #[inline(always)]
-    fn counter(link: u32, index: u32) -> Option<*mut Counter> {
-        PER_LINK.get_value_ptr_mut(link, &index)
-    }
-}
 
 #[inline(always)]
 fn next_place() -> Option<u32> {
@@ -213,7 +197,7 @@ fn packet6_ours(ctx: XdpContext) -> u32 {
     if let Some(sum) = readdress6(&ctx) {
         keep(sum);
     }
-    classify::account::<AllLinks, _>(&ctx, Hook::Rx);
+    classify::account(&ctx, Hook::Rx);
     XDP_PASS
 }
 
@@ -230,16 +214,7 @@ fn packet_ours(ctx: XdpContext) -> u32 {
     if let Some((source, destination)) = readdress(&ctx) {
         keep(source ^ destination);
     }
-    classify::account::<AllLinks, _>(&ctx, Hook::Rx);
-    XDP_PASS
-}
-
-#[xdp]
-fn packet_per_link(ctx: XdpContext) -> u32 {
-    if let Some((source, destination)) = readdress(&ctx) {
-        keep(source ^ destination);
-    }
-    classify::account::<PerLink, _>(&ctx, Hook::Rx);
+    classify::account(&ctx, Hook::Rx);
     XDP_PASS
 }
 

@@ -1,4 +1,4 @@
-//! The whole program on one frame, against what one would write first, and against another layout of the banks.
+//! The whole program on one frame, against what one would write first.
 
 use anyhow::{Result, ensure};
 use classifier_common::{abi::Side, counter::Outcome};
@@ -32,7 +32,7 @@ fn measure() -> Result<Section> {
     let world = World::builtin()?;
     let mut table = Table::new("packet", "CPU a frame, net of the empty program", COLUMNS);
     let mut zipf = f64::NAN;
-    let v4 = ["packet_nothing", "packet_ours", "packet_per_link", "packet_naive"];
+    let v4 = ["packet_nothing", "packet_ours", "packet_naive"];
     let v6 = ["packet6_nothing", "packet6_ours"];
     let mut both = world.kernel(&[link(LOOPBACK, 3)], &[&v4[..], &v6[..]].concat(), true)?;
     world.fill_trie4(&mut both)?;
@@ -44,13 +44,12 @@ fn measure() -> Result<Section> {
         both.harness_write("KEYS4", &keys)?;
         one.harness_write("KEYS4", &keys)?;
         counts_all(&mut both, "packet_ours", &frame4, Outcome::Ipv4)?;
-        let [nothing, ours, per_link, naive] = v4;
-        let [nothing, ours, per_link, naive, one] = in_turns(
+        let [nothing, ours, naive] = v4;
+        let [nothing, ours, naive, one] = in_turns(
             ROUNDS,
             [
                 contender(&mut both, nothing, frame4, RUNS)?,
                 contender(&mut both, ours, frame4, RUNS)?,
-                contender(&mut both, per_link, frame4, RUNS)?,
                 contender(&mut both, naive, frame4, RUNS / 8)?,
                 contender(&mut one, ours, frame4, RUNS)?,
             ],
@@ -59,7 +58,6 @@ fn measure() -> Result<Section> {
         for (name, ns) in [
             ("ours, both sides", ours - nothing),
             ("ours, one side", one - nothing),
-            ("ours, a map for each link", per_link - nothing),
             ("naive, both sides", naive),
         ] {
             table.row(row(name, choice, ns, Some(naive / ns)));

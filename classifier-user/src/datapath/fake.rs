@@ -6,7 +6,6 @@ use std::{
 };
 
 use classifier_common::{
-    abi::LinkRef,
     fib::{self, UNMATCHED_V6},
     parse::{self, Bytes, End, Packet},
 };
@@ -35,20 +34,20 @@ struct Bank {
 pub struct Fake {
     sizes: Sizes,
     writer: Writer<Vec<u32>>,
-    links: Vec<(LinkRef, [Bank; 2])>,
+    links: Vec<([u32; 2], [Bank; 2])>,
     retired: Vec<Class>,
     attached: bool,
 }
 
 impl Fake {
-    /// Links by number, from 0 on, each counting the sides that its [`LinkRef`] says ([`LinkRef::new`]); a FIB
-    /// without routes.
+    /// Links by number, from 0 on, each counting by hook the sides of these bit sets ([`Side::bit`]); a FIB without
+    /// routes.
     #[must_use]
-    pub fn new(sizes: &Sizes, links: &[LinkRef]) -> Self {
+    pub fn new(sizes: &Sizes, links: &[[u32; 2]]) -> Self {
         Self {
             sizes: *sizes,
             writer: Writer::new(FibMemory::new(sizes)).limit_classes(sizes.classes),
-            links: links.iter().map(|&link| (link, Default::default())).collect(),
+            links: links.iter().map(|&sides| (sides, Default::default())).collect(),
             retired: Vec::new(),
             attached: true,
         }
@@ -63,7 +62,7 @@ impl Fake {
 
     /// A frame is seen that becomes, or stands for, these packets and bytes on the wire.
     pub fn super_frame(&mut self, link: LinkId, hook: Hook, frame: &[u8], wire: Counter) {
-        let Some((link, banks)) = self.links.get_mut(usize::from(link.0)).filter(|_| self.attached) else {
+        let Some((sides, banks)) = self.links.get_mut(usize::from(link.0)).filter(|_| self.attached) else {
             return;
         };
         let Some(bank) = banks.get_mut(hook as usize) else { return };
@@ -80,7 +79,7 @@ impl Fake {
         let Ok(packet) = packet else { return };
         let memory = self.writer.memory();
         for side in Side::ALL {
-            if link.sides(hook) & side.bit() == 0 {
+            if sides[hook as usize] & side.bit() == 0 {
                 continue;
             }
             let class = match (packet, side) {
@@ -119,7 +118,7 @@ impl Datapath for Fake {
         let (at, began) = (SystemTime::now(), Instant::now());
         let links = (0..)
             .zip(&mut self.links)
-            .map(|(number, (link, banks))| LinkSweep {
+            .map(|(number, (wanted, banks))| LinkSweep {
                 link: LinkId(number),
                 hooks: Hook::ALL.map(|hook| {
                     let bank = &mut banks[hook as usize];
@@ -127,7 +126,7 @@ impl Datapath for Fake {
                         outcomes: bank.outcomes,
                         sides: Side::ALL.map(|side| {
                             let counted = std::mem::take(&mut bank.sides[side as usize]);
-                            (link.sides(hook) & side.bit() != 0).then(|| {
+                            (wanted[hook as usize] & side.bit() != 0).then(|| {
                                 counted.into_iter().filter(|(_, counter)| !counter.is_zero()).collect()
                             })
                         }),

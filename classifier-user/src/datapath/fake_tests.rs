@@ -41,8 +41,7 @@ fn hook(sweep: &Sweep, link: usize, hook: Hook) -> &HookSweep {
 
 #[test]
 fn frames_are_counted_by_outcome_and_by_class_on_each_side() {
-    let mut fake =
-        Fake::new(&SIZES, &[LinkRef::new(0, BOTH, Side::Destination.bit()), LinkRef::new(1, 0, 0)]);
+    let mut fake = Fake::new(&SIZES, &[[BOTH, Side::Destination.bit()], [0, 0]]);
     let deltas = vec![
         announce("192.0.2.0/24", Some(2)),
         announce("192.0.2.128/25", Some(3)),
@@ -91,7 +90,7 @@ fn frames_are_counted_by_outcome_and_by_class_on_each_side() {
 
 #[test]
 fn retired_classes_come_back_with_the_sweep_that_has_their_last_counts() {
-    let mut fake = Fake::new(&SIZES, &[LinkRef::new(0, BOTH, BOTH)]);
+    let mut fake = Fake::new(&SIZES, &[[BOTH, BOTH]]);
     fake.apply(&Batch { deltas: vec![announce("192.0.2.0/24", Some(2))], retired: vec![] }).unwrap();
     let frame = ipv4([192, 0, 2, 1], [8, 8, 8, 8]);
     fake.frame(LinkId(0), Hook::Rx, &frame, 1);
@@ -106,7 +105,7 @@ fn retired_classes_come_back_with_the_sweep_that_has_their_last_counts() {
 
 #[test]
 fn a_batch_that_fails_leaves_the_fib_and_retires_nothing() {
-    let mut fake = Fake::new(&SIZES, &[LinkRef::new(0, BOTH, BOTH)]);
+    let mut fake = Fake::new(&SIZES, &[[BOTH, BOTH]]);
     let rows = (0..5).map(|i| announce(&format!("192.0.{i}.0/25"), Some(2))).collect();
     let error = fake.apply(&Batch { deltas: rows, retired: vec![5] }).unwrap_err();
     assert!(matches!(error, DatapathError::FibFull { what: "IPv4 rows", capacity: 4 }), "{error}");
@@ -125,7 +124,7 @@ fn a_batch_that_fails_leaves_the_fib_and_retires_nothing() {
 
 #[test]
 fn detached_counts_no_more_and_still_gives_what_was_counted() {
-    let mut fake = Fake::new(&SIZES, &[LinkRef::new(0, BOTH, BOTH)]);
+    let mut fake = Fake::new(&SIZES, &[[BOTH, BOTH]]);
     assert_eq!(fake.attachments()[0].modes, [Some(Mode::Native), Some(Mode::Tcx)]);
     assert_eq!(fake.memory().fib_bytes, ((1 << 24) + (1 << 21) + 256 + 8 * 256 + 16 * 16) * 4);
     let frame = ipv4([192, 0, 2, 1], [8, 8, 8, 8]);

@@ -8,14 +8,13 @@ use aya::{
     programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, xdp::XdpMode},
 };
 use classifier_common::{
-    abi::{BankLayout, DIRTY_BLOCK, Hook, Side},
+    abi::{DIRTY_BLOCK, Hook, Side},
     counter::Counter,
 };
 
 use super::{
     Kernel, LoadError, Setup,
     attach::Attached,
-    cpu_slices,
     object::{self, Extra},
     run::Runner,
 };
@@ -43,8 +42,6 @@ pub enum HarnessError {
 
 /// A harness map with a counter for each class.
 const BY_CLASS: [&str; 2] = ["NAIVE_SRC", "NAIVE_DST"];
-/// The harness map that has a bank map for each link.
-const PER_LINK: &str = "PER_LINK";
 
 impl Kernel {
     /// Loads the harness object with these of its XDP programs. With `banks`, the maps that its other ways of
@@ -58,17 +55,12 @@ impl Kernel {
         xdp: &[&'static str],
         banks: bool,
     ) -> Result<Self, LoadError> {
-        let layout = BankLayout { slices: cpu_slices()?, classes: sizes.classes, sides: 2 };
         let mut entries = Vec::new();
         if banks {
             entries.extend(BY_CLASS.map(|map| (map, sizes.classes)));
         }
         let loaded = object::load(OBJECT_HARNESS, sizes, setups, &Extra { entries: &entries, xdp })?;
-        let mut kernel = Self::of(loaded, setups);
-        if banks {
-            object::fill_slots(&mut kernel.ebpf, PER_LINK, setups.len() as u32, layout.entries())?;
-        }
-        Ok(kernel)
+        Ok(Self::of(loaded, setups))
     }
 
     fn harness_xdp(&mut self, name: &str) -> Result<&mut Xdp, HarnessError> {

@@ -35,7 +35,7 @@ use crate::{
 pub struct Kernel {
     ebpf: aya::Ebpf,
     writer: Writer<Mapping>,
-    outcomes: Mapping,
+    hooks: Mapping,
     banks: Mapping,
     links: Vec<LinkState>,
     layout: BankLayout,
@@ -86,7 +86,7 @@ impl Kernel {
         Self {
             ebpf: loaded.ebpf,
             writer: Writer::new(loaded.fib),
-            outcomes: loaded.outcomes,
+            hooks: loaded.hooks,
             banks: loaded.banks,
             links,
             layout: loaded.layout,
@@ -197,8 +197,7 @@ impl Datapath for Kernel {
         for link in &mut links {
             for hook in Hook::ALL {
                 if let Some(read) = &mut link.hooks[hook as usize] {
-                    read.outcomes =
-                        sweep::outcomes(&self.outcomes, u32::from(link.link.0), hook, layout.slices);
+                    read.outcomes = sweep::outcomes(&self.hooks, u32::from(link.link.0), hook, layout.slices);
                 }
             }
         }

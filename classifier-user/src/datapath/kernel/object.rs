@@ -8,8 +8,10 @@ use aya::{
     programs::{ProgramError, SchedClassifier, Xdp},
 };
 use classifier_common::{
-    abi::{self, BankLayout, LinkRef, Port, VlanTable, globals, maps, programs},
-    counter::{Counter, Outcomes},
+    abi::{
+        self, BankLayout, Hook, HookSlice, LinkRef, Port, Side, SideSlice, VlanTable, globals, maps, programs,
+    },
+    counter::Counter,
 };
 
 use super::mapping::Mapping;
@@ -22,8 +24,8 @@ use crate::{
 /// The object that the build made.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/classifier"));
 
-/// `BPF_F_MMAPABLE | BPF_F_INNER_MAP`: what the object's bank template says.
-const BANK_FLAGS: u32 = 1 << 10 | 1 << 12;
+/// `BPF_F_MMAPABLE | BPF_F_INNER_MAP`: what the object's template of the grace map's slot says.
+const FILLER_FLAGS: u32 = 1 << 10 | 1 << 12;
 
 /// Why the kernel program could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +97,7 @@ pub struct Setup {
 pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) fib: FibMemory<Mapping>,
-    pub(super) outcomes: Mapping,
+    pub(super) hooks: Mapping,
     pub(super) banks: Mapping,
     pub(super) layout: BankLayout,
     pub(super) fib_bytes: u64,
@@ -143,27 +145,11 @@ fn mapping(ebpf: &mut Ebpf, name: &'static str, bytes: usize) -> Result<Mapping,
     Ok(Mapping::new(data.fd().as_fd(), bytes)?)
 }
 
-/// Puts a new map of `entries` counters into each of the first slots of a map of maps.
-pub(super) fn fill_slots(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-    slots: u32,
-    entries: u32,
-) -> Result<(), LoadError> {
-    let mut outer =
-        ArrayOfMaps::<_, MapData>::try_from(take(ebpf, name)?).map_err(map_error("a map of maps"))?;
-    (0..slots).try_for_each(|slot| {
-        outer.set(slot, &bank_map(entries)?, 0).map_err(map_error("a slot of a map of maps"))
-    })
-}
-
-/// A map of this many counters, as maps of maps here take.
-fn bank_map(entries: u32) -> Result<MapData, LoadError> {
+/// A map such as the grace map's slot takes.
+fn filler() -> Result<MapData, LoadError> {
     const ARRAY: u32 = aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
-    let definition =
-        aya_obj::Map::new_from_params(ARRAY, 4, size_of::<Counter>() as u32, entries, BANK_FLAGS);
-    MapData::create(definition, "bank", None)
-        .map_err(map_error("a link's bank could not be made (for less memory see --bank-memory)"))
+    let definition = aya_obj::Map::new_from_params(ARRAY, 4, size_of::<Counter>() as u32, 1, FILLER_FLAGS);
+    MapData::create(definition, "filler", None).map_err(map_error("the grace map's filler"))
 }
 
 /// Whether an error of the loader is one of permission.
@@ -218,20 +204,18 @@ pub(super) fn load(
         value: u32::MAX,
         limit: u32::MAX,
     })?;
-    let outcome_entries = links * 2 * (slices + 1);
+    let hook_entries = links * 2 * (slices + 1);
     let mut loader = EbpfLoader::new();
     for &(map, entries) in extra.entries {
         loader.map_max_entries(map, entries);
     }
     let mut ebpf = loader
         .override_global(globals::SLICES, &slices, true)
-        .override_global(globals::CLASSES, &sizes.classes, true)
         .override_global(globals::SIDES, &sides, true)
-        .override_global(globals::SIDES_PER_HOOK, &sides_per_hook, true)
         .map_max_entries(maps::FIB4_ROWS, sizes.v4_rows.max(1))
         .map_max_entries(maps::FIB6_ROWS, sizes.v6_rows.max(1))
         .map_max_entries(maps::FIB6_NODES, sizes.v6_nodes.max(1))
-        .map_max_entries(maps::OUTCOMES, outcome_entries)
+        .map_max_entries(maps::HOOKS, hook_entries)
         .map_max_entries(maps::BANKS, bank_entries)
         .load(object)
         .map_err(|error| {
@@ -259,15 +243,16 @@ pub(super) fn load(
         .map(|mapping| mapping.len() as u64)
         .iter()
         .sum();
-    let outcomes = mapping(&mut ebpf, maps::OUTCOMES, outcome_entries as usize * size_of::<Outcomes>())?;
+    write_hooks(&mut ebpf, setups, layout)?;
+    let hooks = mapping(&mut ebpf, maps::HOOKS, hook_entries as usize * size_of::<HookSlice>())?;
     let banks = mapping(&mut ebpf, maps::BANKS, bank_entries as usize * size_of::<Counter>())?;
-    let bank_bytes = banks.len() + outcomes.len();
+    let bank_bytes = banks.len() + hooks.len();
     let grace = Grace {
         slot: ArrayOfMaps::try_from(take(&mut ebpf, maps::GRACE)?).map_err(map_error("the grace map"))?,
-        filler: bank_map(1)?,
+        filler: filler()?,
     };
     write_ports(&mut ebpf, setups)?;
-    Ok(Loaded { ebpf, fib, outcomes, banks, layout, fib_bytes, bank_bytes: bank_bytes as u64, grace })
+    Ok(Loaded { ebpf, fib, hooks, banks, layout, fib_bytes, bank_bytes: bank_bytes as u64, grace })
 }
 
 /// All of them before the maps are taken out: a program that is loaded later would not find these any more.
@@ -307,6 +292,32 @@ pub(super) fn classifier<'a>(
         .ok_or(LoadError::Missing(name))
 }
 
+/// Tells each CPU where it counts at each hook of each link.
+fn write_hooks(ebpf: &mut Ebpf, setups: &[Setup], layout: BankLayout) -> Result<(), LoadError> {
+    let map = ebpf.map_mut(maps::HOOKS).ok_or(LoadError::Missing(maps::HOOKS))?;
+    let mut map = Array::<_, HookSlice>::try_from(map).map_err(map_error("the hooks"))?;
+    for setup in setups {
+        let link = u32::from(setup.link.0);
+        for (hook, sides) in Hook::ALL.into_iter().zip(setup.sides) {
+            for slice in 0..=layout.slices {
+                let place = |side: Side| {
+                    let first = link * layout.entries() + layout.base(hook, side, slice);
+                    let place = SideSlice { classes: layout.classes, first, dirty: layout.dirty(first) };
+                    if sides & side.bit() != 0 { place } else { SideSlice::NONE }
+                };
+                let value = HookSlice {
+                    sides: Side::ALL.map(place),
+                    shared: u32::from(slice == layout.slices),
+                    ..HookSlice::default()
+                };
+                let index = abi::hook_slice_index(link, hook, slice, layout.slices);
+                map.set(index, value, 0).map_err(map_error("writing a hook"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Tells the kernel which interface and VLAN is which link.
 fn write_ports(ebpf: &mut Ebpf, setups: &[Setup]) -> Result<(), LoadError> {
     let mut ports = std::collections::BTreeMap::<u32, Port>::new();
@@ -318,7 +329,7 @@ fn write_ports(ebpf: &mut Ebpf, setups: &[Setup]) -> Result<(), LoadError> {
         }
         let port = ports.entry(setup.ifindex).or_default();
         port.extra_bytes = setup.extra_bytes;
-        let link = LinkRef::new(u32::from(setup.link.0), setup.sides[0], setup.sides[1]);
+        let link = LinkRef::new(u32::from(setup.link.0));
         match setup.vlan {
             None => port.link = link,
             Some(vlan) => {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering, fence};
 
 use classifier_common::{
-    abi::{self, BankLayout, DIRTY_BLOCK, Hook, Side},
+    abi::{self, BankLayout, DIRTY_BLOCK, Hook, HookSlice, Side},
     counter::{Counter, Outcome},
 };
 
@@ -11,6 +11,8 @@ use super::mapping::Mapping;
 use crate::model::Class;
 
 const BLOCK: usize = DIRTY_BLOCK as usize;
+/// Counters that would lie in the place of one hook slice.
+const COUNTERS_A_HOOK: u32 = (size_of::<HookSlice>() / size_of::<Counter>()) as u32;
 
 /// What one (hook, side) of a bank had at the last sweep, summed over its slices. Blocks that were never touched
 /// take no memory.
@@ -107,7 +109,8 @@ fn read_block(
 pub(super) fn outcomes(map: &Mapping, link: u32, hook: Hook, slices: u32) -> [Counter; 5] {
     let mut sums = [Counter::ZERO; 5];
     for slice in 0..=slices {
-        let index = abi::outcome_index(link, hook, slice, slices) * 8;
+        // A hook's slice begins with its outcomes.
+        let index = abi::hook_slice_index(link, hook, slice, slices) * COUNTERS_A_HOOK;
         for (sum, counter) in sums.iter_mut().zip(map.counters(index, Outcome::ALL.len())) {
             *sum += counter.load();
         }
