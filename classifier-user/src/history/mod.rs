@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Asn, Counter, Direction, LinkKind, Prefix, Role};
 
+pub mod recorder;
 #[cfg(test)]
 pub(crate) mod testing;
 
