@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Asn, Counter, Direction, LinkKind, Prefix, Role};
 
 pub mod recorder;
+pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 
