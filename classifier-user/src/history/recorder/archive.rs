@@ -12,8 +12,8 @@ use tracing::{info, warn};
 use super::{finished::Finished, health::Health, journal, time_of};
 use crate::{
     history::{
-        ClosedSlot, Extent, Kind, LinkNo, Links, Month, Period, Point, Read, ReadError, SLOT_SECONDS, Step,
-        StoredLink, StoredPrefix, Subject, Sums,
+        ClosedSlot, Extent, Kind, LinkNo, Links, Month, Period, Point, Read, ReadError, Step, StoredLink,
+        StoredPrefix, Subject, Sums,
     },
     model::{LinkKind, Role},
 };
@@ -34,8 +34,8 @@ pub(crate) trait Sink: Send {
     /// The number of a group's key.
     fn group(&mut self, key: &str) -> Result<Subject, SinkError>;
 
-    /// The number of a prefix and its origin.
-    fn prefix(&mut self, prefix: StoredPrefix) -> Result<Subject, SinkError>;
+    /// The numbers of prefixes and their origins, in their order.
+    fn prefixes(&mut self, prefixes: &[StoredPrefix]) -> Result<Vec<Subject>, SinkError>;
 
     /// Takes a slot that is later than all before: all of it or nothing.
     fn append(&mut self, slot: &ClosedSlot) -> Result<(), SinkError>;
@@ -53,6 +53,8 @@ pub(crate) struct Opened {
     pub(crate) sink: Box<dyn Sink>,
     /// For who reads.
     pub(crate) reader: Arc<dyn Read>,
+    /// The number of the last slot in it.
+    pub(crate) last_slot: Option<i64>,
     /// What people should know of how it was found, such as a corrupt one that was set aside.
     pub(crate) notices: Vec<String>,
 }
@@ -143,9 +145,11 @@ pub(super) struct Archive {
 impl Archive {
     /// Opens the store where it is not open, and writes what waits. What fails is told, and tried again the next time.
     pub(super) fn turn(&mut self, now: Timestamp) {
-        let done = self.try_turn(now);
-        if done.is_err() {
-            self.sink = None;
+        let was_open = self.sink.is_some();
+        let mut done = self.try_turn(now);
+        if done.is_err() && was_open {
+            // Opened again, one that was found damaged is set aside.
+            done = self.try_turn(now);
         }
         let (queued, bytes) = (self.queue.len(), self.sink.as_ref().map(|sink| sink.bytes()));
         let extent = self.past.extent().ok();
@@ -170,8 +174,7 @@ impl Archive {
                 for notice in &opened.notices {
                     warn!("history: {notice}");
                 }
-                let extent = opened.reader.extent()?;
-                self.last = extent.since.map(|_| extent.until.as_second().div_euclid(SLOT_SECONDS) - 1);
+                self.last = opened.last_slot;
                 self.past.set(opened.reader);
                 opened.sink
             }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `feed` (the core's end of a bounded channel), `slots` (the thread that adds sweeps up: which slot they
 //! are of, what becomes of a clock that jumps), `open` (the slot that is not over) and `finished` (one that is), `journal`
-//! (the open slot on disk), `archive` (the thread that writes slots to the store, and waits where it must), `health`.
+//! (the open slot on disk), `archive` (the thread that writes slots to the store, and waits where it must), `sink` (the store), `health`.
 
 use std::{
     io,
@@ -17,10 +17,10 @@ use std::{
 
 use jiff::Timestamp;
 
-pub(crate) use self::archive::{Opened, Opener, Sink, SinkError};
 pub use self::feed::{Feed, until_next_slot};
+pub(crate) use self::sink::opener;
 use self::{
-    archive::{Archive, Past, Queue},
+    archive::{Archive, Opener, Past, Queue},
     feed::Counted,
     finished::LinkKey,
     health::Health,
@@ -42,6 +42,7 @@ mod finished;
 mod health;
 mod journal;
 mod open;
+mod sink;
 mod slots;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,9 @@
 //! From sweeps to slots that are over: what is open, in memory and in its journal, and when it ends.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, DirBuilder, File, TryLockError},
     io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
     time::{Duration, SystemTime},
@@ -51,7 +52,8 @@ pub(super) struct Slots {
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`]: it is another agent's. Else it cannot be written to.
 pub(super) fn lock(directory: &Path) -> io::Result<File> {
-    fs::create_dir_all(directory)?;
+    // Of nobody else's business, as the store's.
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let file = File::create(directory.join("journal.lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -159,6 +159,7 @@ impl Test {
             Ok(Opened {
                 sink: Box::new(this.clone()),
                 reader: Arc::new(inner.known.clone()),
+                last_slot: inner.known.slots.keys().next_back().copied(),
                 notices: Vec::new(),
             })
         })
@@ -217,14 +218,17 @@ impl Sink for Test {
         }) as Subject)
     }
 
-    fn prefix(&mut self, prefix: StoredPrefix) -> Result<Subject, SinkError> {
+    fn prefixes(&mut self, prefixes: &[StoredPrefix]) -> Result<Vec<Subject>, SinkError> {
         let mut inner = self.inner();
-        let next = inner.known.prefixes.len() as Subject;
-        let number = *inner.numbers.entry(prefix).or_insert(next);
-        if number == next {
-            inner.known.prefixes.push(prefix);
-        }
-        Ok(number)
+        let mut number = |&prefix: &StoredPrefix| {
+            let next = inner.known.prefixes.len() as Subject;
+            let number = *inner.numbers.entry(prefix).or_insert(next);
+            if number == next {
+                inner.known.prefixes.push(prefix);
+            }
+            number
+        };
+        Ok(prefixes.iter().map(&mut number).collect())
     }
 
     fn append(&mut self, slot: &ClosedSlot) -> Result<(), SinkError> {
