@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Asn, Counter, Direction, LinkKind, Prefix, Role};
 
+pub mod import;
+pub mod synthesis;
 #[cfg(test)]
 pub(crate) mod testing;
 
