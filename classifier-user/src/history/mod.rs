@@ -13,6 +13,7 @@ use crate::model::{Asn, Counter, Direction, LinkKind, Prefix, Role};
 
 pub mod import;
 pub mod synthesis;
+pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 
