@@ -24,7 +24,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::totals::View;
+use crate::{questions::Questions, totals::View};
 
 pub mod api;
 pub mod metrics;
@@ -44,7 +44,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// What every handler has.
 #[derive(Clone)]
 struct App {
-    view: View,
+    questions: Questions,
     answers: Arc<Semaphore>,
 }
 
@@ -52,10 +52,10 @@ impl App {
     /// Makes an answer where it may take its time; [`StatusCode::INTERNAL_SERVER_ERROR`] if that panics.
     async fn make(&self, make: impl FnOnce(&View) -> Response + Send + 'static) -> Response {
         let permit = Arc::clone(&self.answers).acquire_owned().await;
-        let view = self.view.clone();
+        let questions = self.questions.clone();
         let made = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            make(&view)
+            make(questions.view())
         });
         made.await.unwrap_or_else(|error| {
             tracing::error!(%error, "an answer failed");
@@ -70,8 +70,8 @@ impl App {
 }
 
 /// All routes.
-pub fn router(view: View) -> Router {
-    let app = App { view, answers: Arc::new(Semaphore::new(ANSWERS)) };
+pub fn router(questions: Questions) -> Router {
+    let app = App { questions, answers: Arc::new(Semaphore::new(ANSWERS)) };
     Router::new()
         .route("/", get(page))
         .route("/healthz", get(healthz))
@@ -124,8 +124,12 @@ async fn with_headers(mut response: Response) -> Response {
 ///
 /// # Errors
 /// None today: a connection that fails ends alone, and an accept that fails is tried again.
-pub async fn serve(listener: TcpListener, view: View, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    let router = router(view);
+pub async fn serve(
+    listener: TcpListener,
+    questions: Questions,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let router = router(questions);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();

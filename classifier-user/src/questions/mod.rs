@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use crate::{history::Read, model::Asn, totals::View};
 
 pub mod answer;
+pub mod words;
 
 /// Which period is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
