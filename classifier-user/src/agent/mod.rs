@@ -41,6 +41,7 @@ use crate::{
         set::{Part, SetError, TableRequest, TableSet},
     },
     model::{Family, LinkId, Mode, Prefix},
+    questions::Questions,
     table::groups::{Groups, GroupsError},
     totals::{
         Limits, Totals,
@@ -143,7 +144,7 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     let served = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error)?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let server = tokio::spawn(http::serve(listener, view, async {
+        let server = tokio::spawn(http::serve(listener, Questions::new(view, None), async {
             let _ = stopped.await;
         }));
         tokio::spawn(reloader.run());
