@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Totals,
+    SweepDelta, Totals,
     answer::{
         AsAnswer, CountMode, Granularity, GroupAnswer, HookStatus, LinkStatus, LinksAnswer, MemoryStatus,
         PrefixAnswer, SourceStatus, StatusAnswer, SweepStatus, TableStatus, TopAnswer,
@@ -105,9 +105,9 @@ impl View {
     }
 
     /// Takes a sweep in, as [`Totals::record`] does.
-    pub fn record(&self, sweep: &Sweep) {
+    pub fn record(&self, sweep: &Sweep) -> SweepDelta {
         let owners = self.0.owners.read().unwrap_or_else(PoisonError::into_inner);
-        self.write(|state| state.totals.record(sweep, &*owners));
+        self.write(|state| state.totals.record(sweep, &*owners))
     }
 
     /// Takes what the agent knows of itself.
