@@ -17,6 +17,19 @@ pub enum CliError {
     /// Not a prefix.
     #[error("`{0}` is no prefix: expected one such as 192.0.2.0/24 or 2001:db8::/32, without host bits")]
     Prefix(String),
+    /// What draws on a terminal has none.
+    #[error(
+        "`{what}` draws on a terminal, and {which} is none: for a file or a program there are --json and --csv"
+    )]
+    NotATerminal {
+        /// The command.
+        what: &'static str,
+        /// What is not a terminal.
+        which: &'static str,
+    },
+    /// The terminal cannot be drawn on or read.
+    #[error("the terminal: {0}")]
+    Terminal(io::Error),
     /// More files than there are ranks for.
     #[error(transparent)]
     TooManyTables(TooManyTables),
@@ -44,8 +57,12 @@ impl CliError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Address(_) | Self::Prefix(_) | Self::TooManyTables(_) => 2,
-            Self::Agent(_) | Self::Output(_) | Self::Write { .. } | Self::Work(_) => 1,
+            Self::Config(_)
+            | Self::Address(_)
+            | Self::Prefix(_)
+            | Self::NotATerminal { .. }
+            | Self::TooManyTables(_) => 2,
+            Self::Agent(_) | Self::Output(_) | Self::Terminal(_) | Self::Write { .. } | Self::Work(_) => 1,
         }
     }
 

@@ -17,6 +17,7 @@ mod detail;
 pub mod error;
 mod group;
 mod links;
+mod live;
 mod lookup;
 mod man;
 mod output;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     datapath::{Attachment, Memory, Sweep},
-    model::{Asn, Direction, Hook, Link, Locality, Mode, Owners},
+    model::{Asn, Direction, Hook, Link, Locality, Mode, Owners, Role},
     table::{groups::Groups, names::Names},
 };
 
@@ -197,7 +197,33 @@ impl View {
         self.read(|reader| reader.metrics(now))
     }
 
-    fn read<T>(&self, ask: impl FnOnce(&Reader<'_>) -> T) -> T {
+    /// What questions about the past need to know of now.
+    #[must_use]
+    pub(crate) fn context(&self) -> Context {
+        let now = timestamp((self.0.clock)());
+        self.read(|reader| Context {
+            now,
+            started: timestamp(reader.totals.started),
+            last: timestamp(reader.totals.last),
+            reach: timestamp(reader.totals.memory.oldest().unwrap_or(reader.totals.started)),
+            router: reader.status.router.clone(),
+            granularity: reader.status.granularity,
+            count: reader.status.count,
+            links: reader.totals.links.clone(),
+            names: Arc::clone(reader.names),
+            groups: reader.totals.shared_groups(),
+        })
+    }
+
+    /// The number of an AS by its number or name, as [`View::asn`] takes it.
+    ///
+    /// # Errors
+    /// As [`View::asn`].
+    pub(crate) fn find_as(&self, text: &str) -> Result<Asn, QueryError> {
+        self.read(|reader| reader.find_as(text))
+    }
+
+    pub(super) fn read<T>(&self, ask: impl FnOnce(&Reader<'_>) -> T) -> T {
         // Nothing that panics leaves half a change behind that matters more than going on.
         let owners = self.0.owners.read().unwrap_or_else(PoisonError::into_inner);
         let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -213,6 +239,33 @@ impl View {
 
     fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.0.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What questions about the past need to know of now.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub(crate) now: Timestamp,
+    /// When the agent started.
+    pub(crate) started: Timestamp,
+    /// The last sweep, or the start.
+    pub(crate) last: Timestamp,
+    /// How far back the memory of the sweeps goes.
+    pub(crate) reach: Timestamp,
+    pub(crate) router: String,
+    pub(crate) granularity: Granularity,
+    pub(crate) count: CountMode,
+    pub(crate) links: Vec<Link>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) groups: Arc<Groups>,
+}
+
+impl Context {
+    /// The names of the links of the ISP's totals.
+    pub(crate) fn isp_links(&self) -> Vec<String> {
+        let of = |role| self.links.iter().filter(move |link| link.role == role).map(|link| link.name.clone());
+        let upstream: Vec<String> = of(Role::Upstream).collect();
+        if upstream.is_empty() { of(Role::Downstream).collect() } else { upstream }
     }
 }
 

@@ -32,7 +32,7 @@ mod block;
 mod coverage;
 mod error;
 mod open;
-mod read;
+pub(in crate::history) mod read;
 mod rows;
 mod schema;
 #[cfg(test)]
