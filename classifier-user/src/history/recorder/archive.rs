@@ -2,8 +2,10 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, PoisonError, RwLock},
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -22,6 +24,11 @@ use crate::{
 const SLOTS: usize = 12;
 /// Their rows, unless one slot alone has more: 96 MB.
 const ROWS: usize = 2_000_000;
+
+/// The first and the longest pause before a store that failed is tried again.
+const RETRY: Range<Duration> = Duration::from_secs(1)..Duration::from_secs(60);
+/// How long nothing may come, at most: slots come every five minutes.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// Why a store does not take a slot, for people.
 pub(crate) type SinkError = Box<dyn std::error::Error + Send + Sync>;
@@ -121,11 +128,11 @@ impl Queue {
         }
     }
 
-    /// Waits for more than `seen` slots to have come, or the end: how many have come, and whether to end.
-    fn wait(&self, seen: u64) -> (u64, bool) {
-        let waiting = self.lock();
-        let waited = self.wake.wait_while(waiting, |waiting| waiting.came <= seen && !waiting.stop);
-        let waiting = waited.unwrap_or_else(PoisonError::into_inner);
+    /// Waits for more than `seen` slots to have come, the end, or this long: how many have come, and whether to end.
+    fn wait(&self, seen: u64, patience: Duration) -> (u64, bool) {
+        let idle = |waiting: &mut Waiting| waiting.came <= seen && !waiting.stop;
+        let waited = self.wake.wait_timeout_while(self.lock(), patience, idle);
+        let (waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
         (waiting.came, waiting.stop)
     }
 }
@@ -144,7 +151,8 @@ pub(super) struct Archive {
 
 impl Archive {
     /// Opens the store where it is not open, and writes what waits. What fails is told, and tried again the next time.
-    pub(super) fn turn(&mut self, now: Timestamp) {
+    /// Whether all was done.
+    pub(super) fn turn(&mut self, now: Timestamp) -> bool {
         let was_open = self.sink.is_some();
         let mut done = self.try_turn(now);
         if done.is_err() && was_open {
@@ -164,6 +172,7 @@ impl Archive {
                 state.status.until = extent.since.map(|_| extent.until);
             }
         });
+        done.is_ok()
     }
 
     fn try_turn(&mut self, now: Timestamp) -> Result<(), SinkError> {
@@ -196,19 +205,22 @@ impl Archive {
         Ok(())
     }
 
-    /// Works until told to stop: once at the start, and whenever a slot comes. After the first time `ready` is told the
-    /// store's last slot.
+    /// Works until told to stop: at the start, whenever a slot comes, and where something failed from time to time. After
+    /// the first time `ready` is told the store's last slot.
     pub(super) fn run(mut self, ready: impl FnOnce(Option<i64>)) {
-        self.turn(Timestamp::now());
+        let mut works = self.turn(Timestamp::now());
         ready(self.last);
         let mut seen = 0;
+        let mut pause = RETRY.start;
         loop {
-            let (came, stop) = self.queue.wait(seen);
-            if came > seen {
-                seen = came;
-                self.turn(Timestamp::now());
-            } else if stop {
+            let (came, stop) = self.queue.wait(seen, if works { IDLE } else { pause });
+            if stop && came == seen {
                 return;
+            }
+            if came > seen || !works {
+                seen = came;
+                works = self.turn(Timestamp::now());
+                pause = if works { RETRY.start } else { (pause * 2).min(RETRY.end) };
             }
         }
     }

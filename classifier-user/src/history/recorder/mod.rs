@@ -2,7 +2,8 @@
 //!
 //! Reading order: `feed` (the core's end of a bounded channel), `slots` (the thread that adds sweeps up: which slot they
 //! are of, what becomes of a clock that jumps), `open` (the slot that is not over) and `finished` (one that is), `journal`
-//! (the open slot on disk), `archive` (the thread that writes slots to the store, and waits where it must), `sink` (the store), `health`.
+//! (the open slot on disk), `archive` (the thread that writes slots to the store, and waits where it must), `sink` (the store), `health`; `settle`
+//! (journals without an agent).
 
 use std::{
     io,
@@ -17,7 +18,6 @@ use std::{
 
 use jiff::Timestamp;
 
-pub use self::feed::{Feed, until_next_slot};
 pub(crate) use self::sink::opener;
 use self::{
     archive::{Archive, Opener, Past, Queue},
@@ -25,6 +25,10 @@ use self::{
     finished::LinkKey,
     health::Health,
     slots::Slots,
+};
+pub use self::{
+    feed::{Feed, until_next_slot},
+    settle::{SettleError, settle},
 };
 use super::{Read, SLOT_SECONDS};
 use crate::{
@@ -42,6 +46,7 @@ mod finished;
 mod health;
 mod journal;
 mod open;
+mod settle;
 mod sink;
 mod slots;
 #[cfg(test)]

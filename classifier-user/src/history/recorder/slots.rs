@@ -63,7 +63,7 @@ pub(super) fn lock(directory: &Path) -> io::Result<File> {
 }
 
 /// When a slot is over.
-fn end_of(slot: i64) -> SystemTime {
+pub(super) fn end_of(slot: i64) -> SystemTime {
     let seconds = u64::try_from((slot + 1).saturating_mul(SLOT_SECONDS)).unwrap_or(0);
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }

@@ -10,11 +10,9 @@ use std::{
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
-use super::{archive::*, feed::*, finished::*, health::*, journal, open::*, slots::*, *};
+use super::{archive::*, feed::*, finished::*, health::*, journal, slots::*, *};
 use crate::{
-    history::{
-        ClosedSlot, Kind, LinkNo, Part, Row, Sample, StoredLink, StoredPrefix, Subject, testing::Known,
-    },
+    history::{ClosedSlot, Kind, LinkNo, Row, Sample, StoredLink, StoredPrefix, Subject, testing::Known},
     model::{Asn, Counter, Direction, Family, Hook, LinkKind, Owner, OwnerId, Owners, Role},
     table::groups::Groups,
     totals::{HookDelta, SweepDelta, packed::Packed, testing::groups_of},
