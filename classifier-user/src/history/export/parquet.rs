@@ -116,7 +116,9 @@ impl<W: Write + Send> Sink for ParquetSink<W> {
                 }
                 (Cells::Names(there, _), Value::None) => there.push(0),
                 _ => {
-                    return Err(ParquetError::General("a value is not of its column's type".to_owned()).into());
+                    return Err(
+                        ParquetError::General("a value is not of its column's type".to_owned()).into()
+                    );
                 }
             }
         }
