@@ -267,6 +267,7 @@ fn prepare(
         tables,
         groups,
         view: view.clone(),
+        history: None,
         interval: plan.interval,
         status: StatusInputs {
             router: plan.router.clone(),

@@ -24,7 +24,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{questions::Questions, totals::View};
+use crate::questions::Questions;
 
 pub mod api;
 pub mod metrics;
@@ -50,12 +50,12 @@ struct App {
 
 impl App {
     /// Makes an answer where it may take its time; [`StatusCode::INTERNAL_SERVER_ERROR`] if that panics.
-    async fn make(&self, make: impl FnOnce(&View) -> Response + Send + 'static) -> Response {
+    async fn make(&self, make: impl FnOnce(&Questions) -> Response + Send + 'static) -> Response {
         let permit = Arc::clone(&self.answers).acquire_owned().await;
         let questions = self.questions.clone();
         let made = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            make(questions.view())
+            make(&questions)
         });
         made.await.unwrap_or_else(|error| {
             tracing::error!(%error, "an answer failed");
@@ -84,12 +84,12 @@ pub fn router(questions: Questions) -> Router {
 }
 
 async fn page(State(app): State<App>) -> Response {
-    app.make(|view| axum::response::Html(page::render(view)).into_response()).await
+    app.make(|questions| axum::response::Html(page::render(questions.view())).into_response()).await
 }
 
 async fn healthz(State(app): State<App>) -> Response {
-    app.make(|view| {
-        if view.healthy() {
+    app.make(|questions| {
+        if questions.view().healthy() {
             (StatusCode::OK, "ok\n").into_response()
         } else {
             (StatusCode::SERVICE_UNAVAILABLE, "no sweep for three intervals\n").into_response()
@@ -99,8 +99,8 @@ async fn healthz(State(app): State<App>) -> Response {
 }
 
 async fn metrics_text(State(app): State<App>) -> Response {
-    app.make(|view| {
-        let text = metrics::render(&view.metrics());
+    app.make(|questions| {
+        let text = metrics::render(&questions.view().metrics());
         ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
     })
     .await

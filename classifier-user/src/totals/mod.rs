@@ -14,6 +14,7 @@ use std::{
 pub use period::{MAX_PERIOD, PeriodError, format_period, parse_period};
 pub use query::{By, DetailQuery, QueryError, TopQuery};
 pub use view::{SharedOwners, SourceInput, StatusInputs, View};
+pub use when::{Clock, Moment, MomentError, When};
 
 use self::{
     directory::{AsIndex, Directory, NO_AS},
@@ -41,13 +42,15 @@ pub(crate) mod packed;
 mod period;
 pub mod query;
 pub mod scrape;
+pub(crate) mod series;
 mod sparse;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
-mod top;
+pub(crate) mod top;
 pub mod view;
+mod when;
 
 /// Entries, or bytes, that working space keeps from sweep to sweep.
 const KEPT: usize = 1 << 17;
@@ -199,6 +202,10 @@ impl Totals {
 
     pub(crate) fn groups(&self) -> &Groups {
         &self.groups.groups
+    }
+
+    pub(crate) fn shared_groups(&self) -> Arc<Groups> {
+        Arc::clone(&self.groups.groups)
     }
 
     /// Takes a sweep in. Must be called before the sweep's released classes are given to other owners, because
@@ -420,6 +427,23 @@ impl Totals {
         let spans = self.memory.since(wanted);
         let from = self.memory.spans(spans.clone()).next().map_or(self.started, |span| span.from);
         Stretch { from, to: self.last, spans: Some(spans) }
+    }
+
+    /// The period that comes nearest to what is asked for.
+    pub(crate) fn stretch_of(&self, when: When) -> Stretch {
+        let (from, to) = match when {
+            When::Last(last) => return self.stretch(last),
+            When::Between { from, to } => (SystemTime::from(from), to.map(SystemTime::from)),
+        };
+        let Some(to) = to.filter(|&to| to < self.last) else {
+            return self.stretch(self.last.duration_since(from).unwrap_or_default());
+        };
+        let spans = self.memory.between(from, to);
+        let mut within = self.memory.spans(spans.clone());
+        let first = within.next();
+        let (from, to) = first
+            .map_or((self.started, self.started), |first| (first.from, within.last().unwrap_or(first).to));
+        Stretch { from, to, spans: Some(spans) }
     }
 
     /// All since the start.
