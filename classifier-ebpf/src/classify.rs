@@ -5,7 +5,7 @@ use classifier_common::{
     abi::{self, DIRTY_BLOCK, Hook, HookSlice, LinkRef, Port, Side},
     counter::{Counter, Outcome},
     fib::{Class, lookup_v4, lookup_v6},
-    parse::{End, Frame, Packet, Parsed, parse, plain_v4},
+    parse::{End, Frame, Packet, Parsed, parse, plain},
 };
 
 use crate::{
@@ -21,7 +21,7 @@ pub(crate) fn account<C: Context>(ctx: &C, hook: Hook) {
         return;
     }
     let linear = ctx.linear();
-    match plain_v4(&linear, ctx.outer()) {
+    match plain(&linear, ctx.outer()) {
         Some(parsed) => count(port, hook, &parsed, &ctx.wire(&linear, &parsed)),
         None => account_any(ctx, port, hook),
     }

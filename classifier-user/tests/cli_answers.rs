@@ -200,30 +200,74 @@ fn a_narrower_one_has_the_directions_below_each_other() {
 }
 
 #[test]
-fn live_shows_each_answer_in_place_of_the_one_before() {
-    let status = golden("status").replace("\"interval_seconds\": 5.0", "\"interval_seconds\": 0.5");
-    let top = golden("top");
-    let (address, _questions) = serve_each(3, "200 OK", move |question| match question.contains("/status") {
-        true => status.clone(),
-        false => top.clone(),
-    });
-    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("classifier"))
-        .args(["top", "--live", "--agent", &address.to_string()])
+fn live_wants_a_terminal() {
+    let output = classifier(&["top", "--live"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "error: `top --live` draws on a terminal, and standard output is none: for a file or a program there are --json \
+         and --csv\n"
+    );
+}
+
+/// Runs `top --live` on a terminal of 80 columns and 24 rows. Types `keys` once `seen` is on it; what was written to the
+/// terminal, and the exit code.
+fn live(agent: SocketAddr, seen: &str, keys: &str) -> (String, Option<i32>) {
+    let program = assert_cmd::cargo::cargo_bin!("classifier");
+    let line = format!("stty cols 80 rows 24; exec '{}' top --live --agent {agent}", program.display());
+    let mut child = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"])
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
-    // The server goes away after the second answer; that is shown too, and waited for.
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut screens = Vec::new();
-    while screens.len() < 3 {
-        let line = lines.next().expect("live goes on");
-        screens.extend(line.find("\x1b[H").and_then(|home| line.get(home + 3..)).map(str::to_owned));
+        .expect("script, of Debian's bsdutils");
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut written = Vec::new();
+    let mut typed = false;
+    loop {
+        let mut some = [0; 4096];
+        let count = std::io::Read::read(&mut screen, &mut some).unwrap();
+        if count == 0 {
+            break;
+        }
+        written.extend_from_slice(&some[..count]);
+        if !typed && String::from_utf8_lossy(&written).contains(seen) {
+            keyboard.write_all(keys.as_bytes()).unwrap();
+            typed = true;
+        }
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let title = "border-1: top by AS, remote side, 2026-01-31 12:00:00 to 12:05:00 UTC\x1b[K";
-    assert_eq!(screens.get(..2).unwrap(), [title, title]);
-    assert!(screens[2].starts_with(&format!("no agent answers at http://{address}")), "{}", screens[2]);
+    (String::from_utf8_lossy(&written).into_owned(), child.wait().unwrap().code())
+}
+
+#[test]
+fn live_draws_on_the_terminal_and_gives_it_back() {
+    let status = golden("status").replace("\"interval_seconds\": 5.0", "\"interval_seconds\": 0.5");
+    let top = golden("top");
+    let (address, questions) =
+        serve_each(1000, "200 OK", move |question| match question.contains("/status") {
+            true => status.clone(),
+            false => top.clone(),
+        });
+    // q, and Ctrl-C.
+    for keys in ["q", "\x03"] {
+        let (screen, code) = live(address, "Netflix", keys);
+        assert_eq!(code, Some(0), "{screen}");
+        let (taken, given_back) = (screen.find("\x1b[?1049h").unwrap(), screen.find("\x1b[?1049l").unwrap());
+        assert!(taken < screen.find("Netflix").unwrap() && screen.rfind("Netflix").unwrap() < given_back);
+    }
+    let asked: Vec<String> = questions.try_iter().filter(|question| question.contains("/top")).collect();
+    assert_eq!(asked[0], "GET /api/v1/top?by=as&n=1000&side=remote&last=1s HTTP/1.1");
+}
+
+#[test]
+fn live_waits_for_an_agent_that_is_not_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let (screen, code) = live(address, "no agent answers", "q");
+    assert_eq!(code, Some(0));
+    assert!(screen.contains("\x1b[?1049l"), "{screen}");
 }
 
 #[test]

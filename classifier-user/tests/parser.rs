@@ -5,7 +5,7 @@ mod frames;
 
 use classifier_common::{
     counter::Outcome,
-    parse::{Bytes, End, HEAD_LEN, Packet, Parsed, parse, plain_v4},
+    parse::{Bytes, End, HEAD_LEN, Packet, Parsed, parse, plain},
 };
 use proptest::prelude::*;
 
@@ -89,37 +89,41 @@ fn every_frame_that_really_ends_early_is_malformed_or_already_decided() {
 
 #[test]
 fn the_plainest_frames_are_found_sooner_and_the_same() {
-    let mut plain = Vec::new();
+    let mut found = Vec::new();
     for frame in frames::all() {
         for outer in [None, Some(33)] {
             for shown in 0..=frame.bytes.len() {
                 let seen = Bytes::cut(&frame.bytes[..shown], frame.bytes.len() as u32);
-                if let Some(parsed) = plain_v4(&seen, outer) {
+                if let Some(parsed) = plain(&seen, outer) {
                     assert_eq!(parsed, parse(&seen, outer), "{}, {shown} bytes", frame.name);
-                    plain.push(frame.name);
+                    found.push(frame.name);
                 }
             }
         }
     }
-    plain.dedup();
-    assert!(!plain.is_empty() && plain.len() < frames::all().len(), "{plain:?}");
+    found.dedup();
+    let versions = ["ipv4", "ipv6"].map(|version| found.iter().any(|name| name.contains(version)));
+    assert!(versions == [true; 2] && found.len() < frames::all().len(), "{found:?}");
 }
 
 proptest! {
     #[test]
     fn whatever_the_bytes_the_plain_way_says_what_the_parser_says(
         mut bytes in proptest::collection::vec(any::<u8>(), 0..80),
-        first in prop_oneof![Just(0x45), Just(0x46), Just(0x44), Just(0x55), any::<u8>()],
+        kind in prop_oneof![Just([8, 0]), Just([0x86, 0xdd]), any::<[u8; 2]>()],
+        first in prop_oneof![Just(0x45), Just(0x46), Just(0x44), 0x60..0x70_u8, any::<u8>()],
     ) {
-        for (place, byte) in [(12, 8), (13, 0), (14, first)] {
+        for (place, byte) in [(12, kind[0]), (13, kind[1]), (14, first)] {
             if let Some(place) = bytes.get_mut(place) {
                 *place = byte;
             }
         }
         let seen = Bytes::new(&bytes);
-        if let Some(parsed) = plain_v4(&seen, None) {
+        if let Some(parsed) = plain(&seen, None) {
             prop_assert_eq!(parsed, parse(&seen, None));
         }
-        prop_assert_eq!(plain_v4(&seen, None).is_some(), bytes.len() >= 34 && first == 0x45);
+        let v4 = kind == [8, 0] && first == 0x45 && bytes.len() >= 34;
+        let v6 = kind == [0x86, 0xdd] && first >> 4 == 6 && bytes.len() >= 54;
+        prop_assert_eq!(plain(&seen, None).is_some(), v4 || v6);
     }
 }

@@ -133,17 +133,19 @@ pub fn parse<F: Frame>(frame: &F, outer: Option<u16>) -> Parsed {
     Parsed { vlan, ip_at: at, packet }
 }
 
-/// What [`parse`] says of the plainest frame, found sooner: IPv4 without options behind an Ethernet header without tags.
+/// What [`parse`] says of the plainest frames, found sooner: IP without options behind an Ethernet header without tags.
 /// `None` for any other.
 #[inline(always)]
-pub fn plain_v4<F: Frame>(frame: &F, outer: Option<u16>) -> Option<Parsed> {
+pub fn plain<F: Frame>(frame: &F, outer: Option<u16>) -> Option<Parsed> {
     let header = frame.header(0, ETHERNET_LEN + ip::V4_LEN)?;
-    let kind = header.be16(12);
-    if kind != ethertype::IPV4 || header.u8(ETHERNET_LEN) != ip::V4_WITHOUT_OPTIONS {
-        return None;
-    }
-    let packet =
-        Packet::V4 { source: header.be32(ETHERNET_LEN + 12), destination: header.be32(ETHERNET_LEN + 16) };
+    let packet = match (header.be16(12), header.u8(ETHERNET_LEN)) {
+        (ethertype::IPV4, ip::V4_WITHOUT_OPTIONS) => {
+            let at = |offset| header.be32(ETHERNET_LEN + offset);
+            Packet::V4 { source: at(12), destination: at(16) }
+        }
+        (ethertype::IPV6, first) if first >> 4 == 6 => ip::v6(frame, ETHERNET_LEN).ok()?,
+        _ => return None,
+    };
     Some(Parsed { vlan: outer.unwrap_or(0), ip_at: ETHERNET_LEN, packet: Ok(packet) })
 }
 

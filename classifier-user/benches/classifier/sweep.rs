@@ -93,7 +93,7 @@ pub(crate) fn run() -> Result<Section> {
             let packets: u64 = banks().flatten().map(|(_, counter)| counter.packets).sum();
             let expected = changed.len() as u64 * u64::from(slices) * 4 * counter.packets;
             ensure!(packets == expected, "the sweep has {packets} packets of {expected}");
-            let (recorded, ()) = seconds(|| view.record(&sweep));
+            let (recorded, _) = seconds(|| view.record(&sweep));
             if round > 0 {
                 sweeps.push(swept * 1e3);
                 records.push(recorded * 1e3);

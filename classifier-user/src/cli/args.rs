@@ -54,9 +54,9 @@ pub(super) struct WindowArgs {
     /// Only this link, by name; may be repeated
     #[arg(long = "link", value_name = "LINK")]
     pub(super) links: Vec<String>,
-    /// How far back
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = period)]
-    pub(super) last: Span,
+    /// How far back [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    pub(super) last: Option<Span>,
 }
 
 impl WindowArgs {
@@ -66,7 +66,7 @@ impl WindowArgs {
             query.push(("direction", direction.name().to_owned()));
         }
         query.push(("side", self.side.name().to_owned()));
-        query.push(("last", self.last.to_string()));
+        query.push(("last", self.last.map_or_else(|| "5m".to_owned(), |last| last.to_string())));
         query.extend(self.links.iter().map(|link| ("link", link.clone())));
         query
     }

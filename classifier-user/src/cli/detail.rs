@@ -41,7 +41,7 @@ pub(super) struct DetailArgs {
 /// Asks for `path` and shows what comes.
 pub(super) fn execute(path: &[&str], args: &DetailArgs, out: &mut dyn Write) -> Result<(), CliError> {
     let DetailArgs { direction, side, links, last, .. } = args;
-    let window = WindowArgs { direction: *direction, side: *side, links: links.clone(), last: *last };
+    let window = WindowArgs { direction: *direction, side: *side, links: links.clone(), last: Some(*last) };
     let mut query = window.query();
     query.push(("n", args.n.to_string()));
     let answer = Client::new(&args.agent.agent).get(path, &query)?;

@@ -17,6 +17,30 @@ pub enum CliError {
     /// Not a prefix.
     #[error("`{0}` is no prefix: expected one such as 192.0.2.0/24 or 2001:db8::/32, without host bits")]
     Prefix(String),
+    /// What draws on a terminal has none.
+    #[error(
+        "`{what}` draws on a terminal, and {which} is none: for a file or a program there are --json and --csv"
+    )]
+    NotATerminal {
+        /// The command.
+        what: &'static str,
+        /// What is not a terminal.
+        which: &'static str,
+    },
+    /// The terminal cannot be drawn on or read.
+    #[error("the terminal: {0}")]
+    Terminal(io::Error),
+    /// Bytes that would upset a terminal.
+    #[error("this format is not for a terminal: write it to a file with -o FILE")]
+    BinaryToTerminal,
+    /// A period that is none.
+    #[error("{option}: the time is {what}")]
+    Period {
+        /// The option.
+        option: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// More files than there are ranks for.
     #[error(transparent)]
     TooManyTables(TooManyTables),
@@ -44,8 +68,14 @@ impl CliError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Address(_) | Self::Prefix(_) | Self::TooManyTables(_) => 2,
-            Self::Agent(_) | Self::Output(_) | Self::Write { .. } | Self::Work(_) => 1,
+            Self::Config(_)
+            | Self::Address(_)
+            | Self::Prefix(_)
+            | Self::NotATerminal { .. }
+            | Self::BinaryToTerminal
+            | Self::Period { .. }
+            | Self::TooManyTables(_) => 2,
+            Self::Agent(_) | Self::Output(_) | Self::Terminal(_) | Self::Write { .. } | Self::Work(_) => 1,
         }
     }
 

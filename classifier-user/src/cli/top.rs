@@ -1,12 +1,13 @@
 //! `classifier top`: who sends and receives most.
 
-use std::{io::Write, thread, time::Duration};
+use std::io::Write;
 
 use super::{
     CliError,
-    answers::{Amount, Row, Status, Top, TopDirection},
+    answers::{Amount, Row, Top, TopDirection},
     args::{AgentArgs, ByArg, FormatArgs, WindowArgs},
-    client::{Answer, Client},
+    client::Client,
+    live,
     output::{Format, Screen, clean, optional},
     ranking::{self, Side},
 };
@@ -21,7 +22,7 @@ use super::{
   classifier top --by group --last 24h            Netflix, Google, … of the last day
   classifier top --direction in --link transit-a  what comes in over one link
   classifier top --by prefix --side local -n 50   which of our prefixes carry most
-  classifier top --live                           again with each sweep, until Ctrl-C
+  classifier top --live                           the rates of now on the whole terminal, with each sweep
   classifier top --csv > top.csv                  for a spreadsheet")]
 pub(super) struct Args {
     /// What a row is
@@ -32,7 +33,7 @@ pub(super) struct Args {
     n: u32,
     #[command(flatten)]
     window: WindowArgs,
-    /// Show it again with each sweep, until Ctrl-C
+    /// Show it on the whole terminal, again with each sweep: rates of now, or of --last; keys sort, filter and pause it
     #[arg(long, conflicts_with_all = ["json", "csv"])]
     live: bool,
     #[command(flatten)]
@@ -42,45 +43,25 @@ pub(super) struct Args {
 }
 
 pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
+    if args.live {
+        return live(args);
+    }
     let client = Client::new(&args.agent.agent);
     let mut query = vec![("by", args.by.name().to_owned()), ("n", args.n.to_string())];
     query.extend(args.window.query());
-    let ask = || client.get(&["top"], &query);
-    let answer = ask()?;
+    let answer = client.get(&["top"], &query)?;
     match args.format.format() {
         Format::Json => answer.pass_through(out),
         Format::Csv => csv(&answer.parse()?, out),
-        Format::People(screen) if !args.live => {
-            Ok(out.write_all(people(&answer.parse()?, screen).as_bytes())?)
-        }
-        Format::People(_) => {
-            let status: Status = client.get(&["status"], &[])?.parse()?;
-            let interval = Duration::from_secs_f64(status.interval_seconds.clamp(0.5, 60.0));
-            live(ask, Ok(answer), interval, out)
-        }
+        Format::People(screen) => Ok(out.write_all(people(&answer.parse()?, screen).as_bytes())?),
     }
 }
 
-/// Shows each answer in place of the one before. An agent that goes away is waited for.
-fn live(
-    ask: impl Fn() -> Result<Answer, super::client::AgentError>,
-    first: Result<Answer, super::client::AgentError>,
-    interval: Duration,
-    out: &mut dyn Write,
-) -> Result<(), CliError> {
-    let mut answer = first;
-    loop {
-        let screen = Screen::of_stdout();
-        let text = match answer.and_then(|answer| answer.parse()) {
-            Ok(top) => people(&top, screen),
-            Err(error) => format!("{error}\n"),
-        };
-        // Home, the text with each line's rest cleared, then the rest of the screen: no flicker.
-        write!(out, "\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))?;
-        out.flush()?;
-        thread::sleep(interval);
-        answer = ask();
-    }
+fn live(args: &Args) -> Result<(), CliError> {
+    let WindowArgs { direction, side, links, last } = args.window.clone();
+    let window = last.map_or(live::Window::Now, live::Window::Last);
+    let question = live::Question { by: args.by, direction, side, links, window };
+    live::execute(&args.agent.agent, question)
 }
 
 fn people(top: &Top, screen: Screen) -> String {

@@ -1,4 +1,4 @@
-//! `/api/v1/…`: the answers of [`crate::totals::answer`] as JSON. Query parameters are the command line's options.
+//! `/api/v1/…`: the answers of [`crate::totals::answer`] and [`crate::questions::answer`] as JSON. Query parameters are the command line's options.
 
 use axum::{
     Json, Router,
@@ -13,10 +13,13 @@ use axum::{
 use serde::Serialize;
 
 use super::App;
-use crate::totals::{
-    DetailQuery, QueryError, TopQuery, View,
-    answer::{ErrorAnswer, ErrorBody},
-    query::Pair,
+use crate::{
+    questions::Questions,
+    totals::{
+        DetailQuery, QueryError, TopQuery,
+        answer::{ErrorAnswer, ErrorBody},
+        query::Pair,
+    },
 };
 
 type Pairs = Result<Query<Vec<Pair>>, QueryRejection>;
@@ -34,28 +37,30 @@ pub(super) fn routes() -> Router<App> {
 }
 
 async fn top(State(app): State<App>, pairs: Pairs) -> Response {
-    let query = pairs_of(pairs).and_then(|pairs| Ok(TopQuery::from_pairs(&pairs)?));
-    answer(&app, query, |view, query| view.top(&query)).await
+    answer(&app, pairs_of(pairs), |questions, pairs| {
+        questions.top(&TopQuery::from_pairs(&pairs, &questions.clock())?)
+    })
+    .await
 }
 
 async fn asn(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
-    answer(&app, detail(name, pairs), |view, (name, query)| view.asn(&name, &query)).await
+    detail(&app, name, pairs, |questions, name, query| questions.view().asn(name, query)).await
 }
 
 async fn prefix(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
-    answer(&app, detail(name, pairs), |view, (name, query)| view.prefix(&name, &query)).await
+    detail(&app, name, pairs, |questions, name, query| questions.view().prefix(name, query)).await
 }
 
 async fn group(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
-    answer(&app, detail(name, pairs), |view, (name, query)| view.group(&name, &query)).await
+    detail(&app, name, pairs, |questions, name, query| questions.view().group(name, query)).await
 }
 
 async fn links(State(app): State<App>, pairs: Pairs) -> Response {
-    answer(&app, no_parameters(pairs), |view, ()| Ok(view.links())).await
+    answer(&app, no_parameters(pairs), |questions, ()| Ok(questions.view().links())).await
 }
 
 async fn status(State(app): State<App>, pairs: Pairs) -> Response {
-    answer(&app, no_parameters(pairs), |view, ()| Ok(view.status())).await
+    answer(&app, no_parameters(pairs), |questions, ()| Ok(questions.view().status())).await
 }
 
 /// What a request can have wrong.
@@ -75,9 +80,21 @@ fn pairs_of(pairs: Pairs) -> Result<Vec<Pair>, Refused> {
     pairs.map(|Query(pairs)| pairs).map_err(|rejection| Refused::Request(rejection.body_text()))
 }
 
-fn detail(name: Name, pairs: Pairs) -> Result<(String, DetailQuery), Refused> {
-    let Path(name) = name.map_err(|rejection| Refused::Request(rejection.body_text()))?;
-    Ok((name, DetailQuery::from_pairs(&pairs_of(pairs)?)?))
+fn name_of(name: Name) -> Result<String, Refused> {
+    name.map(|Path(name)| name).map_err(|rejection| Refused::Request(rejection.body_text()))
+}
+
+async fn detail<T: Serialize>(
+    app: &App,
+    name: Name,
+    pairs: Pairs,
+    ask: impl FnOnce(&Questions, &str, &DetailQuery) -> Result<T, QueryError> + Send + 'static,
+) -> Response {
+    let asked = name_of(name).and_then(|name| Ok((name, pairs_of(pairs)?)));
+    answer(app, asked, |questions, (name, pairs)| {
+        ask(questions, &name, &DetailQuery::from_pairs(&pairs, &questions.clock())?)
+    })
+    .await
 }
 
 fn no_parameters(pairs: Pairs) -> Result<(), Refused> {
@@ -90,11 +107,11 @@ fn no_parameters(pairs: Pairs) -> Result<(), Refused> {
 async fn answer<Q: Send + 'static, T: Serialize>(
     app: &App,
     query: Result<Q, Refused>,
-    ask: impl FnOnce(&View, Q) -> Result<T, QueryError> + Send + 'static,
+    ask: impl FnOnce(&Questions, Q) -> Result<T, QueryError> + Send + 'static,
 ) -> Response {
     match query {
         Ok(query) => {
-            app.make(move |view| match ask(view, query) {
+            app.make(move |questions| match ask(questions, query) {
                 Ok(answer) => Json(answer).into_response(),
                 Err(error) => query_error(&error),
             })
@@ -113,8 +130,11 @@ fn query_error(error: &QueryError) -> Response {
         QueryError::Ambiguous { .. } => StatusCode::MULTIPLE_CHOICES,
         QueryError::BadParameter { .. }
         | QueryError::UnknownParameter { .. }
+        | QueryError::BadPeriod(_)
+        | QueryError::NotKept(_)
         | QueryError::NoPrefixes
         | QueryError::SideNotCounted { .. } => StatusCode::BAD_REQUEST,
+        QueryError::Unreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     error_response(status, error.code(), error.to_string(), error.near())
 }

@@ -24,7 +24,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::totals::View;
+use crate::questions::Questions;
 
 pub mod api;
 pub mod metrics;
@@ -44,18 +44,18 @@ const GRACE: Duration = Duration::from_secs(2);
 /// What every handler has.
 #[derive(Clone)]
 struct App {
-    view: View,
+    questions: Questions,
     answers: Arc<Semaphore>,
 }
 
 impl App {
     /// Makes an answer where it may take its time; [`StatusCode::INTERNAL_SERVER_ERROR`] if that panics.
-    async fn make(&self, make: impl FnOnce(&View) -> Response + Send + 'static) -> Response {
+    async fn make(&self, make: impl FnOnce(&Questions) -> Response + Send + 'static) -> Response {
         let permit = Arc::clone(&self.answers).acquire_owned().await;
-        let view = self.view.clone();
+        let questions = self.questions.clone();
         let made = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            make(&view)
+            make(&questions)
         });
         made.await.unwrap_or_else(|error| {
             tracing::error!(%error, "an answer failed");
@@ -70,8 +70,8 @@ impl App {
 }
 
 /// All routes.
-pub fn router(view: View) -> Router {
-    let app = App { view, answers: Arc::new(Semaphore::new(ANSWERS)) };
+pub fn router(questions: Questions) -> Router {
+    let app = App { questions, answers: Arc::new(Semaphore::new(ANSWERS)) };
     Router::new()
         .route("/", get(page))
         .route("/healthz", get(healthz))
@@ -84,12 +84,12 @@ pub fn router(view: View) -> Router {
 }
 
 async fn page(State(app): State<App>) -> Response {
-    app.make(|view| axum::response::Html(page::render(view)).into_response()).await
+    app.make(|questions| axum::response::Html(page::render(questions.view())).into_response()).await
 }
 
 async fn healthz(State(app): State<App>) -> Response {
-    app.make(|view| {
-        if view.healthy() {
+    app.make(|questions| {
+        if questions.view().healthy() {
             (StatusCode::OK, "ok\n").into_response()
         } else {
             (StatusCode::SERVICE_UNAVAILABLE, "no sweep for three intervals\n").into_response()
@@ -99,8 +99,8 @@ async fn healthz(State(app): State<App>) -> Response {
 }
 
 async fn metrics_text(State(app): State<App>) -> Response {
-    app.make(|view| {
-        let text = metrics::render(&view.metrics());
+    app.make(|questions| {
+        let text = metrics::render(&questions.view().metrics());
         ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
     })
     .await
@@ -124,8 +124,12 @@ async fn with_headers(mut response: Response) -> Response {
 ///
 /// # Errors
 /// None today: a connection that fails ends alone, and an accept that fails is tried again.
-pub async fn serve(listener: TcpListener, view: View, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    let router = router(view);
+pub async fn serve(
+    listener: TcpListener,
+    questions: Questions,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let router = router(questions);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();

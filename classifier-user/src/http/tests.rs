@@ -18,9 +18,14 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::totals::{StatusInputs, TopQuery, answer::TopAnswer, testing};
 
+/// The example's view, without a past.
+fn questions() -> Questions {
+    Questions::new(testing::example(), None)
+}
+
 async fn request(method: &str, path: &str) -> (StatusCode, HeaderValue, String) {
     let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-    let response = router(testing::example()).oneshot(request).await.unwrap();
+    let response = router(questions()).oneshot(request).await.unwrap();
     let kind = response.headers()[header::CONTENT_TYPE].clone();
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
     let status = response.status();
@@ -231,7 +236,7 @@ async fn serves_on_a_socket_until_told_to_end() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (end, ended) = oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, testing::example(), async {
+    let server = tokio::spawn(serve(listener, questions(), async {
         let _ = ended.await;
     }));
     let client = tokio::task::spawn_blocking(move || {

@@ -14,6 +14,7 @@ pub mod export;
 mod format;
 mod input;
 mod iptoasn;
+pub mod live;
 mod mmdb;
 mod mrt;
 mod networks_lst;

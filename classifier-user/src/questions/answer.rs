@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::Asn,
-    totals::{By, answer::Directions},
+    totals::{
+        By,
+        answer::{Compare, Directions},
+    },
 };
 
 /// What an answer is about: only the key of its sort is there.
@@ -55,13 +58,18 @@ pub struct Figures {
     pub bits_per_second: u64,
     /// The highest five minutes; null without traffic.
     pub peak: Option<PeakAnswer>,
-    /// The 95th percentile of five-minute averages; null where five-minute detail of the period is gone.
+    /// The 95th percentile of five-minute averages; null where five-minute detail of the period is gone, and for periods of
+    /// more than 100 days.
     pub p95_bits_per_second: Option<u64>,
     /// 0 to 1: what part of its IP bytes was IPv6; null without IP.
     pub ipv6_share: Option<f64>,
-    /// Bytes in the period of the same length before; null unless asked for with `compare`.
+    /// Bytes in the period of the same length before, where that was asked for and anything is known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_bytes: Option<u64>,
+    /// How much more it is than in the period before, by average rates: 0.1 is a tenth more. Not there without
+    /// `previous_bytes`, or where that is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<f64>,
 }
 
 /// A part of a subject's traffic: by link.
@@ -113,6 +121,9 @@ pub struct PastAnswer {
     pub since: Option<Timestamp>,
     /// 0 to 1: what part of the period was counted.
     pub covered: f64,
+    /// The period before, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Compare>,
     /// What sort of subject it is; null for all traffic.
     pub by: Option<By>,
     /// Which one.
@@ -142,6 +153,8 @@ pub struct SeriesAnswer {
     pub since: Option<Timestamp>,
     /// What a layer is; null for one subject alone.
     pub by: Option<By>,
+    /// What it is about; no key for all traffic of the links looked at.
+    pub subject: Name,
     /// The steps, oldest first, one after the other without a hole.
     pub steps: Vec<StepAnswer>,
     /// Largest first; then `other`, `unmatched` and `non_ip`, where they have traffic. They add up to the total.

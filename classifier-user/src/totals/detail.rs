@@ -43,7 +43,7 @@ impl Reader<'_> {
         self.check_counted(By::As, query.side)?;
         let asn = self.find_as(text)?;
         let subject = Subject::As(self.totals.directory.index(asn), asn);
-        let stretch = self.totals.stretch(query.last);
+        let stretch = self.totals.stretch_of(query.when);
         let group = self.groups.of(asn).and_then(|place| self.groups.all().get(place));
         Ok(AsAnswer {
             router: self.status.router.clone(),
@@ -65,7 +65,7 @@ impl Reader<'_> {
             near: near(text, self.groups.all().iter().map(|group| (&*group.key, &*group.key))),
         })?;
         let place = self.groups.all().iter().position(|known| known.key == group.key).unwrap_or(usize::MAX);
-        let stretch = self.totals.stretch(query.last);
+        let stretch = self.totals.stretch_of(query.when);
         Ok(GroupAnswer {
             router: self.status.router.clone(),
             from: timestamp(stretch.from),
@@ -116,7 +116,7 @@ impl Reader<'_> {
         } else {
             None
         };
-        let stretch = self.totals.stretch(query.last);
+        let stretch = self.totals.stretch_of(query.when);
         Ok(PrefixAnswer {
             router: self.status.router.clone(),
             from: timestamp(stretch.from),
@@ -256,7 +256,7 @@ impl Reader<'_> {
     }
 
     /// The AS of this number or name.
-    fn find_as(&self, text: &str) -> Result<Asn, QueryError> {
+    pub(super) fn find_as(&self, text: &str) -> Result<Asn, QueryError> {
         let not_found = |near| QueryError::NotFound { what: "AS", given: text.to_owned(), near };
         let digits = text.strip_prefix("AS").or_else(|| text.strip_prefix("as")).unwrap_or(text);
         if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {

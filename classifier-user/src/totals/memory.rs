@@ -89,6 +89,15 @@ impl Memory {
         nearest.map_or(0, |(i, _)| i)..self.spans.len()
     }
 
+    /// The spans between those that begin as near to `from` and end as near to `to` as may be; at least one, where there
+    /// is one.
+    pub(super) fn between(&self, from: SystemTime, to: SystemTime) -> Range<usize> {
+        let first = self.since(from).start;
+        let after = self.spans.iter().enumerate().skip(first);
+        let last = after.min_by_key(|(_, span)| distance(span.to, to)).map_or(first, |(i, _)| i + 1);
+        first..last.min(self.spans.len())
+    }
+
     /// Takes a sweep's span in, makes older ones coarser, and forgets what is out of reach.
     pub(super) fn push(&mut self, span: Span) {
         let now = span.to;

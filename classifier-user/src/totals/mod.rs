@@ -14,6 +14,7 @@ use std::{
 pub use period::{MAX_PERIOD, PeriodError, format_period, parse_period};
 pub use query::{By, DetailQuery, QueryError, TopQuery};
 pub use view::{SharedOwners, SourceInput, StatusInputs, View};
+pub use when::{Clock, Moment, MomentError, When};
 
 use self::{
     directory::{AsIndex, Directory, NO_AS},
@@ -37,17 +38,19 @@ mod directory;
 mod export;
 mod groups;
 mod memory;
-mod packed;
+pub(crate) mod packed;
 mod period;
 pub mod query;
 pub mod scrape;
+pub(crate) mod series;
 mod sparse;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
-mod top;
+pub(crate) mod top;
 pub mod view;
+mod when;
 
 /// Entries, or bytes, that working space keeps from sweep to sweep.
 const KEPT: usize = 1 << 17;
@@ -108,6 +111,35 @@ struct BankTotals {
     families: [Counter; 2],
 }
 
+/// What a sweep added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SweepDelta {
+    /// By link and hook: [`hook_place`].
+    pub(crate) hooks: Box<[HookDelta]>,
+}
+
+/// What a sweep added at a hook.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HookDelta {
+    /// By [`Outcome`].
+    pub(crate) outcomes: [Counter; 5],
+    /// By owner number: the remote side. Empty where it is not counted.
+    pub(crate) remote: Packed,
+}
+
+impl SweepDelta {
+    /// Adds what a later sweep of the same links added.
+    pub(crate) fn absorb(&mut self, later: &Self) {
+        let scratch = &mut Vec::new();
+        for (hook, later) in self.hooks.iter_mut().zip(&later.hooks) {
+            for (sum, outcome) in hook.outcomes.iter_mut().zip(later.outcomes) {
+                *sum += outcome;
+            }
+            hook.remote = Packed::new(packed::merge([&hook.remote, &later.remote]), scratch);
+        }
+    }
+}
+
 /// A period that the memory can tell of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stretch {
@@ -124,7 +156,7 @@ impl Stretch {
 }
 
 /// Place of (link, hook).
-fn hook_place(link: usize, hook: Hook) -> usize {
+pub(crate) fn hook_place(link: usize, hook: Hook) -> usize {
     link * 2 + hook as usize
 }
 
@@ -172,11 +204,18 @@ impl Totals {
         &self.groups.groups
     }
 
+    pub(crate) fn shared_groups(&self) -> Arc<Groups> {
+        Arc::clone(&self.groups.groups)
+    }
+
     /// Takes a sweep in. Must be called before the sweep's released classes are given to other owners, because
     /// `owners` says whose its counts are.
     ///
     /// Should the system's clock be set back, the times kept so far are moved back with it.
-    pub fn record(&mut self, sweep: &Sweep, owners: &dyn Owners) {
+    ///
+    /// Gives what the sweep added. The numbers of its owners are never given to others, so they can be looked up at any
+    /// time.
+    pub fn record(&mut self, sweep: &Sweep, owners: &dyn Owners) -> SweepDelta {
         if let Ok(back) = self.last.duration_since(sweep.at) {
             self.shift_back(back);
         }
@@ -194,6 +233,7 @@ impl Totals {
                 }
             }
         }
+        let delta = self.delta(&span);
         self.memory.push(span);
         self.last = sweep.at;
         self.took = sweep.took;
@@ -202,6 +242,20 @@ impl Totals {
         self.scratch.shrink_to(KEPT);
         self.packing.shrink_to(KEPT);
         self.promote();
+        delta
+    }
+
+    fn delta(&self, span: &Span) -> SweepDelta {
+        let hooks = self.links.iter().enumerate().flat_map(|(link, of)| {
+            Hook::ALL.map(|hook| {
+                let bank = bank_place(link, hook, of.role.side(hook, Locality::Remote));
+                HookDelta {
+                    outcomes: span.outcomes.get(hook_place(link, hook)).copied().unwrap_or_default(),
+                    remote: span.banks.get(bank).map(|bank| bank.owners.clone()).unwrap_or_default(),
+                }
+            })
+        });
+        SweepDelta { hooks: hooks.collect() }
     }
 
     fn record_hook(
@@ -373,6 +427,23 @@ impl Totals {
         let spans = self.memory.since(wanted);
         let from = self.memory.spans(spans.clone()).next().map_or(self.started, |span| span.from);
         Stretch { from, to: self.last, spans: Some(spans) }
+    }
+
+    /// The period that comes nearest to what is asked for.
+    pub(crate) fn stretch_of(&self, when: When) -> Stretch {
+        let (from, to) = match when {
+            When::Last(last) => return self.stretch(last),
+            When::Between { from, to } => (SystemTime::from(from), to.map(SystemTime::from)),
+        };
+        let Some(to) = to.filter(|&to| to < self.last) else {
+            return self.stretch(self.last.duration_since(from).unwrap_or_default());
+        };
+        let spans = self.memory.between(from, to);
+        let mut within = self.memory.spans(spans.clone());
+        let first = within.next();
+        let (from, to) = first
+            .map_or((self.started, self.started), |first| (first.from, within.last().unwrap_or(first).to));
+        Stretch { from, to, spans: Some(spans) }
     }
 
     /// All since the start.

@@ -1,16 +1,18 @@
 //! Counters of one bank over a while, in a few bytes each: ascending owner numbers as differences, and packets and
 //! bytes, all as LEB128.
 
+use std::sync::Arc;
+
 use crate::model::Counter;
 
-/// Packed counters by owner number, ascending, none zero.
+/// Packed counters by owner number, ascending, none zero. A clone shares the bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Packed(Box<[u8]>);
+pub(crate) struct Packed(Arc<[u8]>);
 
 impl Packed {
     /// Packs what `counters` gives, which must be ascending; the same number twice in a row is summed, and what is
     /// zero left out.
-    pub(super) fn new(counters: impl IntoIterator<Item = (u32, Counter)>, scratch: &mut Vec<u8>) -> Self {
+    pub(crate) fn new(counters: impl IntoIterator<Item = (u32, Counter)>, scratch: &mut Vec<u8>) -> Self {
         scratch.clear();
         let mut last = 0;
         let mut write = |(number, counter): (u32, Counter)| {
@@ -43,17 +45,29 @@ impl Packed {
         self.0.len()
     }
 
+    /// As bytes, to be kept elsewhere.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The counters, ascending.
-    pub(super) fn iter(&self) -> Unpack<'_> {
-        Unpack { rest: &self.0, last: 0 }
+    pub(crate) fn iter(&self) -> Unpack<'_> {
+        Unpack::new(&self.0)
     }
 }
 
 /// Iterator of [`Packed::iter`].
 #[derive(Clone, Debug)]
-pub(super) struct Unpack<'a> {
+pub(crate) struct Unpack<'a> {
     rest: &'a [u8],
     last: u32,
+}
+
+impl<'a> Unpack<'a> {
+    /// What [`Packed::as_bytes`] gave. Ends early where it is something else.
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, last: 0 }
+    }
 }
 
 impl Iterator for Unpack<'_> {
@@ -65,7 +79,8 @@ impl Iterator for Unpack<'_> {
     }
 }
 
-fn put(out: &mut Vec<u8>, mut value: u64) {
+/// Writes a number as LEB128.
+pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -73,7 +88,8 @@ fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn get(rest: &mut &[u8]) -> Option<u64> {
+/// Reads what [`put`] wrote; `None` where the bytes end before it does.
+pub(crate) fn get(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     let mut shift = 0;
     loop {
@@ -89,7 +105,7 @@ fn get(rest: &mut &[u8]) -> Option<u64> {
 }
 
 /// Merges several ascending sequences into one, ascending; a number that several have comes once from each.
-pub(super) fn merge<'a>(parts: impl IntoIterator<Item = &'a Packed>) -> impl Iterator<Item = (u32, Counter)> {
+pub(crate) fn merge<'a>(parts: impl IntoIterator<Item = &'a Packed>) -> impl Iterator<Item = (u32, Counter)> {
     let mut heads: Vec<_> = parts
         .into_iter()
         .filter_map(|part| {

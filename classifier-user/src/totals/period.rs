@@ -1,4 +1,4 @@
-//! Periods as people write them: `30s`, `5m`, `1h`, `24h`, `7d`.
+//! Periods as people write them: `30s`, `5m`, `1h`, `24h`, `7d`, `4w`, `1y`.
 
 use std::time::Duration;
 
@@ -9,14 +9,16 @@ pub const MAX_PERIOD: Duration = Duration::from_secs(3650 * 86_400);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeriodError {
     /// No number in front, or something else than a unit behind it.
-    #[error("{0:?} is not a period: write a whole number and s, m, h or d, such as 30s, 5m, 1h, 24h or 7d")]
+    #[error(
+        "{0:?} is not a period: write a whole number and s, m, h, d, w or y, such as 5m, 1h, 24h, 7d or 1y"
+    )]
     Syntax(String),
     /// Zero, or over [`MAX_PERIOD`].
     #[error("{0:?} is out of range: a period is from 1s to 3650d")]
     Range(String),
 }
 
-/// Reads a period: a whole number and a unit (`s`, `m`, `h`, `d`), nothing in between.
+/// Reads a period: a whole number and a unit (`s`, `m`, `h`, `d`, `w`, `y`), nothing in between. A year has 365 days.
 ///
 /// # Errors
 /// [`PeriodError`] where the text is no such thing, zero, or longer than [`MAX_PERIOD`].
@@ -29,6 +31,8 @@ pub fn parse_period(text: &str) -> Result<Duration, PeriodError> {
         'm' => 60,
         'h' => 3600,
         'd' => 86_400,
+        'w' => 7 * 86_400,
+        'y' => 365 * 86_400,
         _ => return Err(syntax()),
     };
     let digits = text.strip_suffix(unit).ok_or_else(syntax)?;
@@ -60,15 +64,23 @@ mod tests {
 
     #[test]
     fn what_people_write() {
-        for (text, seconds) in
-            [("30s", 30), ("5m", 300), ("1h", 3600), ("24h", 86_400), ("7d", 604_800), ("3650d", 315_360_000)]
-        {
+        for (text, seconds) in [
+            ("30s", 30),
+            ("5m", 300),
+            ("1h", 3600),
+            ("24h", 86_400),
+            ("7d", 604_800),
+            ("2w", 1_209_600),
+            ("1y", 31_536_000),
+            ("10y", 315_360_000),
+            ("3650d", 315_360_000),
+        ] {
             assert_eq!(parse_period(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for text in ["", "m", "5", "5 m", "-5m", "+5m", "1.5h", "5M", "5min", "5é", "h5"] {
             assert_eq!(parse_period(text), Err(PeriodError::Syntax(text.to_owned())), "{text}");
         }
-        for text in ["0s", "3651d", "99999999999999999999s", "18446744073709551615d"] {
+        for text in ["0s", "3651d", "11y", "522w", "99999999999999999999s", "18446744073709551615d"] {
             assert_eq!(parse_period(text), Err(PeriodError::Range(text.to_owned())), "{text}");
         }
     }

@@ -4,14 +4,19 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::period::{format_period, parse_period};
+use jiff::Timestamp;
+
+use super::{
+    period::{format_period, parse_period},
+    when::{Clock, Moment, When},
+};
 use crate::model::{Direction, Locality};
 
 /// The most rows that can be asked for.
 pub const MAX_ROWS: usize = 100_000;
 
 /// What a row of `top` is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
     /// An AS.
@@ -51,7 +56,7 @@ impl fmt::Display for By {
 }
 
 /// A question for `top`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TopQuery {
     /// What a row is.
     pub by: By,
@@ -61,8 +66,10 @@ pub struct TopQuery {
     pub side: Locality,
     /// Only these links, by name; empty: the links of the ISP's totals (upstream if there are any, else all).
     pub links: Vec<String>,
-    /// How far back.
-    pub last: Duration,
+    /// Which period.
+    pub when: When,
+    /// Whether the period before is looked at too.
+    pub compare: bool,
     /// How many rows, 1 to [`MAX_ROWS`].
     pub n: usize,
 }
@@ -74,7 +81,8 @@ impl Default for TopQuery {
             direction: None,
             side: Locality::Remote,
             links: Vec::new(),
-            last: Duration::from_secs(300),
+            when: When::Last(Duration::from_secs(300)),
+            compare: false,
             n: 20,
         }
     }
@@ -89,9 +97,11 @@ pub struct DetailQuery {
     pub side: Locality,
     /// Only these links, as in [`TopQuery::links`].
     pub links: Vec<String>,
-    /// How far back the lists of prefixes or ASes go.
-    pub last: Duration,
-    /// How many rows those have, 1 to [`MAX_ROWS`].
+    /// Which period the lists of prefixes or ASes, and what is said of the past, are of.
+    pub when: When,
+    /// Whether the period before is looked at too.
+    pub compare: bool,
+    /// How many rows the lists have, 1 to [`MAX_ROWS`].
     pub n: usize,
 }
 
@@ -101,7 +111,8 @@ impl Default for DetailQuery {
             direction: None,
             side: Locality::Remote,
             links: Vec::new(),
-            last: Duration::from_secs(3600),
+            when: When::Last(Duration::from_secs(3600)),
+            compare: false,
             n: 10,
         }
     }
@@ -128,6 +139,15 @@ pub enum QueryError {
         /// Those that exist.
         known: &'static str,
     },
+    /// A period that cannot be.
+    #[error("{0}")]
+    BadPeriod(String),
+    /// What was asked for is only remembered for the last hour.
+    #[error("{0}")]
+    NotKept(&'static str),
+    /// The history could not be read.
+    #[error("{0}; what was counted in the last hour can still be asked for")]
+    Unreadable(String),
     /// Prefixes were asked for and are not counted.
     #[error(
         "prefixes are not counted: the agent runs with AS granularity (--granularity prefix counts them)"
@@ -178,7 +198,9 @@ impl QueryError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::BadParameter { .. } | Self::UnknownParameter { .. } => "bad_parameter",
+            Self::BadParameter { .. } | Self::UnknownParameter { .. } | Self::BadPeriod(_) => "bad_parameter",
+            Self::NotKept(_) => "not_kept",
+            Self::Unreadable(_) => "unreadable",
             Self::NoPrefixes | Self::SideNotCounted { .. } => "not_counted",
             Self::NotFound { .. } => "not_found",
             Self::Ambiguous { .. } => "ambiguous",
@@ -199,25 +221,92 @@ impl QueryError {
 /// A parameter and its value, as in a URL's query.
 pub type Pair = (String, String);
 
+/// The parameters that several questions share, as they are read.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    pub(crate) direction: Option<Direction>,
+    pub(crate) side: Locality,
+    pub(crate) links: Vec<String>,
+    pub(crate) compare: bool,
+    last: Option<Duration>,
+    from: Option<Moment>,
+    to: Option<Moment>,
+}
+
+impl Window {
+    /// Takes a parameter; `false` if it is none of these.
+    pub(crate) fn take(&mut self, name: &str, value: &str) -> Result<bool, QueryError> {
+        match name {
+            "direction" => self.direction = Some(direction(value)?),
+            "side" => self.side = side(value)?,
+            "link" => self.links.push(value.to_owned()),
+            "last" => self.last = Some(last(value)?),
+            "from" => self.from = Some(moment("from", value)?),
+            "to" => self.to = Some(moment("to", value)?),
+            "compare" => self.compare = choice("compare", value, [true], |_| "previous")?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The period that is meant; `default` where none is given.
+    pub(crate) fn when(&self, clock: &Clock, default: When) -> Result<When, QueryError> {
+        let resolve = |name, moment: Moment| {
+            moment.resolve(clock).ok_or_else(|| QueryError::BadParameter {
+                name,
+                value: format!("{moment:?}"),
+                expected: "a time within reach of the calendar".to_owned(),
+            })
+        };
+        match (self.last, self.from, self.to) {
+            (None, None, None) => Ok(default),
+            (Some(last), None, None) => Ok(When::Last(last)),
+            (Some(_), ..) => {
+                Err(QueryError::BadPeriod("give `last`, or `from` and `to`, not both".to_owned()))
+            }
+            (None, None, Some(_)) => Err(QueryError::BadPeriod("`to` needs a `from`".to_owned())),
+            (None, Some(from), to) => {
+                let from = resolve("from", from)?;
+                let to = to.map(|to| resolve("to", to)).transpose()?;
+                period_of(from, to, clock.now)
+            }
+        }
+    }
+}
+
+fn period_of(from: Timestamp, to: Option<Timestamp>, now: Timestamp) -> Result<When, QueryError> {
+    if let Some(to) = to
+        && to <= from
+    {
+        let what = if to == from { "the period is empty" } else { "`from` is after `to`" };
+        return Err(QueryError::BadPeriod(format!("{what}: {from} to {to}")));
+    }
+    if from >= now {
+        return Err(QueryError::BadPeriod(format!("{from} has not come yet: it is {now:.0}")));
+    }
+    Ok(When::Between { from, to })
+}
+
 impl TopQuery {
     /// Reads a URL's query. `link` may be given several times; of another parameter the last one counts.
     ///
     /// # Errors
-    /// [`QueryError::BadParameter`], [`QueryError::UnknownParameter`].
-    pub fn from_pairs(pairs: &[Pair]) -> Result<Self, QueryError> {
-        let mut query = Self::default();
+    /// [`QueryError::BadParameter`], [`QueryError::UnknownParameter`], [`QueryError::BadPeriod`].
+    pub fn from_pairs(pairs: &[Pair], clock: &Clock) -> Result<Self, QueryError> {
+        let default = Self::default();
+        let mut window = Window::default();
+        let (mut by, mut n) = (default.by, default.n);
         for (name, value) in pairs {
             match name.as_str() {
-                "by" => query.by = choice("by", value, By::ALL, By::name)?,
-                "direction" => query.direction = Some(direction(value)?),
-                "side" => query.side = side(value)?,
-                "link" => query.links.push(value.clone()),
-                "last" => query.last = last(value)?,
-                "n" => query.n = rows(value)?,
-                _ => return Err(unknown(name, "by, direction, side, link, last, n")),
+                "by" => by = self::by(value)?,
+                "n" => n = rows(value)?,
+                _ if window.take(name, value)? => {}
+                _ => return Err(unknown(name, "by, direction, side, link, last, from, to, compare, n")),
             }
         }
-        Ok(query)
+        let when = window.when(clock, default.when)?;
+        let Window { direction, side, links, compare, .. } = window;
+        Ok(Self { by, direction, side, links, when, compare, n })
     }
 
     /// The question as a URL's query, defaults left out.
@@ -228,9 +317,9 @@ impl TopQuery {
         if self.by != default.by {
             pairs.push(("by", self.by.name().to_owned()));
         }
-        let Self { by: _, direction, side, links, last, n } = self.clone();
-        let detail = DetailQuery { direction, side, links, last, n };
-        let defaults = DetailQuery { last: default.last, n: default.n, ..DetailQuery::default() };
+        let Self { by: _, direction, side, links, when, compare, n } = self.clone();
+        let detail = DetailQuery { direction, side, links, when, compare, n };
+        let defaults = DetailQuery { when: default.when, n: default.n, ..DetailQuery::default() };
         detail.push_pairs(&defaults, &mut pairs);
         pairs
     }
@@ -240,20 +329,21 @@ impl DetailQuery {
     /// Reads a URL's query, as [`TopQuery::from_pairs`] does.
     ///
     /// # Errors
-    /// [`QueryError::BadParameter`], [`QueryError::UnknownParameter`].
-    pub fn from_pairs(pairs: &[Pair]) -> Result<Self, QueryError> {
-        let mut query = Self::default();
+    /// [`QueryError::BadParameter`], [`QueryError::UnknownParameter`], [`QueryError::BadPeriod`].
+    pub fn from_pairs(pairs: &[Pair], clock: &Clock) -> Result<Self, QueryError> {
+        let default = Self::default();
+        let mut window = Window::default();
+        let mut n = default.n;
         for (name, value) in pairs {
             match name.as_str() {
-                "direction" => query.direction = Some(direction(value)?),
-                "side" => query.side = side(value)?,
-                "link" => query.links.push(value.clone()),
-                "last" => query.last = last(value)?,
-                "n" => query.n = rows(value)?,
-                _ => return Err(unknown(name, "direction, side, link, last, n")),
+                "n" => n = rows(value)?,
+                _ if window.take(name, value)? => {}
+                _ => return Err(unknown(name, "direction, side, link, last, from, to, compare, n")),
             }
         }
-        Ok(query)
+        let when = window.when(clock, default.when)?;
+        let Window { direction, side, links, compare, .. } = window;
+        Ok(Self { direction, side, links, when, compare, n })
     }
 
     /// The question as a URL's query, defaults left out.
@@ -272,8 +362,16 @@ impl DetailQuery {
             pairs.push(("side", self.side.name().to_owned()));
         }
         pairs.extend(self.links.iter().map(|link| ("link", link.clone())));
-        if self.last != default.last {
-            pairs.push(("last", format_period(self.last)));
+        match self.when {
+            when if when == default.when => {}
+            When::Last(last) => pairs.push(("last", format_period(last))),
+            When::Between { from, to } => {
+                pairs.push(("from", from.to_string()));
+                pairs.extend(to.map(|to| ("to", to.to_string())));
+            }
+        }
+        if self.compare {
+            pairs.push(("compare", "previous".to_owned()));
         }
         if self.n != default.n {
             pairs.push(("n", self.n.to_string()));
@@ -281,11 +379,11 @@ impl DetailQuery {
     }
 }
 
-fn unknown(name: &str, known: &'static str) -> QueryError {
+pub(crate) fn unknown(name: &str, known: &'static str) -> QueryError {
     QueryError::UnknownParameter { name: name.to_owned(), known }
 }
 
-fn choice<T: Copy, const N: usize>(
+pub(crate) fn choice<T: Copy, const N: usize>(
     name: &'static str,
     value: &str,
     all: [T; N],
@@ -295,6 +393,18 @@ fn choice<T: Copy, const N: usize>(
         name,
         value: value.to_owned(),
         expected: all.map(name_of).join(", "),
+    })
+}
+
+pub(crate) fn by(value: &str) -> Result<By, QueryError> {
+    choice("by", value, By::ALL, By::name)
+}
+
+pub(crate) fn moment(name: &'static str, value: &str) -> Result<Moment, QueryError> {
+    value.parse().map_err(|_| QueryError::BadParameter {
+        name,
+        value: value.to_owned(),
+        expected: Moment::EXPECTED.to_owned(),
     })
 }
 
@@ -310,15 +420,20 @@ fn last(value: &str) -> Result<Duration, QueryError> {
     parse_period(value).map_err(|_| QueryError::BadParameter {
         name: "last",
         value: value.to_owned(),
-        expected: "a whole number and s, m, h or d from 1s to 3650d, such as 5m or 24h".to_owned(),
+        expected: "a whole number and s, m, h, d, w or y from 1s to 10y, such as 5m or 24h".to_owned(),
     })
 }
 
 fn rows(value: &str) -> Result<usize, QueryError> {
-    value.parse().ok().filter(|n| (1..=MAX_ROWS).contains(n)).ok_or_else(|| QueryError::BadParameter {
-        name: "n",
+    number("n", value, MAX_ROWS)
+}
+
+/// Reads a number from 1 to `most`.
+pub(crate) fn number(name: &'static str, value: &str, most: usize) -> Result<usize, QueryError> {
+    value.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| QueryError::BadParameter {
+        name,
         value: value.to_owned(),
-        expected: format!("a number from 1 to {MAX_ROWS}"),
+        expected: format!("a number from 1 to {most}"),
     })
 }
 
@@ -328,6 +443,13 @@ mod tests {
 
     fn pairs(text: &[(&str, &str)]) -> Vec<Pair> {
         text.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    fn clock() -> Clock {
+        Clock {
+            now: "2026-11-15T12:00:00Z".parse().unwrap(),
+            zone: jiff::tz::TimeZone::get("Europe/Paris").unwrap(),
+        }
     }
 
     fn owned(text: Vec<(&'static str, String)>) -> Vec<Pair> {
@@ -341,7 +463,8 @@ mod tests {
             direction: Some(Direction::Out),
             side: Locality::Local,
             links: vec!["transit-a".to_owned(), "ix".to_owned()],
-            last: Duration::from_secs(3600),
+            when: When::Last(Duration::from_secs(3600)),
+            compare: true,
             n: 7,
         };
         let text = [
@@ -351,20 +474,23 @@ mod tests {
             ("link", "transit-a"),
             ("link", "ix"),
             ("last", "1h"),
+            ("compare", "previous"),
             ("n", "7"),
         ];
-        assert_eq!(TopQuery::from_pairs(&pairs(&text)), Ok(query.clone()));
+        assert_eq!(TopQuery::from_pairs(&pairs(&text), &clock()), Ok(query.clone()));
         assert_eq!(owned(query.pairs()), pairs(&text));
         assert_eq!(TopQuery::default().pairs(), []);
-        assert_eq!(TopQuery::from_pairs(&[]), Ok(TopQuery::default()));
+        assert_eq!(TopQuery::from_pairs(&[], &clock()), Ok(TopQuery::default()));
 
-        let detail = DetailQuery { n: 3, last: Duration::from_secs(60), ..DetailQuery::default() };
-        assert_eq!(DetailQuery::from_pairs(&owned(detail.pairs())), Ok(detail));
+        let detail =
+            DetailQuery { n: 3, when: When::Last(Duration::from_secs(60)), ..DetailQuery::default() };
+        assert_eq!(DetailQuery::from_pairs(&owned(detail.pairs()), &clock()), Ok(detail));
     }
 
     #[test]
     fn what_cannot_be_is_named() {
-        let message = |name, value| TopQuery::from_pairs(&pairs(&[(name, value)])).unwrap_err().to_string();
+        let message =
+            |name, value| TopQuery::from_pairs(&pairs(&[(name, value)]), &clock()).unwrap_err().to_string();
         assert_eq!(
             message("by", "asn"),
             r#"by: "asn" is not possible; expected as, prefix, group, kind, link"#
@@ -377,11 +503,48 @@ mod tests {
         );
         assert_eq!(
             message("last", "5"),
-            r#"last: "5" is not possible; expected a whole number and s, m, h or d from 1s to 3650d, such as 5m or 24h"#
+            r#"last: "5" is not possible; expected a whole number and s, m, h, d, w or y from 1s to 10y, such as 5m or 24h"#
         );
         assert_eq!(
             message("top", "5"),
-            r#"there is no parameter "top"; there are by, direction, side, link, last, n"#
+            r#"there is no parameter "top"; there are by, direction, side, link, last, from, to, compare, n"#
+        );
+    }
+
+    #[test]
+    fn periods_from_and_to() {
+        let when = |text: &[(&str, &str)]| {
+            TopQuery::from_pairs(&pairs(text), &clock())
+                .map(|query| query.when)
+                .map_err(|error| error.to_string())
+        };
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let october =
+            When::Between { from: at("2026-09-30T22:00:00Z"), to: Some(at("2026-10-31T23:00:00Z")) };
+        assert_eq!(when(&[("from", "2026-10-01"), ("to", "2026-11-01")]), Ok(october));
+        assert_eq!(when(&[("from", "7d")]), Ok(When::Between { from: at("2026-11-08T12:00:00Z"), to: None }));
+        let query = TopQuery { when: october, ..TopQuery::default() };
+        assert_eq!(TopQuery::from_pairs(&owned(query.pairs()), &clock()), Ok(query));
+        for (text, message) in [
+            (&[("last", "1h"), ("from", "7d")][..], "give `last`, or `from` and `to`, not both"),
+            (&[("to", "7d")], "`to` needs a `from`"),
+            (
+                &[("from", "1d"), ("to", "7d")],
+                "`from` is after `to`: 2026-11-14T12:00:00Z to 2026-11-08T12:00:00Z",
+            ),
+            (
+                &[("from", "1d"), ("to", "1d")],
+                "the period is empty: 2026-11-14T12:00:00Z to 2026-11-14T12:00:00Z",
+            ),
+            (&[("from", "2027-01-01")], "2026-12-31T23:00:00Z has not come yet: it is 2026-11-15T12:00:00Z"),
+            (&[("compare", "yes")], r#"compare: "yes" is not possible; expected previous"#),
+        ] {
+            assert_eq!(when(text), Err(message.to_owned()));
+        }
+        assert!(
+            when(&[("from", "soon")])
+                .unwrap_err()
+                .starts_with(r#"from: "soon" is not possible; expected a day"#)
         );
     }
 }

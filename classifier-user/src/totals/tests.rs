@@ -22,7 +22,8 @@ use crate::{
 
 fn ask(pairs: &[(&str, &str)]) -> TopQuery {
     let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    TopQuery::from_pairs(&pairs).unwrap()
+    let clock = Clock { now: jiff::Timestamp::UNIX_EPOCH, zone: jiff::tz::TimeZone::UTC };
+    TopQuery::from_pairs(&pairs, &clock).unwrap()
 }
 
 #[test]
@@ -91,8 +92,9 @@ fn every_top_adds_up() {
         for side in [Locality::Remote, Locality::Local] {
             for links in [vec![], vec!["ix".to_owned()], vec!["customers".to_owned(), "transit".to_owned()]] {
                 for (last, n) in [(5, 1), (60, 2), (300, 20), (3600, 1), (86_400, 3)] {
-                    let last = Duration::from_secs(last);
-                    let query = TopQuery { by, direction: None, side, links: links.clone(), last, n };
+                    let when = When::Last(Duration::from_secs(last));
+                    let links = links.clone();
+                    let query = TopQuery { by, direction: None, side, links, when, compare: false, n };
                     let answer = view.top(&query).unwrap();
                     for (_, d) in answer.directions.iter() {
                         let parts = [&d.other, &d.unmatched, &d.non_ip];
@@ -468,7 +470,7 @@ proptest! {
         }
         let view = View::new(totals, Arc::new(RwLock::new(Numbers)), || at(0));
         let query = TopQuery {
-            last: Duration::from_secs(last), direction: Some(Direction::In), n: 100, ..TopQuery::default()
+            when: When::Last(Duration::from_secs(last)), direction: Some(Direction::In), n: 100, ..TopQuery::default()
         };
         let answer = view.top(&query).unwrap();
         let mut oracle = BTreeMap::<u32, u64>::new();

@@ -1,11 +1,12 @@
 //! How `top` and `links` are made.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::Arc};
 
 use super::{
     Stretch, Totals,
     answer::{
-        Directions, LinkAnswer, LinkDirection, LinksAnswer, Part, Rate, Row, TopAnswer, TopDirection, Total,
+        Directions, HistoryStatus, LinkAnswer, LinkDirection, LinksAnswer, Part, Rate, Row, TopAnswer,
+        TopDirection, Total,
     },
     directory::{Brief, NO_AS},
     hook_place,
@@ -28,9 +29,10 @@ pub(super) const FIVE_MINUTES: std::time::Duration = std::time::Duration::from_s
 /// Everything that an answer is made from, held still.
 pub(super) struct Reader<'a> {
     pub(super) totals: &'a Totals,
-    pub(super) names: &'a Names,
+    pub(super) names: &'a Arc<Names>,
     pub(super) groups: &'a Groups,
     pub(super) status: &'a StatusInputs,
+    pub(super) history: &'a HistoryStatus,
     pub(super) owners: &'a dyn Owners,
 }
 
@@ -48,9 +50,9 @@ impl Reader<'_> {
     pub(super) fn top(&self, query: &TopQuery) -> Result<TopAnswer, QueryError> {
         self.check_counted(query.by, query.side)?;
         let links = self.choose_links(&query.links)?;
-        let stretch = self.totals.stretch(query.last);
+        let stretch = self.totals.stretch_of(query.when);
         let directions = Directions::try_of(query.direction, |direction| {
-            Ok(if query.by == By::Link {
+            Ok::<_, QueryError>(if query.by == By::Link {
                 self.top_links(&links, direction, &stretch, query.n)
             } else {
                 self.top_of(query, &links, direction, &stretch)
@@ -62,6 +64,10 @@ impl Reader<'_> {
             to: timestamp(stretch.to),
             by: query.by,
             side: query.side,
+            zone: None,
+            since: None,
+            covered: None,
+            compare: None,
             directions,
         })
     }
@@ -85,6 +91,8 @@ impl Reader<'_> {
             other: scale.part(tally.matched - shown),
             unmatched: scale.part(tally.unmatched),
             non_ip: scale.part(not_ip(&outcomes)),
+            previous_bytes: None,
+            change: None,
         }
     }
 
@@ -102,6 +110,8 @@ impl Reader<'_> {
             other: scale.part(total - shown),
             unmatched: scale.part(Counter::ZERO),
             non_ip: scale.part(Counter::ZERO),
+            previous_bytes: None,
+            change: None,
         }
     }
 
@@ -144,7 +154,7 @@ impl Reader<'_> {
     }
 
     /// The key of each AS seen, by its index, where ASes are put together.
-    fn keys(&self, by: By) -> Option<Vec<Option<u32>>> {
+    pub(super) fn keys(&self, by: By) -> Option<Vec<Option<u32>>> {
         let of_group: Vec<u32> = match by {
             By::Group => (0..).take(self.groups.all().len()).collect(),
             By::Kind => {
@@ -311,31 +321,31 @@ impl Reader<'_> {
 
 /// What turns counters into rates and shares.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     /// The period.
-    pub(super) seconds: f64,
+    pub(crate) seconds: f64,
     /// All bytes of the direction.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Scale {
-    pub(super) fn per_second(self, amount: u64) -> u64 {
+    pub(crate) fn per_second(self, amount: u64) -> u64 {
         if self.seconds > 0.0 { (amount as f64 / self.seconds).round() as u64 } else { 0 }
     }
 
-    pub(super) fn bits_per_second(self, bytes: u64) -> u64 {
+    pub(crate) fn bits_per_second(self, bytes: u64) -> u64 {
         self.per_second(bytes.saturating_mul(8))
     }
 
-    pub(super) fn share(self, bytes: u64) -> f64 {
+    pub(crate) fn share(self, bytes: u64) -> f64 {
         if self.bytes > 0 { ratio(bytes as f64 / self.bytes as f64) } else { 0.0 }
     }
 
-    fn total(self, Counter { packets, bytes }: Counter) -> Total {
+    pub(crate) fn total(self, Counter { packets, bytes }: Counter) -> Total {
         Total { packets, bytes, bits_per_second: self.bits_per_second(bytes) }
     }
 
-    fn part(self, Counter { packets, bytes }: Counter) -> Part {
+    pub(crate) fn part(self, Counter { packets, bytes }: Counter) -> Part {
         Part { packets, bytes, bits_per_second: self.bits_per_second(bytes), share: self.share(bytes) }
     }
 
@@ -347,7 +357,7 @@ impl Scale {
         }
     }
 
-    fn row(self, rank: u32, Counter { packets, bytes }: Counter) -> Row {
+    pub(crate) fn row(self, rank: u32, Counter { packets, bytes }: Counter) -> Row {
         Row {
             rank,
             prefix: None,
@@ -360,12 +370,14 @@ impl Scale {
             bytes,
             bits_per_second: self.bits_per_second(bytes),
             share: self.share(bytes),
+            previous_bytes: None,
+            change: None,
         }
     }
 }
 
 /// A ratio as in JSON: to nine digits, which every reader reads back the same.
-pub(super) fn ratio(ratio: f64) -> f64 {
+pub(crate) fn ratio(ratio: f64) -> f64 {
     (ratio * 1e9).round() / 1e9
 }
 

@@ -8,10 +8,10 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Totals,
+    SweepDelta, Totals,
     answer::{
-        AsAnswer, CountMode, Granularity, GroupAnswer, HookStatus, LinkStatus, LinksAnswer, MemoryStatus,
-        PrefixAnswer, SourceStatus, StatusAnswer, SweepStatus, TableStatus, TopAnswer,
+        AsAnswer, CountMode, Granularity, GroupAnswer, HistoryStatus, HookStatus, LinkStatus, LinksAnswer,
+        MemoryStatus, PrefixAnswer, SourceStatus, StatusAnswer, SweepStatus, TableStatus, TopAnswer,
     },
     hook_place,
     query::{DetailQuery, QueryError, TopQuery},
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     datapath::{Attachment, Memory, Sweep},
-    model::{Asn, Direction, Hook, Link, Locality, Mode, Owners},
+    model::{Asn, Direction, Hook, Link, Locality, Mode, Owners, Role},
     table::{groups::Groups, names::Names},
 };
 
@@ -94,25 +94,36 @@ struct State {
     totals: Totals,
     names: Arc<Names>,
     status: StatusInputs,
+    history: HistoryStatus,
 }
 
 impl View {
     /// A view of `totals`. `clock` is [`SystemTime::now`] but in tests.
     #[must_use]
     pub fn new(totals: Totals, owners: SharedOwners, clock: fn() -> SystemTime) -> Self {
-        let state = State { totals, names: Arc::default(), status: StatusInputs::default() };
+        let state = State {
+            totals,
+            names: Arc::default(),
+            status: StatusInputs::default(),
+            history: HistoryStatus::default(),
+        };
         Self(Arc::new(Shared { owners, clock, state: RwLock::new(state) }))
     }
 
     /// Takes a sweep in, as [`Totals::record`] does.
-    pub fn record(&self, sweep: &Sweep) {
+    pub fn record(&self, sweep: &Sweep) -> SweepDelta {
         let owners = self.0.owners.read().unwrap_or_else(PoisonError::into_inner);
-        self.write(|state| state.totals.record(sweep, &*owners));
+        self.write(|state| state.totals.record(sweep, &*owners))
     }
 
     /// Takes what the agent knows of itself.
     pub fn set_status(&self, status: StatusInputs) {
         self.write(|state| state.status = status);
+    }
+
+    /// Takes how the history is.
+    pub fn set_history(&self, history: HistoryStatus) {
+        self.write(|state| state.history = history);
     }
 
     /// Takes other names and groups.
@@ -186,7 +197,33 @@ impl View {
         self.read(|reader| reader.metrics(now))
     }
 
-    fn read<T>(&self, ask: impl FnOnce(&Reader<'_>) -> T) -> T {
+    /// What questions about the past need to know of now.
+    #[must_use]
+    pub(crate) fn context(&self) -> Context {
+        let now = timestamp((self.0.clock)());
+        self.read(|reader| Context {
+            now,
+            started: timestamp(reader.totals.started),
+            last: timestamp(reader.totals.last),
+            reach: timestamp(reader.totals.memory.oldest().unwrap_or(reader.totals.started)),
+            router: reader.status.router.clone(),
+            granularity: reader.status.granularity,
+            count: reader.status.count,
+            links: reader.totals.links.clone(),
+            names: Arc::clone(reader.names),
+            groups: reader.totals.shared_groups(),
+        })
+    }
+
+    /// The number of an AS by its number or name, as [`View::asn`] takes it.
+    ///
+    /// # Errors
+    /// As [`View::asn`].
+    pub(crate) fn find_as(&self, text: &str) -> Result<Asn, QueryError> {
+        self.read(|reader| reader.find_as(text))
+    }
+
+    pub(super) fn read<T>(&self, ask: impl FnOnce(&Reader<'_>) -> T) -> T {
         // Nothing that panics leaves half a change behind that matters more than going on.
         let owners = self.0.owners.read().unwrap_or_else(PoisonError::into_inner);
         let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -195,12 +232,40 @@ impl View {
             names: &state.names,
             groups: state.totals.groups(),
             status: &state.status,
+            history: &state.history,
             owners: &*owners,
         })
     }
 
     fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.0.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What questions about the past need to know of now.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub(crate) now: Timestamp,
+    /// When the agent started.
+    pub(crate) started: Timestamp,
+    /// The last sweep, or the start.
+    pub(crate) last: Timestamp,
+    /// How far back the memory of the sweeps goes.
+    pub(crate) reach: Timestamp,
+    pub(crate) router: String,
+    pub(crate) granularity: Granularity,
+    pub(crate) count: CountMode,
+    pub(crate) links: Vec<Link>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) groups: Arc<Groups>,
+}
+
+impl Context {
+    /// The names of the links of the ISP's totals.
+    pub(crate) fn isp_links(&self) -> Vec<String> {
+        let of = |role| self.links.iter().filter(move |link| link.role == role).map(|link| link.name.clone());
+        let upstream: Vec<String> = of(Role::Upstream).collect();
+        if upstream.is_empty() { of(Role::Downstream).collect() } else { upstream }
     }
 }
 
@@ -221,6 +286,8 @@ pub struct MetricsReading {
     pub status: StatusInputs,
     /// The age of the source with the most prefixes.
     pub table_age: Option<Duration>,
+    /// How the past is kept.
+    pub history: HistoryStatus,
 }
 
 /// A time as in JSON: to the millisecond.
@@ -295,7 +362,11 @@ impl Reader<'_> {
                 took_seconds: totals.took.as_secs_f64(),
                 reach: timestamp(totals.memory.oldest().unwrap_or(totals.started)),
             },
-            warnings: status.warnings.clone(),
+            warnings: {
+                let history = self.history.message.as_ref().map(|message| format!("history: {message}"));
+                status.warnings.iter().cloned().chain(history).collect()
+            },
+            history: self.history.clone(),
         }
     }
 
@@ -317,6 +388,7 @@ impl Reader<'_> {
             sweep_duration: (totals.sweeps > 0).then_some(totals.took),
             status: self.status.clone(),
             table_age: largest.and_then(|source| source.age(now)),
+            history: self.history.clone(),
             scrape,
         }
     }

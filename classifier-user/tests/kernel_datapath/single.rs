@@ -117,3 +117,23 @@ fn minimal_caps_only_the_sides_asked_for_are_counted() {
         );
     }
 }
+
+/// Older verifiers merge fewer states than this one: the programs must stay far below the million instructions that a
+/// kernel walks at most.
+#[test]
+fn the_verifier_has_little_work() {
+    const BUDGET: u32 = 250_000;
+    let world = World::new(&[setup(0, 1, None)]);
+    let mut seen = std::collections::BTreeMap::<String, u32>::new();
+    for program in aya::programs::loaded_programs().filter_map(Result::ok) {
+        let name = program.name_as_str().unwrap_or_default().to_owned();
+        if let Some(count) = program.verified_instruction_count().filter(|_| name.starts_with("classifier_"))
+        {
+            seen.entry(name).and_modify(|most| *most = count.max(*most)).or_insert(count);
+        }
+    }
+    drop(world);
+    println!("{seen:?}");
+    assert_eq!(seen.len(), 3, "{seen:?}");
+    assert!(seen.values().all(|&count| count < BUDGET), "{seen:?}");
+}

@@ -9,7 +9,10 @@ use std::{
 };
 
 use classifier_user::{
-    datapath::{Datapath as _, kernel::XdpChoice},
+    datapath::{
+        Datapath as _,
+        kernel::{TcChoice, XdpChoice},
+    },
     model::{Counter, Hook, Mode, Outcome, Side},
 };
 
@@ -47,11 +50,16 @@ struct Wire {
 
 impl Wire {
     fn new(choice: XdpChoice, mtu: u32, expected: [Mode; 2]) -> Self {
+        Self::with_tc(choice, TcChoice::Auto, mtu, expected)
+    }
+
+    fn with_tc(choice: XdpChoice, tc: TcChoice, mtu: u32, expected: [Mode; 2]) -> Self {
         let peer = Peer::new();
         veth(&peer, "r0", "p0", mtu);
         address(&peer, "r0", "p0", 0);
         let index = ifindex("r0");
         let mut world = World::new(&[setup(0, index, None)]);
+        world.kernel.choose_tc(tc);
         world.kernel.attach("r0", index, choice).unwrap_or_else(|error| panic!("{error}"));
         let modes = world.kernel.attachments()[0].modes;
         assert_eq!(modes, expected.map(Some), "the modes that were taken");
@@ -171,14 +179,14 @@ fn tcp_native_rx_and_super_frames_at_tx() {
     });
 }
 
-#[test]
-fn tcp_at_tc_ingress_counts_what_the_sender_sent() {
-    in_namespace(|| {
-        let mut wire = Wire::new(XdpChoice::Tc, 1500, [Mode::Tcx, Mode::Tcx]);
-        // A second datapath at the sender: its egress is our ingress, super-frame for super-frame.
-        let mut there = wire.peer.run(|| {
+/// TCP both ways, held against a second datapath at the peer: its egress is our ingress, super-frame for super-frame.
+fn tcp_at_tc_ingress(tc: TcChoice, mode: Mode, beside: impl FnOnce() + Send + 'static) {
+    in_namespace(move || {
+        let mut wire = Wire::with_tc(XdpChoice::Tc, tc, 1500, [mode; 2]);
+        let mut there = wire.peer.run(move || {
             let index = ifindex("p0");
             let mut world = World::new(&[setup(0, index, None)]);
+            world.kernel.choose_tc(tc);
             world.kernel.attach("p0", index, XdpChoice::Tc).unwrap_or_else(|error| panic!("{error}"));
             world
         });
@@ -189,6 +197,29 @@ fn tcp_at_tc_ingress_counts_what_the_sender_sent() {
         assert!(rx.packets > kernel_rx.packets, "super-frames came in: {rx:?} {kernel_rx:?}");
         assert_eq!(rx, there.total(0, Hook::Tx), "our ingress is the peer's egress");
         assert_eq!(tx, there.total(0, Hook::Rx), "our egress is the peer's ingress");
+        beside();
+        // The peer's end of the wire keeps ours alive.
+        let Wire { world, peer: _peer, .. } = wire;
+        drop(world);
+        for way in ["ingress", "egress"] {
+            assert_eq!(run(&format!("tc filter show dev r0 {way}")), "", "{way}");
+        }
+    });
+}
+
+#[test]
+fn tcp_at_tc_ingress_counts_what_the_sender_sent() {
+    tcp_at_tc_ingress(TcChoice::Auto, Mode::Tcx, || {});
+}
+
+/// Kernels before 6.6 have no TCX: there the same programs are filters, which every kernel takes.
+#[test]
+fn clsact_filters_count_the_same_and_go_with_the_agent() {
+    tcp_at_tc_ingress(TcChoice::Clsact, Mode::Tc, || {
+        for (way, program) in [("ingress", "classifier_rx"), ("egress", "classifier_tx")] {
+            let shown = run(&format!("tc filter show dev r0 {way}"));
+            assert!(shown.contains(program), "{way}: {shown}");
+        }
     });
 }
 

@@ -30,6 +30,16 @@ pub enum XdpChoice {
     Tc,
 }
 
+/// How TC programs are to be attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TcChoice {
+    /// TCX where the kernel has it (6.6), else clsact.
+    #[default]
+    Auto,
+    /// Filters of a clsact qdisc, as on older kernels.
+    Clsact,
+}
+
 /// Why a hook could not be attached.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
@@ -109,6 +119,7 @@ pub(super) fn receive(
     ebpf: &mut Ebpf,
     interface: &str,
     choice: XdpChoice,
+    tc: TcChoice,
 ) -> Result<(Attached, Mode, Option<String>), AttachError> {
     refuse_twice(interface, TcAttachType::Ingress, programs::TC_RX)?;
     let native = match choice {
@@ -131,14 +142,18 @@ pub(super) fn receive(
         Some(Err(source)) => Some(chain(&source)),
         None => None,
     };
-    let (attached, mode) = classifier(ebpf, interface, programs::TC_RX, TcAttachType::Ingress)?;
+    let (attached, mode) = classifier(ebpf, interface, programs::TC_RX, TcAttachType::Ingress, tc)?;
     Ok((attached, mode, why))
 }
 
 /// Attaches transmit.
-pub(super) fn transmit(ebpf: &mut Ebpf, interface: &str) -> Result<(Attached, Mode), AttachError> {
+pub(super) fn transmit(
+    ebpf: &mut Ebpf,
+    interface: &str,
+    tc: TcChoice,
+) -> Result<(Attached, Mode), AttachError> {
     refuse_twice(interface, TcAttachType::Egress, programs::TC_TX)?;
-    classifier(ebpf, interface, programs::TC_TX, TcAttachType::Egress)
+    classifier(ebpf, interface, programs::TC_TX, TcAttachType::Egress, tc)
 }
 
 /// The number of the program that counts at `hook` in this mode.
@@ -208,6 +223,7 @@ fn classifier(
     interface: &str,
     name: &'static str,
     hook: TcAttachType,
+    choice: TcChoice,
 ) -> Result<(Attached, Mode), AttachError> {
     let refused = |what| {
         move |source: ProgramError| AttachError::Refused {
@@ -217,22 +233,23 @@ fn classifier(
         }
     };
     let program = object::classifier(ebpf, name)?;
-    // First on ingress, before anybody drops or redirects; last on egress, when all is decided.
-    let order = if hook == TcAttachType::Ingress { LinkOrder::first() } else { LinkOrder::last() };
-    let tcx = program
-        .attach_with_options(interface, hook, TcAttachOptions::TcxOrder(order))
-        .and_then(|id| program.take_link(id));
-    match tcx {
-        Ok(link) => return Ok((Attached::Tc(link), Mode::Tcx)),
-        // Before 6.6 there is no TCX, and the kernel does not know the attach type.
-        Err(_) if KernelVersion::current().is_ok_and(|kernel| kernel < KernelVersion::new(6, 6, 0)) => {}
-        Err(source) => return Err(refused("the TCX program")(source)),
-    }
-    if let Err(error) = tc::qdisc_add_clsact(interface) {
-        let exists = matches!(&error, tc::TcError::AlreadyAttached);
-        if !exists {
-            return Err(refused("the clsact qdisc")(ProgramError::TcError(error)));
+    if choice == TcChoice::Auto {
+        // First on ingress, before anybody drops or redirects; last on egress, when all is decided.
+        let order = if hook == TcAttachType::Ingress { LinkOrder::first() } else { LinkOrder::last() };
+        let tcx = program
+            .attach_with_options(interface, hook, TcAttachOptions::TcxOrder(order))
+            .and_then(|id| program.take_link(id));
+        match tcx {
+            Ok(link) => return Ok((Attached::Tc(link), Mode::Tcx)),
+            // Before 6.6 there is no TCX, and the kernel does not know the attach type.
+            Err(_) if KernelVersion::current().is_ok_and(|kernel| kernel < KernelVersion::new(6, 6, 0)) => {}
+            Err(source) => return Err(refused("the TCX program")(source)),
         }
+    }
+    match tc::qdisc_add_clsact(interface) {
+        // The other hook's, or somebody else's: it is shared.
+        Err(tc::TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
+        added => added.map_err(|error| refused("the clsact qdisc")(ProgramError::TcError(error)))?,
     }
     program
         .attach_with_options(interface, hook, TcAttachOptions::Netlink(NlOptions::default()))

@@ -16,7 +16,7 @@ mod object;
 mod run;
 mod sweep;
 
-pub use attach::{AttachError, Foreign, XdpChoice};
+pub use attach::{AttachError, Foreign, TcChoice, XdpChoice};
 pub use detach::detach_all;
 pub use harness::{HarnessError, OBJECT_HARNESS};
 pub use object::{LoadError, OBJECT, Setup, cpu_slices};
@@ -44,6 +44,7 @@ pub struct Kernel {
     grace: object::Grace,
     attached: Vec<Held>,
     retiring: Vec<Class>,
+    tc: TcChoice,
     /// Nothing counts any more: the next sweep reads every block.
     detached: bool,
 }
@@ -95,8 +96,14 @@ impl Kernel {
             grace: loaded.grace,
             attached: Vec::new(),
             retiring: Vec::new(),
+            tc: TcChoice::default(),
             detached: false,
         }
+    }
+
+    /// How TC programs are attached from now on.
+    pub const fn choose_tc(&mut self, choice: TcChoice) {
+        self.tc = choice;
     }
 
     /// Attaches both hooks of an interface, for all links on it. Returns why native XDP was not taken, if so.
@@ -109,8 +116,8 @@ impl Kernel {
         ifindex: u32,
         choice: XdpChoice,
     ) -> Result<Option<String>, AttachError> {
-        let (rx, rx_mode, why) = attach::receive(&mut self.ebpf, interface, choice)?;
-        let (tx, tx_mode) = attach::transmit(&mut self.ebpf, interface)?;
+        let (rx, rx_mode, why) = attach::receive(&mut self.ebpf, interface, choice, self.tc)?;
+        let (tx, tx_mode) = attach::transmit(&mut self.ebpf, interface, self.tc)?;
         for (hook, attached, mode) in [(Hook::Rx, rx, rx_mode), (Hook::Tx, tx, tx_mode)] {
             let program = attach::program_id(&mut self.ebpf, hook, mode);
             self.attached.push(Held { attached, ifindex, hook, mode, program });

@@ -43,7 +43,7 @@ mod keep;
 mod maintain;
 mod merge;
 mod open;
-mod read;
+pub(in crate::history) mod read;
 mod rows;
 mod schema;
 #[cfg(test)]

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::agent::{
-    CountMode, Granularity, HookStatus, LinkAnswer, LinkDirection, LinkStatus, LinksAnswer, MemoryStatus,
-    SourceStatus, StatusAnswer, SweepStatus, TableStatus,
+    CountMode, Granularity, HistoryState, HistoryStatus, HookStatus, LinkAnswer, LinkDirection, LinkStatus,
+    LinksAnswer, MemoryStatus, OpenSlotStatus, SourceStatus, StatusAnswer, SweepStatus, TableStatus,
 };
 use super::query::By;
 use crate::model::{Asn, Counter, Direction, LinkKind, Locality, Outcome, Role};
@@ -140,8 +140,31 @@ pub struct TopAnswer {
     pub by: By,
     /// Which address of the packets is looked at.
     pub side: Locality,
+    /// The zone of days (IANA name), where there is a history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// When the history begins, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// 0 to 1: what part of the period was counted; not there in what comes from memory, which has no gaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covered: Option<f64>,
+    /// The period before, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Compare>,
     /// The directions that were asked for.
     pub directions: Directions<TopDirection>,
+}
+
+/// The period that another one is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compare {
+    /// When it began.
+    pub from: Timestamp,
+    /// When it ended.
+    pub to: Timestamp,
+    /// 0 to 1: what part of it was counted. At 0 nothing is known of it, and nothing is compared.
+    pub covered: f64,
 }
 
 /// One direction of [`TopAnswer`]: `rows`, `other`, `unmatched` and `non_ip` add up to `total`, but for the packets
@@ -158,6 +181,13 @@ pub struct TopDirection {
     pub unmatched: Part,
     /// Frames without IP, malformed and unsupported ones.
     pub non_ip: Part,
+    /// `total`'s bytes in the period before, where that was asked for and anything is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_bytes: Option<u64>,
+    /// How much more `total` is than in the period before, by average rates: 0.1 is a tenth more. Not there without
+    /// `previous_bytes`, or where that is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<f64>,
 }
 
 /// A row: one AS, prefix, group, kind or link. Only the key that was asked for is there (a prefix has its `asn` too).
@@ -190,6 +220,13 @@ pub struct Row {
     pub bits_per_second: u64,
     /// 0 to 1, of all bytes of the direction.
     pub share: f64,
+    /// Bytes in the period before, where that was asked for and anything is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_bytes: Option<u64>,
+    /// How much more it is than in the period before, by average rates: 0.1 is a tenth more. Not there without
+    /// `previous_bytes`, or where that is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<f64>,
 }
 
 /// `as`: one AS.

@@ -27,6 +27,7 @@ use crate::history::{
 mod plan;
 pub(super) mod scan;
 mod series;
+pub(in crate::history) mod stream;
 mod sums;
 pub(super) mod walk;
 

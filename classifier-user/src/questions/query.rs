@@ -1,0 +1,146 @@
+//! Questions about the past, with the names of the command line's options.
+
+use std::time::Duration;
+
+use super::{About, When};
+use crate::{
+    history::Step,
+    model::Direction,
+    totals::{
+        By, Clock, QueryError,
+        query::{self, Pair, Window},
+    },
+};
+
+/// The most layers that a series can have.
+pub const MAX_LAYERS: usize = 100;
+/// The most steps that a series can have.
+pub const MAX_STEPS: usize = 10_000;
+
+/// A question for the figures of one subject.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PastQuery {
+    /// Which period.
+    pub when: When,
+    /// Only this direction; both where `None`.
+    pub direction: Option<Direction>,
+    /// Only these links, by name; empty: the links of the ISP's totals.
+    pub links: Vec<String>,
+    /// Whether the period before is looked at too.
+    pub compare: bool,
+}
+
+impl Default for PastQuery {
+    fn default() -> Self {
+        let when = When::Last(Duration::from_secs(86_400));
+        Self { when, direction: None, links: Vec::new(), compare: false }
+    }
+}
+
+/// A question for the course of traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SeriesQuery {
+    /// What it is about; with [`About::All`], `by` may divide it into layers.
+    pub about: About,
+    /// What a layer is; `None`: no layers.
+    pub by: Option<By>,
+    /// How many layers, the largest, 1 to [`MAX_LAYERS`].
+    pub n: usize,
+    /// Which period.
+    pub when: When,
+    /// Only this direction; both where `None`.
+    pub direction: Option<Direction>,
+    /// Only these links, by name; empty: the links of the ISP's totals.
+    pub links: Vec<String>,
+    /// How fine; `None`: so that there are some hundreds of steps.
+    pub step: Option<Step>,
+    /// At most so many steps: neighbours are put together until there are no more. 1 to [`MAX_STEPS`].
+    pub max_steps: Option<usize>,
+}
+
+impl Default for SeriesQuery {
+    fn default() -> Self {
+        Self {
+            about: About::All,
+            by: None,
+            n: 8,
+            when: When::Last(Duration::from_secs(86_400)),
+            direction: None,
+            links: Vec::new(),
+            step: None,
+            max_steps: None,
+        }
+    }
+}
+
+const PAST: &str = "direction, link, last, from, to, compare";
+
+impl PastQuery {
+    /// Reads a URL's query.
+    ///
+    /// # Errors
+    /// [`QueryError::BadParameter`], [`QueryError::UnknownParameter`], [`QueryError::BadPeriod`].
+    pub fn from_pairs(pairs: &[Pair], clock: &Clock) -> Result<Self, QueryError> {
+        let mut window = Window::default();
+        for (name, value) in pairs {
+            if name == "side" || !window.take(name, value)? {
+                return Err(query::unknown(name, PAST));
+            }
+        }
+        let when = window.when(clock, Self::default().when)?;
+        let Window { direction, links, compare, .. } = window;
+        Ok(Self { when, direction, links, compare })
+    }
+}
+
+impl SeriesQuery {
+    /// Reads a URL's query; `subject` reads what is about an AS, a group or a kind.
+    ///
+    /// # Errors
+    /// [`QueryError::BadParameter`], [`QueryError::UnknownParameter`], [`QueryError::BadPeriod`], and those of `subject`.
+    pub fn from_pairs(
+        pairs: &[Pair],
+        clock: &Clock,
+        subject: impl Fn(&str, &str) -> Result<About, QueryError>,
+    ) -> Result<Self, QueryError> {
+        const KNOWN: &str = "by, n, as, group, kind, direction, link, last, from, to, step, max_steps";
+        let mut query = Self::default();
+        let mut window = Window::default();
+        let mut abouts = 0;
+        for (name, value) in pairs {
+            match name.as_str() {
+                "by" => query.by = Some(query::by(value)?),
+                "n" => query.n = query::number("n", value, MAX_LAYERS)?,
+                "as" | "group" | "kind" => {
+                    query.about = subject(name, value)?;
+                    abouts += 1;
+                }
+                "step" => query.step = Some(step(value)?),
+                "max_steps" => query.max_steps = Some(query::number("max_steps", value, MAX_STEPS)?),
+                "side" | "compare" => return Err(query::unknown(name, KNOWN)),
+                _ if window.take(name, value)? => {}
+                _ => return Err(query::unknown(name, KNOWN)),
+            }
+        }
+        if abouts > 1 || abouts == 1 && query.by.is_some() {
+            return Err(QueryError::BadParameter {
+                name: "as, group, kind, by",
+                value: String::new(),
+                expected: "one of them".to_owned(),
+            });
+        }
+        query.when = window.when(clock, query.when)?;
+        query.direction = window.direction;
+        query.links = window.links;
+        Ok(query)
+    }
+}
+
+fn step(value: &str) -> Result<Step, QueryError> {
+    let name = |step| match step {
+        Step::Slot => "5m",
+        Step::Hour => "1h",
+        Step::Day => "1d",
+    };
+    query::choice("step", value, [Step::Slot, Step::Hour, Step::Day], name)
+}
