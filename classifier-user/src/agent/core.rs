@@ -6,7 +6,7 @@ use std::{
         Arc, PoisonError, RwLock,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tracing::{error, info, warn};
@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use crate::{
     datapath::{Attachment, Datapath, DatapathError},
     fib::classes::Classes,
+    history::recorder::{Feed, until_next_slot},
     ingest::{
         IngestError, SourceTable,
         set::{Part, TableSet},
@@ -49,6 +50,9 @@ impl Broken {
     }
 }
 
+/// How long the history may take for the last sweep.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// The packet path, the routes, and those who want to know.
 pub(super) struct Core {
     pub(super) datapath: Box<dyn Datapath>,
@@ -56,6 +60,8 @@ pub(super) struct Core {
     pub(super) tables: TableSet,
     pub(super) groups: Arc<Groups>,
     pub(super) view: View,
+    /// Where what was swept is recorded.
+    pub(super) history: Option<Feed>,
     pub(super) interval: Duration,
     /// The links, and how they were attached at the start.
     pub(super) links: Vec<(Link, Attachment)>,
@@ -75,9 +81,17 @@ impl Core {
     pub(super) fn run(mut self, messages: &Receiver<Message>) -> Result<(), DatapathError> {
         let mut next = Instant::now() + self.interval;
         loop {
-            match messages.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            let mut wait = next.saturating_duration_since(Instant::now());
+            if self.history.is_some() {
+                // A slot of the history ends with a sweep, whatever the interval.
+                wait = wait.min(until_next_slot(SystemTime::now()));
+            }
+            match messages.recv_timeout(wait) {
                 Ok(Message::Tables(parts)) => self.replace(parts),
                 Ok(Message::Groups(groups)) => {
+                    if let Some(history) = &mut self.history {
+                        history.set_groups(Arc::clone(&groups));
+                    }
                     self.groups = groups;
                     self.publish_tables();
                 }
@@ -87,19 +101,31 @@ impl Core {
                         error!("a sweep failed, its counts come with the next one: {error}");
                     }
                     self.look_at_hooks();
-                    // A sweep that came late does not make the later ones hurry.
-                    next = (next + self.interval).max(Instant::now());
+                    let now = Instant::now();
+                    if now >= next {
+                        // A sweep that came late does not make the later ones hurry.
+                        next = (next + self.interval).max(now);
+                    }
                 }
             }
         }
         let detached = self.datapath.detach();
         let swept = self.sweep();
+        if let Some(mut history) = self.history.take()
+            && !history.flush(LAST_WORDS)
+        {
+            warn!("history: the last sweeps are lost, its disk does not answer");
+        }
         detached.and(swept)
     }
 
     fn sweep(&mut self) -> Result<(), DatapathError> {
+        let now = Instant::now();
         let sweep = self.datapath.sweep()?;
-        self.view.record(&sweep);
+        let delta = self.view.record(&sweep);
+        if let Some(history) = &mut self.history {
+            history.give(sweep.at, now, delta);
+        }
         if !sweep.released.is_empty() {
             self.classes.write().unwrap_or_else(PoisonError::into_inner).release(&sweep.released);
         }

@@ -56,7 +56,7 @@ pub(super) struct SettingsArgs {
     /// Where the API, the metrics and the page are served [default: 127.0.0.1:9469]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// Where state is kept
+    /// Where the history is kept, such as /var/lib/classifier; without it there is none
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Time between sweeps of the counters [default: 5s]
@@ -124,7 +124,10 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::{config::TableSpec, model::Link};
+    use crate::{
+        config::{HistorySettings, TableSpec},
+        model::Link,
+    };
 
     #[derive(Parser)]
     struct Line {
@@ -164,6 +167,7 @@ mod tests {
                 groups: Some("g".into()),
                 listen: "[::]:1".parse().unwrap(),
                 state_dir: Some("/s".into()),
+                history: HistorySettings::default().plan().unwrap(),
                 interval: Duration::from_millis(500),
                 count: CountMode::Both,
                 granularity: GranularityChoice::As,

@@ -20,13 +20,15 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
 use super::{
-    BankMemory, CountMode, GranularityChoice, Settings, Span, TableSpec, ValueError, XdpChoice,
+    BankMemory, CountMode, DiskSize, GranularityChoice, HistorySettings, Settings, Span, TableSpec,
+    ValueError, XdpChoice,
     link::{self, LinkSpec},
 };
 use crate::model::{LinkKind, Role};
@@ -41,6 +43,7 @@ const KEYS: &[&str] = &[
     "groups",
     "listen",
     "state_dir",
+    "history",
     "interval",
     "count",
     "granularity",
@@ -53,6 +56,9 @@ const KEYS: &[&str] = &[
 
 /// What a `[[link]]` may say.
 const LINK_KEYS: &[&str] = &["name", "interface", "vlan", "role", "kind"];
+
+/// What `[history]` may say.
+const HISTORY_KEYS: &[&str] = &["zone", "slot_days", "hour_days", "day_days", "max_bytes", "top_prefixes"];
 
 /// A configuration file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +166,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
         groups: section.path("groups")?,
         listen: section.parsed("listen", super::LISTEN_EXPECTED)?,
         state_dir: section.path("state_dir")?,
+        history: reader.history(&section)?,
         interval: section.seconds("interval")?,
         count: section.parsed("count", CountMode::EXPECTED)?,
         granularity: section.parsed("granularity", GranularityChoice::EXPECTED)?,
@@ -210,6 +217,28 @@ impl Reader<'_> {
                 self.link(&section, entry.span())
             })
             .collect()
+    }
+
+    fn history(&self, root: &Section<'_, '_>) -> Result<HistorySettings, FileError> {
+        const DAYS: &str = "a number of days from 1 to 36500";
+        const ZONE: &str = "an IANA time zone such as Europe/Paris or UTC";
+        let Some(table) = root.typed("history", "a table, under a [history] line", DeValue::as_table)? else {
+            return Ok(HistorySettings::default());
+        };
+        let section = Section::new(self, table, HISTORY_KEYS, " in [history]")?;
+        let zone = match section.typed("zone", ZONE, DeValue::as_str)? {
+            Some(name) => Some(TimeZone::get(name).map_err(|_| section.wrong("zone", name, ZONE))?),
+            None => None,
+        };
+        let days = |key| section.integer(key, 1, DAYS, 36_500);
+        Ok(HistorySettings {
+            zone,
+            slot_days: days("slot_days")?,
+            hour_days: days("hour_days")?,
+            day_days: days("day_days")?,
+            max_bytes: section.disk_size("max_bytes")?,
+            top_prefixes: section.integer("top_prefixes", 0, "a number from 0 to 1000", 1000)?,
+        })
     }
 
     fn link(&self, section: &Section<'_, '_>, span: Range<usize>) -> Result<LinkSpec, FileError> {
@@ -386,6 +415,19 @@ impl<'a, 'i> Section<'a, 'i> {
             _ => self.parsed(KEY, BankMemory::EXPECTED),
         }
     }
+
+    /// `"10GB"`, or a number of bytes.
+    fn disk_size(&self, key: &'static str) -> Result<Option<u64>, FileError> {
+        match self.get(key).map(Spanned::get_ref) {
+            Some(DeValue::Integer(_)) => {
+                let bytes = self.integer::<u64>(key, 1, DiskSize::EXPECTED, i64::MAX)?.unwrap_or_default();
+                let text = bytes.to_string();
+                let size = text.parse::<DiskSize>();
+                size.map(|size| Some(size.0)).map_err(|_| self.wrong(key, &text, DiskSize::EXPECTED))
+            }
+            _ => Ok(self.parsed::<DiskSize>(key, DiskSize::EXPECTED)?.map(|size| size.0)),
+        }
+    }
 }
 
 fn type_of(value: &DeValue<'_>) -> &'static str {
@@ -452,6 +494,14 @@ kind = "ix"
 [[link]]
 interface = "eth1"
 role = "downstream"
+
+[history]
+zone = "Europe/Paris"
+slot_days = 40
+hour_days = 400
+day_days = 4000
+max_bytes = "20GB"
+top_prefixes = 0
 "#,
         )
         .unwrap();
@@ -478,6 +528,14 @@ role = "downstream"
                 groups: Some("/etc/classifier/groups.toml".into()),
                 listen: Some("[::1]:9469".parse().unwrap()),
                 state_dir: Some("/var/lib/classifier".into()),
+                history: HistorySettings {
+                    zone: Some(TimeZone::get("Europe/Paris").unwrap()),
+                    slot_days: Some(40),
+                    hour_days: Some(400),
+                    day_days: Some(4000),
+                    max_bytes: Some(20_000_000_000),
+                    top_prefixes: Some(0),
+                },
                 interval: Some(Duration::from_secs(2)),
                 count: Some(CountMode::Both),
                 granularity: Some(GranularityChoice::Prefix),
@@ -512,6 +570,31 @@ role = "downstream"
                 "[[link]]\ninterface = 'e'\n\nvaln = 3",
                 ":4: unknown key `valn` in [[link]]; the nearest valid key is `vlan`",
             ),
+            (
+                "[history]\nslots_days = 3",
+                ":2: unknown key `slots_days` in [history]; the nearest valid key is `slot_days`",
+            ),
+            (
+                "[history]\nzone = 'Europe/Pariis'",
+                ":2: `zone` is `Europe/Pariis`: expected an IANA time zone such as Europe/Paris or UTC",
+            ),
+            (
+                "[history]\n\nslot_days = 0",
+                ":3: `slot_days` is `0`: expected a number of days from 1 to 36500",
+            ),
+            (
+                "[history]\nmax_bytes = '10 parsecs'",
+                ":2: `max_bytes` is `10 parsecs`: expected a size of at least 10MB, such as 500MB, 10GB or 1TB",
+            ),
+            (
+                "[history]\nmax_bytes = 10",
+                ":2: `max_bytes` is `10`: expected a size of at least 10MB, such as 500MB, 10GB or 1TB",
+            ),
+            (
+                "[history]\ntop_prefixes = 1001",
+                ":2: `top_prefixes` is `1001`: expected a number from 0 to 1000",
+            ),
+            ("history = 3", ":1: `history` is a number: expected a table, under a [history] line"),
             ("[links]\n", ":1: unknown key `links`; the nearest valid key is `link`"),
             ("[link]\n", ":1: `link` is a table: expected tables, each under a [[link]] line"),
             ("[[link]]\nname = 'a'", ":1: a [[link]] needs `interface`"),

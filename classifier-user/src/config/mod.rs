@@ -1,13 +1,15 @@
 //! What the agent is asked to do: flags and file become [`Settings`], and those a validated [`RunPlan`] before any
-//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`mod@file`] (the TOML file), here (plans).
+//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`history`], [`mod@file`] (the TOML file), here (plans).
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub mod file;
+pub mod history;
 pub mod link;
 pub mod value;
 
-pub use value::{BankMemory, CountMode, GranularityChoice, Span, ValueError, XdpChoice};
+pub use history::{HistoryPlan, HistorySettings};
+pub use value::{BankMemory, CountMode, DiskSize, GranularityChoice, Span, ValueError, XdpChoice};
 
 pub use crate::ingest::TableSpec;
 use crate::{
@@ -47,6 +49,8 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// [`RunPlan::state_dir`].
     pub state_dir: Option<PathBuf>,
+    /// [`RunPlan::history`].
+    pub history: HistorySettings,
     /// [`RunPlan::interval`].
     pub interval: Option<Duration>,
     /// [`RunPlan::count`].
@@ -82,8 +86,10 @@ pub struct RunPlan {
     pub groups: Option<PathBuf>,
     /// Where HTTP is served.
     pub listen: SocketAddr,
-    /// Where state is kept; `None`: nowhere.
+    /// Where state is kept, which is the history; `None`: nowhere.
     pub state_dir: Option<PathBuf>,
+    /// How the history is kept there.
+    pub history: HistoryPlan,
     /// Time between sweeps.
     pub interval: Duration,
     /// Which sides are counted.
@@ -127,6 +133,9 @@ pub enum ConfigError {
     /// A table that is named twice.
     #[error("the table `{0}` is given twice; each source is given once, the first has precedence")]
     DuplicateTable(TableSpec),
+    /// What is kept of the past.
+    #[error(transparent)]
+    Keep(#[from] history::KeepError),
     /// Sweeps too often or too seldom.
     #[error("the interval {} is out of range: expected 100ms to 1h", Span(*.0))]
     Interval(Duration),
@@ -151,6 +160,7 @@ impl Settings {
             groups: self.groups.or(below.groups),
             listen: self.listen.or(below.listen),
             state_dir: self.state_dir.or(below.state_dir),
+            history: self.history.over(below.history),
             interval: self.interval.or(below.interval),
             count: self.count.or(below.count),
             granularity: self.granularity.or(below.granularity),
@@ -183,6 +193,7 @@ impl Settings {
             groups: self.groups,
             listen: self.listen.unwrap_or(DEFAULT_LISTEN),
             state_dir: self.state_dir,
+            history: self.history.plan()?,
             interval,
             count: self.count.unwrap_or_default(),
             granularity: self.granularity.unwrap_or_default(),
@@ -251,6 +262,7 @@ mod tests {
                 groups: None,
                 listen: "127.0.0.1:9469".parse().unwrap(),
                 state_dir: None,
+                history: HistorySettings::default().plan().unwrap(),
                 interval: Duration::from_secs(5),
                 count: CountMode::Auto,
                 granularity: GranularityChoice::Auto,

@@ -165,6 +165,41 @@ impl fmt::Display for BankMemory {
     }
 }
 
+/// How much of a disk may be taken, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSize(pub u64);
+
+impl DiskSize {
+    /// What a person is told to write.
+    pub const EXPECTED: &str = "a size of at least 10MB, such as 500MB, 10GB or 1TB";
+    /// The least that anything can be kept in.
+    const MIN: u64 = 10_000_000;
+}
+
+impl FromStr for DiskSize {
+    type Err = ValueError;
+
+    /// Units are those of disks, powers of 1000 (`MB`, `GB`, `TB`), or with an `i` powers of 1024; none is bytes.
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let error = || ValueError::new(text, Self::EXPECTED);
+        let (number, unit) = split_unit(text);
+        let unit = unit.to_ascii_uppercase();
+        let unit = unit.strip_suffix('B').unwrap_or(&unit);
+        let (unit, base) = unit.strip_suffix('I').map_or((unit, 1000_u64), |unit| (unit, 1024));
+        let power = match unit {
+            "" if base == 1000 => 0,
+            "K" => 1,
+            "M" => 2,
+            "G" => 3,
+            "T" => 4,
+            _ => return Err(error()),
+        };
+        let number: u64 = number.parse().map_err(|_| error())?;
+        let bytes = number.checked_mul(base.pow(power)).filter(|&bytes| bytes >= Self::MIN);
+        bytes.map(Self).ok_or_else(error)
+    }
+}
+
 /// A length of time as people write it: `500ms`, `5s`, `5m`, `24h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
@@ -251,6 +286,24 @@ mod tests {
     fn bank_memory_is_a_share_of_what_is_there() {
         assert_eq!(BankMemory::default().bytes(8_000_000_000), 800_000_000);
         assert_eq!(BankMemory::Bytes(7).bytes(8_000_000_000), 7);
+    }
+
+    #[test]
+    fn disk_sizes_are_decimal_as_disks_are() {
+        for (text, bytes) in [
+            ("10GB", 10_000_000_000),
+            ("10 gb", 10_000_000_000),
+            ("500M", 500_000_000),
+            ("1TB", 1_000_000_000_000),
+            ("2GiB", 2 << 30),
+            ("64Mi", 64 << 20),
+            ("10000000", 10_000_000),
+        ] {
+            assert_eq!(text.parse(), Ok(DiskSize(bytes)), "{text}");
+        }
+        for text in ["", "10", "9999999", "9MB", "GB", "10iB", "10%", "1.5GB", "-1GB", "99999999999TB"] {
+            assert!(text.parse::<DiskSize>().is_err(), "{text}");
+        }
     }
 
     #[test]

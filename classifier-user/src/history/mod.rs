@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Asn, Counter, Direction, LinkKind, Prefix, Role};
 
+pub mod export;
+pub mod import;
+pub mod recorder;
+pub mod store;
+pub mod synthesis;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     model::{Counter, Hook, Link, Outcome},
-    totals::{scrape::HookScrape, view::MetricsReading},
+    totals::{answer::HistoryState, scrape::HookScrape, view::MetricsReading},
 };
 
 /// The content type of [`render`]'s text.
@@ -145,6 +145,25 @@ fn agent(text: &mut Text, reading: &MetricsReading) {
     if let Some(duration) = reading.sweep_duration {
         text.family("classifier_sweep_duration_seconds", "gauge", "How long the last sweep took.");
         text.sample("classifier_sweep_duration_seconds", &[], seconds(duration));
+    }
+    let history = &reading.history;
+    if history.state != HistoryState::Off {
+        text.family(
+            "classifier_history_up",
+            "gauge",
+            "1 where the history is kept, 0 where something is in the way.",
+        );
+        text.sample("classifier_history_up", &[], u8::from(history.state == HistoryState::Ok));
+        text.family("classifier_history_bytes", "gauge", "The history's store on disk.");
+        text.sample("classifier_history_bytes", &[], history.bytes);
+        if let Some(until) = history.until {
+            let name = "classifier_history_last_slot_timestamp_seconds";
+            text.family(name, "gauge", "When the last slot in the history's store ended.");
+            text.sample(name, &[], until.as_second());
+        }
+        let name = "classifier_history_lost_slots_total";
+        text.family(name, "counter", "Slots that the history's store did not take in time.");
+        text.sample(name, &[], history.lost_slots);
     }
     text.family("classifier_build_info", "gauge", "1; the version of the agent.");
     text.sample("classifier_build_info", &[("version", &status.version)], 1);

@@ -5,7 +5,8 @@ use std::{cmp::Reverse, sync::Arc};
 use super::{
     Stretch, Totals,
     answer::{
-        Directions, LinkAnswer, LinkDirection, LinksAnswer, Part, Rate, Row, TopAnswer, TopDirection, Total,
+        Directions, HistoryStatus, LinkAnswer, LinkDirection, LinksAnswer, Part, Rate, Row, TopAnswer,
+        TopDirection, Total,
     },
     directory::{Brief, NO_AS},
     hook_place,
@@ -31,6 +32,7 @@ pub(super) struct Reader<'a> {
     pub(super) names: &'a Arc<Names>,
     pub(super) groups: &'a Groups,
     pub(super) status: &'a StatusInputs,
+    pub(super) history: &'a HistoryStatus,
     pub(super) owners: &'a dyn Owners,
 }
 

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use super::{
     SweepDelta, Totals,
     answer::{
-        AsAnswer, CountMode, Granularity, GroupAnswer, HookStatus, LinkStatus, LinksAnswer, MemoryStatus,
-        PrefixAnswer, SourceStatus, StatusAnswer, SweepStatus, TableStatus, TopAnswer,
+        AsAnswer, CountMode, Granularity, GroupAnswer, HistoryStatus, HookStatus, LinkStatus, LinksAnswer,
+        MemoryStatus, PrefixAnswer, SourceStatus, StatusAnswer, SweepStatus, TableStatus, TopAnswer,
     },
     hook_place,
     query::{DetailQuery, QueryError, TopQuery},
@@ -94,13 +94,19 @@ struct State {
     totals: Totals,
     names: Arc<Names>,
     status: StatusInputs,
+    history: HistoryStatus,
 }
 
 impl View {
     /// A view of `totals`. `clock` is [`SystemTime::now`] but in tests.
     #[must_use]
     pub fn new(totals: Totals, owners: SharedOwners, clock: fn() -> SystemTime) -> Self {
-        let state = State { totals, names: Arc::default(), status: StatusInputs::default() };
+        let state = State {
+            totals,
+            names: Arc::default(),
+            status: StatusInputs::default(),
+            history: HistoryStatus::default(),
+        };
         Self(Arc::new(Shared { owners, clock, state: RwLock::new(state) }))
     }
 
@@ -113,6 +119,11 @@ impl View {
     /// Takes what the agent knows of itself.
     pub fn set_status(&self, status: StatusInputs) {
         self.write(|state| state.status = status);
+    }
+
+    /// Takes how the history is.
+    pub fn set_history(&self, history: HistoryStatus) {
+        self.write(|state| state.history = history);
     }
 
     /// Takes other names and groups.
@@ -231,6 +242,7 @@ impl View {
             names: &state.names,
             groups: state.totals.groups(),
             status: &state.status,
+            history: &state.history,
             owners: &*owners,
         })
     }
@@ -284,6 +296,8 @@ pub struct MetricsReading {
     pub status: StatusInputs,
     /// The age of the source with the most prefixes.
     pub table_age: Option<Duration>,
+    /// How the past is kept.
+    pub history: HistoryStatus,
 }
 
 /// A time as in JSON: to the millisecond.
@@ -358,7 +372,11 @@ impl Reader<'_> {
                 took_seconds: totals.took.as_secs_f64(),
                 reach: timestamp(totals.memory.oldest().unwrap_or(totals.started)),
             },
-            warnings: status.warnings.clone(),
+            warnings: {
+                let history = self.history.message.as_ref().map(|message| format!("history: {message}"));
+                status.warnings.iter().cloned().chain(history).collect()
+            },
+            history: self.history.clone(),
         }
     }
 
@@ -380,6 +398,7 @@ impl Reader<'_> {
             sweep_duration: (totals.sweeps > 0).then_some(totals.took),
             status: self.status.clone(),
             table_age: largest.and_then(|source| source.age(now)),
+            history: self.history.clone(),
             scrape,
         }
     }

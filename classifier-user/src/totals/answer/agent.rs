@@ -89,6 +89,8 @@ pub struct StatusAnswer {
     pub closure_ok: bool,
     /// The agent's sweeps.
     pub sweeps: SweepStatus,
+    /// How the past is kept.
+    pub history: HistoryStatus,
     /// What is not as it should be, for people.
     pub warnings: Vec<String>,
 }
@@ -171,6 +173,55 @@ pub struct SweepStatus {
     pub took_seconds: f64,
     /// How far back `--last` reaches.
     pub reach: Timestamp,
+}
+
+/// How the past is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HistoryStatus {
+    /// Whether it is.
+    pub state: HistoryState,
+    /// The state directory; null where there is none.
+    pub path: Option<String>,
+    /// When the first slot in the store began; null before there is one.
+    pub since: Option<Timestamp>,
+    /// When the last slot in the store ended; null before there is one.
+    pub until: Option<Timestamp>,
+    /// The store on disk.
+    pub bytes: u64,
+    /// What is wrong, for people; null where nothing is.
+    pub message: Option<String>,
+    /// The slot that is being counted; null before the first sweep.
+    pub open_slot: Option<OpenSlotStatus>,
+    /// Slots that are over and wait for the store to take them.
+    pub waiting_slots: u64,
+    /// Slots that the store did not take in time, since the agent started: gaps.
+    pub lost_slots: u64,
+}
+
+/// Whether the past is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HistoryState {
+    /// It is.
+    Ok,
+    /// It should be, and something is in the way.
+    Failing,
+    /// There is no state directory.
+    #[default]
+    Off,
+}
+
+/// The slot that is being counted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenSlotStatus {
+    /// When it began. It is five minutes long, but where the clock was set back.
+    pub from: Timestamp,
+    /// How much of it was counted.
+    pub covered_seconds: f64,
+    /// The last sweep in it, and in its journal, unless that fails.
+    pub last: Timestamp,
+    /// Every frame in it, on all links in both directions.
+    pub frames: Amount,
 }
 
 /// Which sides are counted.

@@ -1,0 +1,119 @@
+//! From the core to the history, which may lag behind for as long as a disk does.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        mpsc::{SyncSender, TrySendError},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::slot_of;
+use crate::{history::SLOT_SECONDS, table::groups::Groups, totals::SweepDelta};
+
+/// Sweeps on their way to the history's thread.
+pub(super) const CHANNEL: usize = 16;
+/// Sweeps that wait where the channel is full, at most: those of one slot are one.
+const PENDING: usize = 12;
+
+/// What a sweep added, and when.
+#[derive(Clone, Debug)]
+pub(super) struct Counted {
+    /// When the sweep began, by the system's clock.
+    pub(super) at: SystemTime,
+    /// Since the one before, by a clock that does not jump.
+    pub(super) elapsed: Duration,
+    pub(super) delta: SweepDelta,
+    /// The groups of that time.
+    pub(super) groups: Arc<Groups>,
+}
+
+impl Counted {
+    /// The slot that it is attributed to: that of its middle.
+    pub(super) fn slot(&self) -> i64 {
+        slot_of(self.at.checked_sub(self.elapsed / 2).unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+
+    /// Adds a later one.
+    pub(super) fn absorb(&mut self, later: Self) {
+        self.at = later.at;
+        self.elapsed += later.elapsed;
+        self.delta.absorb(&later.delta);
+        self.groups = later.groups;
+    }
+}
+
+/// The core's end: never waits, loses nothing.
+#[derive(Debug)]
+pub struct Feed {
+    to: SyncSender<Counted>,
+    pending: VecDeque<Counted>,
+    groups: Arc<Groups>,
+    last: Instant,
+}
+
+impl Feed {
+    pub(super) fn new(to: SyncSender<Counted>, groups: Arc<Groups>, started: Instant) -> Self {
+        Self { to, pending: VecDeque::new(), groups, last: started }
+    }
+
+    /// Takes other groups, for what is counted from now on.
+    pub fn set_groups(&mut self, groups: Arc<Groups>) {
+        self.groups = groups;
+    }
+
+    /// Gives what a sweep added that began `at`, which was `now`. Where the history lags behind, sweeps of a slot are
+    /// added up here until it takes them.
+    pub fn give(&mut self, at: SystemTime, now: Instant, delta: SweepDelta) {
+        let elapsed = now.saturating_duration_since(self.last);
+        self.last = now;
+        let counted = Counted { at, elapsed, delta, groups: Arc::clone(&self.groups) };
+        match self.pending.back_mut() {
+            Some(last) if last.slot() == counted.slot() && Arc::ptr_eq(&last.groups, &counted.groups) => {
+                last.absorb(counted);
+            }
+            _ => self.pending.push_back(counted),
+        }
+        if self.pending.len() > PENDING
+            && let Some(mut oldest) = self.pending.pop_front()
+            && let Some(next) = self.pending.pop_front()
+        {
+            oldest.absorb(next);
+            self.pending.push_front(oldest);
+        }
+        self.send();
+    }
+
+    fn send(&mut self) {
+        while let Some(counted) = self.pending.pop_front() {
+            match self.to.try_send(counted) {
+                Ok(()) => {}
+                Err(TrySendError::Full(counted)) => return self.pending.push_front(counted),
+                // Its end is told elsewhere.
+                Err(TrySendError::Disconnected(_)) => return self.pending.clear(),
+            }
+        }
+    }
+
+    /// Waits this long for all to be taken; whether it was.
+    pub fn flush(&mut self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        loop {
+            self.send();
+            if self.pending.is_empty() || Instant::now() >= until {
+                return self.pending.is_empty();
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// How long it is until the next slot begins, and a millisecond, so that a sweep then is not before it.
+#[must_use]
+pub fn until_next_slot(now: SystemTime) -> Duration {
+    const SLOT: u128 = SLOT_SECONDS as u128 * 1_000_000;
+    let into = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros() % SLOT;
+    Duration::from_micros((SLOT - into) as u64) + Duration::from_millis(1)
+}

@@ -1,0 +1,324 @@
+//! From sweeps to slots that are over: what is open, in memory and in its journal, and when it ends.
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use tracing::{info, warn};
+
+use super::{
+    feed::Counted,
+    finished::{Finished, LinkKey},
+    journal::{self, Journal},
+    open::{Line, NO_GROUP, Open},
+    time_of,
+};
+use crate::{history::SLOT_SECONDS, model::OwnerId, table::groups::Groups, totals::SharedOwners};
+
+/// No clock of a router that is set says less: 2020-01-01T00:00:00Z.
+const SET: Duration = Duration::from_secs(1_577_836_800);
+/// What a clock may be off from one sweep to the next without a word.
+const DRIFT: Duration = Duration::from_secs(2);
+
+/// The slots of one agent's life.
+pub(super) struct Slots {
+    links: Vec<LinkKey>,
+    /// Prefixes of an AS that get rows; 0 where they are not told apart.
+    top: usize,
+    owners: SharedOwners,
+    groups: Arc<Groups>,
+    open: Option<Open>,
+    /// Counted before the clock was set.
+    early: Option<Counted>,
+    /// The first slot that may be opened.
+    floor: i64,
+    journal: Journal,
+    directory: PathBuf,
+    /// Held so long as this agent writes journals here.
+    lock: Option<File>,
+    /// What the last sweep met: see [`Slots::trouble`].
+    trouble: Option<String>,
+    /// See [`Slots::clock`].
+    clock: Option<String>,
+}
+
+/// Makes a directory this agent's own, so long as the file is open.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`]: it is another agent's. Else it cannot be written to.
+pub(super) fn lock(directory: &Path) -> io::Result<File> {
+    // Of nobody else's business, as the store's.
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let file = File::create(directory.join("journal.lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// When a slot is over.
+pub(super) fn end_of(slot: i64) -> SystemTime {
+    let seconds = u64::try_from((slot + 1).saturating_mul(SLOT_SECONDS)).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+impl Slots {
+    /// With nothing counted; journals are in `directory`, which is this agent's if there is a `lock`. `after` is the last
+    /// slot of the store.
+    pub(super) fn new(
+        directory: &Path,
+        lock: Option<File>,
+        links: Vec<LinkKey>,
+        top: usize,
+        owners: SharedOwners,
+        after: Option<i64>,
+    ) -> Self {
+        Self {
+            links,
+            top,
+            owners,
+            groups: Arc::default(),
+            open: None,
+            early: None,
+            floor: after.map_or(i64::MIN, |slot| slot + 1),
+            journal: Journal::new(directory),
+            directory: directory.to_owned(),
+            lock,
+            trouble: None,
+            clock: None,
+        }
+    }
+
+    /// Takes up what journals tell: slots that are over, and the one to go on with.
+    pub(super) fn restore(&mut self, now: SystemTime) -> Vec<Finished> {
+        let restored = self.try_restore(now);
+        restored.unwrap_or_else(|error| {
+            self.trouble = Some(self.journal_error(&error));
+            Vec::new()
+        })
+    }
+
+    fn try_restore(&mut self, now: SystemTime) -> io::Result<Vec<Finished>> {
+        let mut finished = Vec::new();
+        for slot in journal::slots(&self.directory)? {
+            if slot < self.floor {
+                // It is in the store: the agent was killed between writing it and removing this.
+                journal::remove(&self.directory, slot)?;
+                continue;
+            }
+            let path = journal::path(&self.directory, slot);
+            let restored = match journal::read(&self.directory, slot, self.top > 0) {
+                Ok(restored) => restored,
+                Err(error) => {
+                    warn!("history: {} cannot be read: {error}; it stays there", path.display());
+                    continue;
+                }
+            };
+            if restored.bad > 0 {
+                warn!(
+                    "history: {}: its last {} bytes are no whole sweeps, and are left out",
+                    path.display(),
+                    restored.bad
+                );
+            }
+            let Some(open) = restored.open else {
+                if restored.bad > 0 {
+                    let aside = path.with_extension("journal.unreadable");
+                    warn!("history: {} tells nothing; it is now {}", path.display(), aside.display());
+                    fs::rename(&path, aside)?;
+                } else {
+                    fs::remove_file(&path)?;
+                }
+                continue;
+            };
+            self.finish(&mut finished);
+            info!("history: the slot of {} has {} s from before", time_of(slot), open.covered.as_secs());
+            self.floor = slot;
+            self.journal.begin(slot, restored.good);
+            self.open = Some(open);
+        }
+        if self.open.as_ref().is_some_and(|open| now >= end_of(open.number)) {
+            self.finish(&mut finished);
+        }
+        Ok(finished)
+    }
+
+    /// Makes the directory ready to be written to, where it was not at the start.
+    fn late_lock(&mut self) -> io::Result<()> {
+        self.lock = Some(lock(&self.directory)?);
+        for slot in journal::slots(&self.directory)? {
+            let path = journal::path(&self.directory, slot);
+            let aside = path.with_extension("journal.aside");
+            warn!(
+                "history: {} could not be read when the agent started, and is left out; it is now {}",
+                path.display(),
+                aside.display()
+            );
+            fs::rename(&path, aside)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a sweep in. Gives the slots that are over with it.
+    pub(super) fn take(&mut self, counted: Counted) -> Vec<Finished> {
+        let mut finished = Vec::new();
+        if counted.at < SystemTime::UNIX_EPOCH + SET {
+            self.clock = Some("the clock is not set; what is counted waits until it is".to_owned());
+            match &mut self.early {
+                Some(early) => early.absorb(counted),
+                None => self.early = Some(counted),
+            }
+            return finished;
+        }
+        let counted = match self.early.take() {
+            // Its time is now, whatever the clock said.
+            Some(mut early) => {
+                let elapsed = counted.elapsed;
+                early.absorb(counted);
+                let covered = early.elapsed;
+                early.elapsed = elapsed;
+                self.count(early, covered, &mut finished);
+                return finished;
+            }
+            None => counted,
+        };
+        let elapsed = counted.elapsed;
+        self.count(counted, elapsed, &mut finished);
+        finished
+    }
+
+    fn count(&mut self, counted: Counted, covered: Duration, finished: &mut Vec<Finished>) {
+        let slot = counted.slot();
+        self.look_at_clock(&counted, slot);
+        if self.open.as_ref().is_some_and(|open| slot > open.number) {
+            self.finish(finished);
+        }
+        let groups = !Arc::ptr_eq(&self.groups, &counted.groups);
+        self.groups = counted.groups;
+        if self.open.is_none() {
+            let number = slot.max(self.floor);
+            self.floor = number;
+            self.journal.begin(number, 0);
+            self.open = Some(Open::new(number, counted.at, self.top > 0));
+            self.begin_life();
+        } else if groups {
+            self.begin_life();
+        }
+        let Some(open) = &mut self.open else { return };
+        let mut defined = Vec::new();
+        let mut owners = None;
+        for (owner, _) in counted.delta.hooks.iter().flat_map(|hook| hook.remote.iter()) {
+            if open.has(owner) {
+                continue;
+            }
+            let owners =
+                owners.get_or_insert_with(|| self.owners.read().unwrap_or_else(PoisonError::into_inner));
+            if (owner as usize) < owners.owner_count() {
+                let owner_is = owners.owner(OwnerId(owner));
+                let group = owner_is.asn().and_then(|asn| self.groups.of(asn));
+                let key = group.and_then(|place| Some(self.groups.all().get(place)?.key.as_str()));
+                let group = key.map_or(NO_GROUP, |key| open.group(Some(key)));
+                let line = Line { owner: owner_is, group };
+                open.define(owner, line);
+                defined.push((owner, line));
+            }
+        }
+        drop(owners);
+        for (hook, came) in counted.delta.hooks.iter().enumerate() {
+            open.add(hook, &came.outcomes, came.remote.iter());
+        }
+        open.covered += covered;
+        open.last = counted.at;
+        self.journal.sweep(open, counted.at, covered, &counted.delta, &defined);
+        let over = counted.at >= end_of(open.number);
+        let ready = if self.lock.is_some() { Ok(()) } else { self.late_lock() };
+        let written = ready.and_then(|()| self.journal.flush());
+        self.trouble = written.err().map(|error| self.journal_error(&error));
+        if over {
+            self.finish(finished);
+        }
+    }
+
+    /// Notes where the clock is not where it was and what passed since.
+    fn look_at_clock(&mut self, counted: &Counted, slot: i64) {
+        let Some(open) = &self.open else {
+            let held = slot < self.floor;
+            self.clock = held.then(|| Self::held(self.floor));
+            return;
+        };
+        self.clock = (slot < open.number).then(|| Self::held(open.number));
+        let expected = open.last + counted.elapsed;
+        if open.covered > Duration::ZERO && counted.at > expected + DRIFT && slot > open.number {
+            let by = counted.at.duration_since(expected).unwrap_or_default().as_secs();
+            info!(
+                "history: the clock went forward by {by} s, or the machine slept: nothing is known of that time"
+            );
+        }
+    }
+
+    fn held(slot: i64) -> String {
+        format!(
+            "the clock is behind the slot of {}: it was set back, or was ahead before; what is counted goes into that \
+             slot until the clock is past it",
+            time_of(slot)
+        )
+    }
+
+    fn begin_life(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.begin_life(&self.links);
+            self.journal.life(open, &self.links);
+        }
+    }
+
+    /// Ends the open slot, which is in its journal for good before it is given.
+    fn finish(&mut self, finished: &mut Vec<Finished>) {
+        let Some(open) = self.open.take() else { return };
+        self.end();
+        let number = open.number;
+        self.floor = number + 1;
+        match open.finish(self.top) {
+            Some(slot) => finished.push(slot),
+            None => {
+                let _ = journal::remove(&self.directory, number);
+            }
+        }
+    }
+
+    /// Brings the journal to the disk for good.
+    pub(super) fn end(&mut self) {
+        if let Err(error) = self.journal.sync() {
+            self.trouble = Some(self.journal_error(&error));
+        }
+    }
+
+    fn journal_error(&self, error: &io::Error) -> String {
+        format!("the journal in {} cannot be written: {error}", self.directory.display())
+    }
+
+    /// The open slot.
+    pub(super) fn open(&self) -> Option<&Open> {
+        self.open.as_ref()
+    }
+
+    /// Why the journal does not have the last sweep.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// What is odd about the clock.
+    pub(super) fn clock(&self) -> Option<&str> {
+        self.clock.as_deref()
+    }
+
+    /// The slot of a time that is over is forgotten: it is not kept any more.
+    pub(super) fn forget(&self, slot: i64) {
+        let _ = journal::remove(&self.directory, slot);
+    }
+}

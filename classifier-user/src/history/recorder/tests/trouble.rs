@@ -1,0 +1,263 @@
+//! Disks that do not answer, are full, or have another agent on them.
+
+use std::{fs, os::unix::fs::symlink, sync::mpsc};
+
+use super::*;
+use crate::totals::answer::HistoryState;
+
+fn finished(number: i64, rows: usize) -> Finished {
+    let row = |i| LocalRow {
+        kind: Kind::As,
+        subject: i as u32,
+        place: 0,
+        sample: Sample { ipv4: Counter { packets: 1, bytes: 100 }, ..Sample::default() },
+    };
+    Finished {
+        number,
+        covered: 300,
+        links: links(),
+        rows: (0..rows).map(row).collect(),
+        ..Finished::default()
+    }
+}
+
+/// An archive into `store`, and what it says of itself.
+fn archive(store: &Test, directory: &Path) -> (Archive, Arc<Queue>, Arc<Mutex<HistoryStatus>>) {
+    let said = Arc::new(Mutex::new(HistoryStatus::default()));
+    let say = Arc::clone(&said);
+    let health = Health::new("/state".to_owned(), move |status| *say.lock().expect("alone") = status);
+    let queue = Arc::new(Queue::default());
+    let archive = Archive {
+        directory: directory.to_owned(),
+        open: store.opener(),
+        sink: None,
+        past: Past::default(),
+        queue: Arc::clone(&queue),
+        health: Arc::new(health),
+        last: None,
+    };
+    (archive, queue, said)
+}
+
+#[test]
+fn slots_wait_for_a_store_that_fails_and_are_written_when_it_works_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Test::new();
+    let (mut archive, queue, said) = archive(&store, directory.path());
+    let said = || said.lock().expect("alone").clone();
+    let now = Timestamp::UNIX_EPOCH;
+    store.inner().shut = Some("the database is of version 9, this is version 1");
+    archive.turn(now);
+    assert_eq!(said().state, HistoryState::Failing);
+    assert_eq!(said().message.as_deref(), Some("the database is of version 9, this is version 1"));
+    assert!(archive.past.extent().is_err());
+    store.inner().shut = None;
+    archive.turn(now);
+    assert_eq!((said().state, said().message), (HistoryState::Ok, None));
+    assert!(archive.past.extent().is_ok());
+
+    store.inner().fails = Some("No space left on device");
+    for number in 0..10 {
+        fs::write(journal::path(directory.path(), number), "x").expect("written");
+        assert_eq!(queue.push(finished(number, 3)).len(), 0);
+        archive.turn(now);
+        assert_eq!(said().message.as_deref(), Some("No space left on device"));
+        assert_eq!(said().waiting_slots, number as u64 + 1);
+    }
+    assert_eq!(journal::slots(directory.path()).expect("a directory").len(), 10, "not in the store: kept");
+    store.inner().fails = None;
+    archive.turn(now);
+    assert_eq!((said().state, said().waiting_slots, said().bytes), (HistoryState::Ok, 0, 10_000));
+    assert_eq!(store.slots().into_keys().collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+    assert_eq!(journals(directory.path()), none());
+}
+
+#[test]
+fn what_waits_is_bounded_and_the_oldest_goes_first() {
+    let queue = Queue::default();
+    let mut dropped = Vec::new();
+    for number in 0..15 {
+        dropped.extend(queue.push(finished(number, 10)).iter().map(|slot| slot.number));
+    }
+    assert_eq!((dropped, queue.len()), (vec![0, 1, 2], 12));
+    // Large ones are fewer, but never none.
+    let dropped = queue.push(finished(15, 2_000_001));
+    assert_eq!((dropped.len(), queue.len()), (12, 1));
+}
+
+#[test]
+fn a_slot_that_is_in_the_store_is_not_written_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Test::new();
+    store.take(&finished(7, 3));
+    let (mut archive, queue, _) = archive(&store, directory.path());
+    for number in [7, 8] {
+        fs::write(journal::path(directory.path(), number), "x").expect("written");
+        queue.push(finished(number, 5));
+    }
+    archive.turn(Timestamp::UNIX_EPOCH);
+    let rows: Vec<_> = store.slots().into_iter().map(|(number, slot)| (number, slot.rows.len())).collect();
+    assert_eq!(rows, [(7, 3), (8, 5)]);
+    assert_eq!(journals(directory.path()), none());
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_is_caught_up_with() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (owners, groups) = (owners(), groups());
+    let mut slots = slots_in(directory.path(), &owners, 10, None);
+    let path = journal::path(directory.path(), SLOT);
+    // Nothing can be written there.
+    symlink("/dev/full", &path).expect("a link");
+    let found = [(0, Hook::Rx, 2, Counter { packets: 1, bytes: 100 })];
+    for i in 1..4 {
+        slots.take(counted(f64::from(i), 1.0, delta(&owners, 2, &found, 0), &groups));
+        let trouble = slots.trouble().expect("it is said").to_owned();
+        assert!(trouble.contains(&directory.path().display().to_string()), "{trouble}");
+    }
+    fs::remove_file(&path).expect("removed");
+    slots.take(counted(4.0, 1.0, delta(&owners, 2, &found, 0), &groups));
+    assert_eq!(slots.trouble(), None);
+    drop(slots);
+    let restored = journal::read(directory.path(), SLOT, true).expect("it can be read");
+    let open = restored.open.expect("it tells");
+    assert_eq!((open.frames().packets, open.covered, restored.bad), (4, Duration::from_secs(4), 0));
+}
+
+#[test]
+fn a_directory_that_comes_late_is_used_from_then_on() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let directory = parent.path().join("state");
+    fs::write(&directory, "in the way").expect("written");
+    assert!(lock(&directory).is_err());
+    let (owners, groups) = (owners(), groups());
+    let mut slots = Slots::new(&directory, None, links(), 10, shared(&owners), None);
+    assert_eq!(slots.restore(at(0.0)), []);
+    assert!(slots.trouble().is_some());
+    let found = [(0, Hook::Rx, 2, Counter { packets: 1, bytes: 100 })];
+    slots.take(counted(1.0, 1.0, delta(&owners, 2, &found, 0), &groups));
+    assert!(slots.trouble().is_some());
+    fs::remove_file(&directory).expect("removed");
+    fs::create_dir(&directory).expect("made");
+    // Somebody's, whose sweeps are unknown to this agent: it must not be written over.
+    fs::write(journal::path(&directory, SLOT), "older").expect("written");
+    slots.take(counted(2.0, 1.0, delta(&owners, 2, &found, 0), &groups));
+    assert_eq!(slots.trouble(), None);
+    let restored = journal::read(&directory, SLOT, true).expect("it can be read");
+    assert_eq!(restored.open.map(|open| open.frames().packets), Some(2));
+    let aside = directory.join(format!("slot-{SLOT}.journal.aside"));
+    assert_eq!(fs::read_to_string(aside).expect("there"), "older");
+}
+
+#[test]
+fn a_feed_whose_reader_lags_adds_up_and_loses_nothing() {
+    let (owners, groups) = (owners(), groups());
+    let (to, from) = mpsc::sync_channel(2);
+    let started = Instant::now();
+    let mut feed = Feed::new(to, groups, started);
+    let found = [
+        (0, Hook::Rx, 2, Counter { packets: 1, bytes: 100 }),
+        (0, Hook::Tx, 6, Counter { packets: 2, bytes: 1 }),
+    ];
+    for second in 1..=1500_u64 {
+        let now = started + Duration::from_secs(second);
+        feed.give(at(second as f64), now, delta(&owners, 2, &found, 1));
+    }
+    let other = Arc::new(Groups::default());
+    feed.set_groups(Arc::clone(&other));
+    feed.give(at(1501.0), started + Duration::from_secs(1501), delta(&owners, 2, &found, 1));
+    assert!(!feed.flush(Duration::ZERO));
+    let mut taken = Vec::new();
+    while !feed.flush(Duration::ZERO) {
+        taken.extend(from.try_iter());
+    }
+    drop(feed);
+    taken.extend(from.iter());
+    // Two that were sent, the rest of each slot as one, and what has other groups.
+    let of: Vec<_> = taken.iter().map(|counted| (counted.slot() - SLOT, counted.elapsed.as_secs())).collect();
+    assert_eq!(of, [(0, 1), (0, 1), (0, 298), (1, 300), (2, 300), (3, 300), (4, 300), (5, 1)]);
+    assert!(Arc::ptr_eq(&taken[7].groups, &other));
+    let packets: u64 =
+        taken.iter().flat_map(|c| c.delta.hooks[0].remote.iter()).map(|(_, c)| c.packets).sum();
+    let outcomes: u64 = taken.iter().map(|c| c.delta.hooks[1].outcomes[0].packets).sum();
+    assert_eq!((packets, outcomes), (1501, 3002));
+}
+
+#[test]
+fn a_feed_without_a_reader_does_not_grow() {
+    let (to, from) = mpsc::sync_channel(1);
+    drop(from);
+    let started = Instant::now();
+    let mut feed = Feed::new(to, groups(), started);
+    for second in 1..=10_000_u64 {
+        feed.give(at(second as f64 * 300.0), started + Duration::from_secs(second), SweepDelta::default());
+    }
+    assert!(feed.flush(Duration::ZERO));
+}
+
+fn setup(directory: &Path, store: &Test) -> Setup {
+    Setup {
+        directory: directory.to_owned(),
+        links: links()
+            .into_iter()
+            .map(|link| Link {
+                interface: link.name.clone(),
+                name: link.name,
+                vlan: None,
+                role: link.role,
+                kind: link.kind,
+            })
+            .collect(),
+        top_prefixes: 10,
+        owners: shared(&owners()),
+        groups: groups(),
+        started: Instant::now(),
+        open: store.opener(),
+    }
+}
+
+#[test]
+fn threads_from_start_to_end_and_a_second_agent() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (owners, store) = (owners(), Test::new());
+    let found = [(0, Hook::Rx, 2, Counter { packets: 1, bytes: 100 })];
+    let patience = Duration::from_secs(60);
+    // Of now: slots long ago are over at once when they are found again.
+    let wall = SystemTime::now();
+    for life in 1..=3_u64 {
+        let said = Arc::new(Mutex::new(HistoryStatus::default()));
+        let say = Arc::clone(&said);
+        let publish = move |status| *say.lock().expect("alone") = status;
+        let (recorder, mut feed) =
+            Recorder::start(setup(directory.path(), &store), publish).expect("started");
+        feed.give(wall, Instant::now(), delta(&owners, 2, &found, 0));
+        let waited = Instant::now();
+        // In the order of the sweeps or a slot later, should one end just now.
+        while said.lock().expect("alone").open_slot.as_ref().is_none_or(|open| open.frames.packets < life) {
+            assert!(waited.elapsed() < patience, "{said:?}");
+            thread::yield_now();
+        }
+        assert_eq!(said.lock().expect("alone").state, HistoryState::Ok);
+
+        let other = Arc::new(Mutex::new(HistoryStatus::default()));
+        let say = Arc::clone(&other);
+        let publish = move |status| *say.lock().expect("alone") = status;
+        let (second, second_feed) =
+            Recorder::start(setup(directory.path(), &store), publish).expect("started");
+        drop(second_feed);
+        assert!(second.join(patience));
+        let message = other.lock().expect("alone").message.clone().expect("it is said");
+        assert!(message.contains("another agent keeps its history in"), "{message}");
+        assert!(second.reader().extent().is_err());
+
+        assert!(feed.flush(patience));
+        drop(feed);
+        assert!(recorder.join(patience));
+        assert!(recorder.reader().extent().is_ok());
+    }
+    assert_eq!(store.inner().opened, 3);
+    assert_eq!(store.slots().len(), 0, "the open slot stays in its journal");
+    let slot = journal::slots(directory.path()).expect("a directory");
+    let restored = journal::read(directory.path(), slot[0], true).expect("it can be read");
+    assert_eq!(restored.open.map(|open| open.frames().packets), Some(3));
+}
