@@ -54,7 +54,7 @@ async fn asn(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
 }
 
 async fn prefix(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
-    detail(&app, name, pairs, |questions, name, query| questions.view().prefix(name, query)).await
+    detail(&app, name, pairs, |questions, name, query| questions.prefix(name, query)).await
 }
 
 async fn group(State(app): State<App>, name: Name, pairs: Pairs) -> Response {

@@ -8,7 +8,7 @@ use crate::{
     model::{Asn, Direction},
     totals::{
         By,
-        answer::{Compare, Directions},
+        answer::{Compare, Directions, Row},
     },
 };
 
@@ -132,8 +132,11 @@ pub struct PastAnswer {
     pub directions: Directions<Figures>,
     /// The larger direction's 95th percentile: what is billed; null where it is not known.
     pub p95_bits_per_second: Option<u64>,
-    /// By link, in the links' order.
+    /// By link, in the links' order; empty for a link.
     pub links: Vec<LinkFigures>,
+    /// Its largest ASes: of a group, a kind, a link, or all traffic. Not there for an AS, and in what comes from memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ases: Option<Directions<Vec<Row>>>,
     /// Months that are over, oldest first.
     pub months: Vec<MonthAnswer>,
 }

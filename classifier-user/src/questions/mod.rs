@@ -23,7 +23,7 @@ use crate::{
     table::groups::{Group, Groups},
     totals::{
         DetailQuery, QueryError, TopQuery, View,
-        answer::{AsAnswer, GroupAnswer, TopAnswer},
+        answer::{AsAnswer, GroupAnswer, PrefixAnswer, TopAnswer},
     },
 };
 
@@ -214,7 +214,8 @@ impl Questions {
     /// # Errors
     /// As [`View::asn`] and [`Questions::past`].
     pub fn asn(&self, text: &str, query: &DetailQuery) -> Result<WithPast<AsAnswer>, QueryError> {
-        let found = self.view.asn(text, query);
+        let now = self.of_now(query)?;
+        let found = self.view.asn(text, &now);
         let asn = match (&found, text.parse()) {
             (Ok(answer), _) => answer.asn,
             // Nothing has its name or a route of it now, but it may have been counted.
@@ -224,7 +225,7 @@ impl Questions {
         let past = self.past_of(&About::As(asn), query)?;
         let answer = match found {
             Err(error) if past.is_none() => return Err(error),
-            Err(_) => self.view.asn_of(asn, query)?,
+            Err(_) => self.view.asn_of(asn, &now)?,
             Ok(answer) => answer,
         };
         Ok(WithPast { answer, past })
@@ -235,9 +236,31 @@ impl Questions {
     /// # Errors
     /// As [`View::group`] and [`Questions::past`].
     pub fn group(&self, text: &str, query: &DetailQuery) -> Result<WithPast<GroupAnswer>, QueryError> {
-        let answer = self.view.group(text, query)?;
+        let answer = self.view.group(text, &self.of_now(query)?)?;
         let past = self.past_of(&About::Group(answer.group.clone()), query)?;
         Ok(WithPast { answer, past })
+    }
+
+    /// The routes equal to a prefix or inside it, as far as memory goes.
+    ///
+    /// # Errors
+    /// As [`View::prefix`]; [`QueryError::NotKept`] for a period that memory does not have.
+    pub fn prefix(&self, text: &str, query: &DetailQuery) -> Result<PrefixAnswer, QueryError> {
+        if matches!(query.when, When::Between { .. }) && self.source(query.when)?.is_some() {
+            return Err(QueryError::NotKept(
+                "of what is longer ago than an hour a prefix alone cannot be asked for: `top` by prefix has the largest",
+            ));
+        }
+        self.view.prefix(text, query)
+    }
+
+    /// The question as memory can answer it: where the period is the history's, of the last hour.
+    fn of_now(&self, query: &DetailQuery) -> Result<DetailQuery, QueryError> {
+        let when = match self.source(query.when)? {
+            Some(_) => When::Last(MEMORY),
+            None => query.when,
+        };
+        Ok(DetailQuery { when, ..query.clone() })
     }
 
     /// The past of a subject, where a period is asked for that memory does not have.
@@ -252,8 +275,9 @@ impl Questions {
         if query.side == Locality::Local {
             return Err(top::no_local_side());
         }
-        let DetailQuery { when, direction, ref links, compare, .. } = *query;
-        self.past(about, &PastQuery { when, direction, links: links.clone(), compare }).map(Some)
+        let DetailQuery { when, direction, ref links, compare, n, .. } = *query;
+        let n = n.min(query::MAX_PARTS);
+        self.past(about, &PastQuery { when, direction, links: links.clone(), compare, n }).map(Some)
     }
 
     /// Groups, kinds, links and ASes by a part of their name, or ASes by number: at most [`FOUND`].

@@ -18,6 +18,8 @@ use crate::{
 pub const MAX_LAYERS: usize = 100;
 /// The most steps that a series can have.
 pub const MAX_STEPS: usize = 10_000;
+/// The most ASes of a subject that are listed.
+pub const MAX_PARTS: usize = 1000;
 /// The most networks that a report tells of, and holds them against.
 const MAX_NETWORKS: usize = 20;
 
@@ -41,12 +43,14 @@ pub struct PastQuery {
     pub links: Vec<String>,
     /// Whether the period before is looked at too.
     pub compare: bool,
+    /// How many of its ASes are listed.
+    pub n: usize,
 }
 
 impl Default for PastQuery {
     fn default() -> Self {
         let when = When::Last(Duration::from_secs(86_400));
-        Self { when, direction: None, links: Vec::new(), compare: false }
+        Self { when, direction: None, links: Vec::new(), compare: false, n: 10 }
     }
 }
 
@@ -86,23 +90,25 @@ impl Default for SeriesQuery {
     }
 }
 
-const PAST: &str = "direction, link, last, from, to, compare";
-
 impl PastQuery {
     /// Reads a URL's query.
     ///
     /// # Errors
     /// [`QueryError::BadParameter`], [`QueryError::UnknownParameter`], [`QueryError::BadPeriod`].
     pub fn from_pairs(pairs: &[Pair], clock: &Clock) -> Result<Self, QueryError> {
+        let default = Self::default();
         let mut window = Window::default();
+        let mut n = default.n;
         for (name, value) in pairs {
-            if name == "side" || !window.take(name, value)? {
-                return Err(query::unknown(name, PAST));
+            match name.as_str() {
+                "n" => n = query::number("n", value, MAX_PARTS)?,
+                _ if name != "side" && window.take(name, value)? => {}
+                _ => return Err(query::unknown(name, "direction, link, last, from, to, compare, n")),
             }
         }
-        let when = window.when(clock, Self::default().when)?;
+        let when = window.when(clock, default.when)?;
         let Window { direction, links, compare, .. } = window;
-        Ok(Self { when, direction, links, compare })
+        Ok(Self { when, direction, links, compare, n })
     }
 }
 

@@ -100,21 +100,8 @@ impl Past {
         let total = counter_of(&board.total, direction);
         let scale = Scale { seconds: board.covered as f64, bytes: total.bytes };
         let earlier = earlier.filter(|earlier| earlier.covered > 0);
-        let previous: HashMap<u32, &[Sample; 2]> =
-            earlier.iter().flat_map(|earlier| earlier.rows.iter().map(|(key, row)| (*key, row))).collect();
-        let largest = board.largest(direction, query.n);
-        let shown: Counter = largest.iter().map(|(_, counter)| *counter).sum();
-        let mut rows = Vec::with_capacity(largest.len());
-        for (rank, (key, counter)) in (1..).zip(largest) {
-            let mut row = scale.row(rank, counter);
-            self.name_row(&mut row, query.by, key)?;
-            if let Some(earlier) = earlier {
-                let bytes = previous.get(&key).map_or(0, |samples| of(samples, direction).both().bytes);
-                row.previous_bytes = Some(bytes);
-                row.change = change((counter.bytes, board.covered), (bytes, earlier.covered));
-            }
-            rows.push(row);
-        }
+        let rows = self.ranked(query.by, board, earlier, direction, query.n)?;
+        let shown: Counter = rows.iter().map(|row| Counter { packets: row.packets, bytes: row.bytes }).sum();
         let (unmatched, non_ip) =
             (counter_of(&board.unmatched, direction), counter_of(&board.non_ip, direction));
         let previous_bytes = earlier.map(|earlier| counter_of(&earlier.total, direction).bytes);
@@ -129,6 +116,33 @@ impl Past {
                 .zip(previous_bytes)
                 .and_then(|(earlier, bytes)| change((total.bytes, board.covered), (bytes, earlier.covered))),
         })
+    }
+
+    /// The largest of a board as rows.
+    pub(super) fn ranked(
+        &self,
+        by: By,
+        board: &Board,
+        earlier: Option<&Board>,
+        direction: Direction,
+        n: usize,
+    ) -> Result<Vec<Row>, QueryError> {
+        let total = counter_of(&board.total, direction);
+        let scale = Scale { seconds: board.covered as f64, bytes: total.bytes };
+        let previous: HashMap<u32, &[Sample; 2]> =
+            earlier.iter().flat_map(|earlier| earlier.rows.iter().map(|(key, row)| (*key, row))).collect();
+        let mut rows = Vec::new();
+        for (rank, (key, counter)) in (1..).zip(board.largest(direction, n)) {
+            let mut row = scale.row(rank, counter);
+            self.name_row(&mut row, by, key)?;
+            if let Some(earlier) = earlier {
+                let bytes = previous.get(&key).map_or(0, |samples| of(samples, direction).both().bytes);
+                row.previous_bytes = Some(bytes);
+                row.change = change((counter.bytes, board.covered), (bytes, earlier.covered));
+            }
+            rows.push(row);
+        }
+        Ok(rows)
     }
 
     fn name_row(&self, row: &mut Row, by: By, key: u32) -> Result<(), QueryError> {
