@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Asn, Counter, Direction, LinkKind, Prefix, Role};
 
+pub mod export;
 pub mod import;
 pub mod recorder;
 pub mod store;

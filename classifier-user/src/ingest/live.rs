@@ -50,9 +50,57 @@ pub struct Lost {
     pub stale_seconds: u32,
 }
 
+/// How near a peer's routes are to what the router does: of several routes for one prefix those of the best standing count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// The router's own choice: iBGP from the router itself, or its Loc-RIB (RFC 9069).
+    Router,
+    /// What a neighbour announces and policy let through: eBGP, or Adj-RIB-In after policy.
+    #[default]
+    Neighbor,
+    /// What a neighbour announces, before policy.
+    Unfiltered,
+}
+
+/// How a peer is heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PeerKind {
+    /// By a session of our own.
+    #[default]
+    Bgp,
+    /// Through a router that reports it (RFC 7854).
+    Bmp,
+}
+
+impl PeerKind {
+    /// `bgp` or `bmp`, as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bgp => "bgp",
+            Self::Bmp => "bmp",
+        }
+    }
+}
+
+/// Who a peer is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// What people call it.
+    pub name: String,
+    /// How it is heard.
+    pub kind: PeerKind,
+    /// Whether its routes go before those of others.
+    pub standing: Standing,
+    /// The origin of routes with an empty path: the AS that they begin in. 0 where that is not known.
+    pub local_as: Asn,
+}
+
 /// One thing that a peer said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// Who it is: the first thing of all, once.
+    Peer(Arc<PeerInfo>),
     /// The session is established. Routes from before are stale until they come again or [`Event::EndOfRib`] does.
     Up,
     /// Announcements and withdrawals, in their order.

@@ -1,0 +1,380 @@
+//! What peers announce now: every route of every peer, and for each prefix the one that counts.
+//!
+//! [`Live`] takes [`Event`]s and says which origin counts for a prefix from now on, where that changed: the routes of
+//! all peers together are one source of the RIB, [`SourceId::live`]`(0)`, because which of them counts is no question
+//! of an order of sources. Reading order: [`best`] (which route counts), [`attributes`] (shared), `routes` (where they
+//! are), [`peers`] (who they are of, and when they are stale), here.
+//!
+//! Nothing here takes long at a time: a lost session marks its routes by a number, and what is stale for too long, or
+//! was not announced again, goes in portions ([`Live::clean`]).
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub mod attributes;
+pub mod best;
+pub mod peers;
+mod routes;
+
+use self::{
+    attributes::Store,
+    best::{Contender, Criterion},
+    peers::{Peer, PeerStatus},
+    routes::{Announced, Index, Key, KeyV4, KeyV6, Route, Routes},
+};
+use super::{
+    origins::Origins,
+    rib::{PrefixCounts, SourceId},
+};
+use crate::{
+    ingest::live::{self, Attributes, Event, PathId, PeerId, PeerInfo},
+    model::{Asn, Family, Prefix},
+};
+
+/// The RIB's source of all peers' routes together.
+pub const SOURCE: SourceId = SourceId(1);
+
+/// What all peers together say of a prefix from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// Its origins; `None` where no peer has a route any more.
+    pub origins: Option<Origins>,
+}
+
+/// One of the routes for a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Whose it is.
+    pub peer: PeerId,
+    /// Which of the peer's.
+    pub path_id: PathId,
+    /// What it says.
+    pub attributes: Arc<Attributes>,
+    /// How long it has been as it is.
+    pub age: Duration,
+    /// Whether its peer is away, or has not announced it again yet.
+    pub stale: bool,
+    /// What it lost by; `None`: it counts.
+    pub lost_by: Option<Criterion>,
+}
+
+/// Stale routes of a peer that have to go.
+struct Cleaning {
+    peer: PeerId,
+    /// What came at this epoch or later stays.
+    epoch: u16,
+    /// Prefixes that had such routes.
+    prefixes: Vec<Prefix>,
+}
+
+/// All routes of all peers.
+pub struct Live {
+    v4: Index<KeyV4>,
+    v6: Index<KeyV6>,
+    shared: Shared,
+    cleaning: Vec<Cleaning>,
+    began: Instant,
+}
+
+/// What the routes of both families share.
+#[derive(Default)]
+struct Shared {
+    peers: Vec<Peer>,
+    store: Store,
+    routes: Routes,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("peers", &self.shared.peers).field("prefixes", &self.counts()).finish()
+    }
+}
+
+impl Live {
+    /// Without peers; ages are counted from `now` on.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            v4: Index::default(),
+            v6: Index::default(),
+            shared: Shared::default(),
+            cleaning: Vec::new(),
+            began: now,
+        }
+    }
+
+    /// Takes what a peer said. What changed for the RIB is added to `differences`; what has to go because of it goes
+    /// with [`Live::clean`].
+    pub fn take(&mut self, peer: PeerId, event: Event, now: Instant, differences: &mut Vec<Difference>) {
+        match event {
+            Event::Peer(info) => self.shared.peer(peer).info = info,
+            Event::Up => self.shared.peer(peer).come_up(now),
+            Event::Down(lost) => self.shared.peer(peer).go_down(lost, now),
+            Event::Refresh(family) => self.shared.peer(peer).refresh(family, now),
+            Event::EndOfRib(family) => self.finish(peer, family),
+            Event::Routes(routes) => {
+                self.shared.peer(peer);
+                let now = now.saturating_duration_since(self.began).as_secs() as u32;
+                for route in routes {
+                    let live::Route { prefix, path_id, attributes } = route;
+                    let changed = match &prefix {
+                        Prefix::V4(net) => self.shared.change(
+                            &mut self.v4,
+                            net.into(),
+                            (peer, path_id),
+                            attributes.as_ref(),
+                            now,
+                        ),
+                        Prefix::V6(net) => self.shared.change(
+                            &mut self.v6,
+                            net.into(),
+                            (peer, path_id),
+                            attributes.as_ref(),
+                            now,
+                        ),
+                    };
+                    differences.extend(changed.map(|origins| Difference { prefix, origins }));
+                }
+            }
+        }
+        // A session that ends without a time for its routes leaves none behind.
+        self.tick(now);
+    }
+
+    /// Sees which stale routes have been so for too long; they go with [`Live::clean`].
+    pub fn tick(&mut self, now: Instant) {
+        for number in 0..self.shared.peers.len() {
+            let Some(peer) = self.shared.peers.get_mut(number) else { return };
+            for family in peer.due(now) {
+                self.finish(PeerId(number as u16), family);
+            }
+        }
+    }
+
+    /// When [`Live::tick`] has something to do.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.shared.peers.iter().filter_map(Peer::until).min()
+    }
+
+    /// Takes out up to `limit` prefixes' routes that have to go. Whether there are more.
+    pub fn clean(&mut self, limit: usize, differences: &mut Vec<Difference>) -> bool {
+        let mut left = limit;
+        while let Some(cleaning) = self.cleaning.last_mut() {
+            let (peer, epoch) = (cleaning.peer, cleaning.epoch);
+            // Before it in the order of epochs, which begin again at 0.
+            let gone = |route: &Route| route.peer == peer && epoch.wrapping_sub(route.epoch) as i16 > 0;
+            while left > 0
+                && let Some(prefix) = cleaning.prefixes.pop()
+            {
+                left -= 1;
+                let changed = match &prefix {
+                    Prefix::V4(net) => self.shared.withdraw(&mut self.v4, net.into(), gone),
+                    Prefix::V6(net) => self.shared.withdraw(&mut self.v6, net.into(), gone),
+                };
+                differences.extend(changed.map(|origins| Difference { prefix, origins }));
+            }
+            if !cleaning.prefixes.is_empty() {
+                return true;
+            }
+            self.cleaning.pop();
+        }
+        false
+    }
+
+    /// Whether [`Live::clean`] has something to do.
+    #[must_use]
+    pub const fn cleaning(&self) -> bool {
+        !self.cleaning.is_empty()
+    }
+
+    /// What is stale of a peer's family has to go.
+    fn finish(&mut self, peer: PeerId, family: Family) {
+        let Some(epoch) = self.shared.peer(peer).finish(family) else { return };
+        let shared = &self.shared;
+        let gone = |first| shared.routes.chain(first).any(|route| route.peer == peer && route.epoch != epoch);
+        fn prefixes<K: Key>(index: &Index<K>, gone: impl Fn(u32) -> bool) -> Vec<Prefix> {
+            index.iter().filter(|(_, first)| gone(*first)).filter_map(|(key, _)| key.prefix()).collect()
+        }
+        let prefixes = match family {
+            Family::Ipv4 => prefixes(&self.v4, gone),
+            Family::Ipv6 => prefixes(&self.v6, gone),
+        };
+        self.cleaning.push(Cleaning { peer, epoch, prefixes });
+    }
+
+    /// How many prefixes have a route, each counted once.
+    #[must_use]
+    pub fn counts(&self) -> PrefixCounts {
+        PrefixCounts { ipv4: self.v4.len(), ipv6: self.v6.len() }
+    }
+
+    /// How many different attributes the routes have.
+    #[must_use]
+    pub fn attributes(&self) -> usize {
+        self.shared.store.len()
+    }
+
+    /// The peers that have been heard of.
+    pub fn peers(&self) -> impl Iterator<Item = PeerStatus> {
+        (0..).zip(&self.shared.peers).map(|(number, peer)| peer.status(PeerId(number)))
+    }
+
+    /// Who a peer is.
+    #[must_use]
+    pub fn peer(&self, peer: PeerId) -> Option<&PeerInfo> {
+        self.shared.peers.get(usize::from(peer.0)).map(|peer| &*peer.info)
+    }
+
+    /// What the route that counts for exactly this prefix says.
+    #[must_use]
+    pub fn best(&self, prefix: &Prefix) -> Option<&Arc<Attributes>> {
+        self.shared.store.get(self.chain(prefix).next()?.attributes)
+    }
+
+    /// The longest prefix around an address that some peer announces.
+    #[must_use]
+    pub fn longest(&self, address: IpAddr) -> Option<Prefix> {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        (0..=bits)
+            .rev()
+            .filter_map(|length| Prefix::new_truncate(address, length).ok())
+            .find(|prefix| self.chain(prefix).next().is_some())
+    }
+
+    /// All routes for exactly this prefix, the one that counts first.
+    #[must_use]
+    pub fn candidates(&self, prefix: &Prefix, now: Instant) -> Vec<Candidate> {
+        let Shared { peers, .. } = &self.shared;
+        let family = Family::of(prefix);
+        let now = now.saturating_duration_since(self.began);
+        let routes: Vec<_> = self.chain(prefix).filter_map(|route| self.shared.contender(route)).collect();
+        let winner = routes.first().map(|(winner, _)| *winner);
+        let candidates = self.chain(prefix).zip(routes).enumerate().filter_map(
+            |(place, (route, (contender, attributes)))| {
+                let peer = peers.get(usize::from(route.peer.0))?;
+                Some(Candidate {
+                    peer: route.peer,
+                    path_id: route.path_id,
+                    attributes: Arc::clone(attributes),
+                    age: now.saturating_sub(Duration::from_secs(route.since.into())),
+                    stale: peer.families[family as usize].epoch != route.epoch,
+                    lost_by: winner.filter(|_| place > 0).map(|winner| best::lost_by(&winner, &contender)),
+                })
+            },
+        );
+        candidates.collect()
+    }
+
+    fn chain(&self, prefix: &Prefix) -> impl Iterator<Item = &Route> {
+        let first = match prefix {
+            Prefix::V4(net) => self.v4.first(net.into()),
+            Prefix::V6(net) => self.v6.first(net.into()),
+        };
+        first.into_iter().flat_map(|first| self.shared.routes.chain(first))
+    }
+}
+
+impl Shared {
+    fn peer(&mut self, peer: PeerId) -> &mut Peer {
+        let place = usize::from(peer.0);
+        if self.peers.len() <= place {
+            self.peers.resize_with(place + 1, Peer::default);
+        }
+        &mut self.peers[place]
+    }
+
+    fn local_as(&self, peer: PeerId) -> Asn {
+        self.peers.get(usize::from(peer.0)).map_or(0, |peer| peer.info.local_as)
+    }
+
+    fn contender(&self, route: &Route) -> Option<(Contender<'_>, &Arc<Attributes>)> {
+        let attributes = self.store.get(route.attributes)?;
+        let standing = self.peers.get(usize::from(route.peer.0))?.info.standing;
+        Some((Contender { standing, attributes, peer: route.peer, path_id: route.path_id }, attributes))
+    }
+
+    /// Takes an announcement, or a withdrawal, in. The prefix's origins from now on, if they changed.
+    fn change<K: Key>(
+        &mut self,
+        index: &mut Index<K>,
+        key: K,
+        (peer, path_id): (PeerId, PathId),
+        attributes: Option<&Arc<Attributes>>,
+        now: u32,
+    ) -> Option<Option<Origins>> {
+        let Some(attributes) = attributes else {
+            return self.withdraw(index, key, |route| route.peer == peer && route.path_id == path_id);
+        };
+        let handle = self.store.take(attributes);
+        let family = self.peer(peer).family(K::FAMILY);
+        let route = Route::new(peer, path_id, handle, family.epoch, now);
+        let Announced { counted, instead, several } = index.announce(&mut self.routes, key, route);
+        self.peer(peer).family(K::FAMILY).announced(instead.map(|before| before.epoch));
+        if let Some(before) = instead.filter(|before| before.attributes == handle) {
+            // As it was.
+            self.store.release(before.attributes);
+            return None;
+        }
+        if several {
+            self.choose(index, key);
+        }
+        let (before, now) = (self.origins(counted), self.origins(self.counted(index, key)));
+        if let Some(before) = instead {
+            self.store.release(before.attributes);
+        }
+        (before != now).then_some(now)
+    }
+
+    /// Takes a prefix's routes out that are such. Its origins from now on, if they changed.
+    fn withdraw<K: Key>(
+        &mut self,
+        index: &mut Index<K>,
+        key: K,
+        is: impl Fn(&Route) -> bool,
+    ) -> Option<Option<Origins>> {
+        let mut before = None;
+        while let Some((counted, route)) = index.withdraw(&mut self.routes, key, &is) {
+            before.get_or_insert_with(|| self.origins(Some(counted)));
+            self.peer(route.peer).family(K::FAMILY).withdrawn(route.epoch);
+            self.store.release(route.attributes);
+        }
+        let before = before?;
+        self.choose(index, key);
+        let now = self.origins(self.counted(index, key));
+        (before != now).then_some(now)
+    }
+
+    /// Puts the route that counts before the others.
+    fn choose<K: Key>(&mut self, index: &mut Index<K>, key: K) {
+        let Some(first) = index.first(key) else { return };
+        let contenders: Vec<_> = self
+            .routes
+            .chain(first)
+            .filter_map(|route| self.contender(route))
+            .map(|(contender, _)| contender)
+            .collect();
+        if let Some(place) = best::best(&contenders) {
+            index.promote(&mut self.routes, key, place);
+        }
+    }
+
+    fn counted<K: Key>(&self, index: &Index<K>, key: K) -> Option<Route> {
+        self.routes.chain(index.first(key)?).next().copied()
+    }
+
+    fn origins(&self, route: Option<Route>) -> Option<Origins> {
+        let route = route?;
+        let attributes = self.store.get(route.attributes)?;
+        Some(attributes::origins(attributes, self.local_as(route.peer)))
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,424 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::{peers::RESEND, *};
+use crate::{
+    ingest::live::{Lost, PeerKind, Route as Said, Standing},
+    table::rib::{Change, Rib},
+};
+
+const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+fn path(path: &[Asn]) -> Arc<Attributes> {
+    Arc::new(Attributes { path: path.into(), ..Attributes::default() })
+}
+
+fn info(standing: Standing, local_as: Asn) -> Event {
+    Event::Peer(Arc::new(PeerInfo { name: String::new(), kind: PeerKind::Bgp, standing, local_as }))
+}
+
+/// A table with a clock of its own.
+struct World {
+    live: Live,
+    now: Instant,
+    began: Instant,
+    differences: Vec<Difference>,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { live: Live::new(now), now, began: now, differences: Vec::new() }
+    }
+
+    fn say(&mut self, peer: u16, event: Event) {
+        self.live.take(PeerId(peer), event, self.now, &mut self.differences);
+    }
+
+    fn announce(&mut self, peer: u16, net: &str, attributes: &Arc<Attributes>) {
+        let route = Said { prefix: prefix(net), path_id: 0, attributes: Some(Arc::clone(attributes)) };
+        self.say(peer, Event::Routes(vec![route]));
+    }
+
+    fn withdraw(&mut self, peer: u16, net: &str) {
+        self.say(peer, Event::Routes(vec![Said { prefix: prefix(net), path_id: 0, attributes: None }]));
+    }
+
+    fn down(&mut self, peer: u16, stale_seconds: u32) {
+        self.say(peer, Event::Down(Lost { why: "the wire was cut".to_owned(), stale_seconds }));
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        self.live.tick(self.now);
+    }
+
+    /// What changed since the last time, as text.
+    fn changes(&mut self) -> Vec<String> {
+        while self.live.clean(1, &mut self.differences) {}
+        let text = |Difference { prefix, origins }: Difference| match origins {
+            Some(origins) => format!("{prefix} {:?}", origins.all()),
+            None => format!("{prefix} gone"),
+        };
+        let mut changes: Vec<_> = self.differences.drain(..).map(text).collect();
+        // Those of cleaning are in no order.
+        changes.sort();
+        changes
+    }
+
+    fn peer(&self, peer: u16) -> PeerStatus {
+        self.live.peers().nth(peer.into()).unwrap()
+    }
+}
+
+#[test]
+fn only_other_origins_are_differences() {
+    let mut world = World::new();
+    world.say(0, info(Standing::Neighbor, 64500));
+    world.say(0, Event::Up);
+    world.announce(0, "10.0.0.0/8", &path(&[1, 2]));
+    assert_eq!(world.changes(), ["10.0.0.0/8 [2]"]);
+    world.announce(0, "10.0.0.0/8", &path(&[1, 2]));
+    world.announce(0, "10.0.0.0/8", &path(&[1, 3, 2]));
+    assert_eq!(world.changes(), [""; 0], "another path to the same AS");
+    assert_eq!(world.live.best(&prefix("10.0.0.0/8")), Some(&path(&[1, 3, 2])));
+    world.announce(0, "10.0.0.0/8", &path(&[]));
+    assert_eq!(world.changes(), ["10.0.0.0/8 [64500]"], "it begins here");
+    let set = Arc::new(Attributes { path: [1].into(), set: [5, 7].into(), ..Attributes::default() });
+    world.announce(0, "10.0.0.0/8", &set);
+    assert_eq!(world.changes(), ["10.0.0.0/8 [5, 7]"]);
+    world.withdraw(0, "11.0.0.0/8");
+    assert_eq!(world.changes(), [""; 0], "it was not there");
+    world.withdraw(0, "10.0.0.0/8");
+    assert_eq!(world.changes(), ["10.0.0.0/8 gone"]);
+    assert_eq!((world.live.counts(), world.live.attributes()), (PrefixCounts::default(), 0));
+    assert_eq!(world.peer(0).routes, PrefixCounts::default());
+}
+
+#[test]
+fn the_router_goes_before_its_neighbors_and_they_are_behind_it() {
+    let mut world = World::new();
+    for (peer, standing) in [(0, Standing::Neighbor), (1, Standing::Router), (2, Standing::Neighbor)] {
+        world.say(peer, info(standing, 0));
+        world.say(peer, Event::Up);
+    }
+    let (short, router, long) = (path(&[9]), path(&[4, 5, 6]), path(&[4, 5, 9]));
+    world.announce(0, "2001:db8::/32", &short);
+    world.announce(1, "2001:db8::/32", &router);
+    world.announce(2, "2001:db8::/32", &long);
+    assert_eq!(world.changes(), ["2001:db8::/32 [6]", "2001:db8::/32 [9]"]);
+    world.wait(7);
+    let candidates = world.live.candidates(&prefix("2001:db8::/32"), world.now);
+    let expected = |peer, attributes: &Arc<Attributes>, lost_by| Candidate {
+        peer: PeerId(peer),
+        path_id: 0,
+        attributes: Arc::clone(attributes),
+        age: Duration::from_secs(7),
+        stale: false,
+        lost_by,
+    };
+    assert_eq!(candidates[0], expected(1, &router, None));
+    assert_eq!(candidates.len(), 3);
+    assert!(candidates.contains(&expected(0, &short, Some(Criterion::Standing))));
+    assert!(candidates.contains(&expected(2, &long, Some(Criterion::Standing))));
+    assert_eq!(world.live.longest("2001:db8:1::1".parse().unwrap()), Some(prefix("2001:db8::/32")));
+    assert_eq!(world.live.longest("2001:db9::1".parse().unwrap()), None);
+    world.withdraw(1, "2001:db8::/32");
+    assert_eq!(world.changes(), ["2001:db8::/32 [9]"]);
+    world.withdraw(0, "2001:db8::/32");
+    assert_eq!(world.changes(), [""; 0], "the other one has the same origin");
+    world.withdraw(2, "2001:db8::/32");
+    assert_eq!(world.changes(), ["2001:db8::/32 gone"]);
+}
+
+#[test]
+fn routes_of_a_lost_peer_stay_for_their_time() {
+    let mut world = World::new();
+    world.say(0, Event::Up);
+    world.announce(0, "10.0.0.0/8", &path(&[1]));
+    world.announce(0, "2001:db8::/32", &path(&[1]));
+    world.changes();
+    world.down(0, 1800);
+    let status = world.peer(0);
+    assert_eq!((status.up, status.why.as_str()), (false, "the wire was cut"));
+    assert_eq!((status.routes.total(), status.stale.total()), (2, 2));
+    assert_eq!(world.live.due(), Some(world.now + Duration::from_secs(1800)));
+    world.wait(1799);
+    assert_eq!(world.changes(), [""; 0]);
+    assert!(world.live.candidates(&prefix("10.0.0.0/8"), world.now)[0].stale);
+    world.wait(1);
+    assert_eq!(world.changes(), ["10.0.0.0/8 gone", "2001:db8::/32 gone"]);
+    assert_eq!((world.peer(0).routes.total(), world.live.due()), (0, None));
+    // Without a time they go at once.
+    world.say(0, Event::Up);
+    world.announce(0, "10.0.0.0/8", &path(&[1]));
+    world.down(0, 0);
+    assert_eq!(world.changes(), ["10.0.0.0/8 [1]", "10.0.0.0/8 gone"]);
+}
+
+#[test]
+fn what_is_not_announced_again_goes_when_all_was() {
+    let mut world = World::new();
+    world.say(0, Event::Up);
+    for net in ["10.0.0.0/8", "11.0.0.0/8", "2001:db8::/32"] {
+        world.announce(0, net, &path(&[1]));
+    }
+    world.down(0, 1800);
+    world.wait(100);
+    world.say(0, Event::Up);
+    world.changes();
+    world.announce(0, "10.0.0.0/8", &path(&[1]));
+    world.announce(0, "12.0.0.0/8", &path(&[2]));
+    assert_eq!(world.peer(0).stale, PrefixCounts { ipv4: 1, ipv6: 1 });
+    assert_eq!(
+        world.live.candidates(&prefix("10.0.0.0/8"), world.now)[0].age,
+        Duration::from_secs(100),
+        "the same as before"
+    );
+    world.say(0, Event::EndOfRib(Family::Ipv4));
+    assert_eq!(world.changes(), ["11.0.0.0/8 gone", "12.0.0.0/8 [2]"]);
+    assert_eq!(world.peer(0).stale, PrefixCounts { ipv4: 0, ipv6: 1 });
+    // The other family never says that it has finished.
+    world.wait(RESEND.as_secs());
+    assert_eq!(world.changes(), ["2001:db8::/32 gone"]);
+    // A refresh is the same for one family.
+    world.say(0, Event::Refresh(Family::Ipv4));
+    world.announce(0, "12.0.0.0/8", &path(&[3]));
+    world.say(0, Event::EndOfRib(Family::Ipv4));
+    assert_eq!(world.changes(), ["10.0.0.0/8 gone", "12.0.0.0/8 [3]"]);
+    assert_eq!(world.peer(0).routes, PrefixCounts { ipv4: 1, ipv6: 0 });
+}
+
+/// What goes in portions is not taken for what was announced meanwhile.
+#[test]
+fn cleaning_leaves_what_came_again() {
+    let mut world = World::new();
+    world.say(0, Event::Up);
+    let nets = ["10.0.0.0/8", "11.0.0.0/8", "12.0.0.0/8"];
+    nets.iter().for_each(|net| world.announce(0, net, &path(&[1])));
+    world.changes();
+    world.down(0, 0);
+    assert!(world.live.cleaning());
+    assert!(world.live.clean(1, &mut world.differences));
+    assert_eq!(world.peer(0).routes.total(), 2);
+    world.say(0, Event::Up);
+    nets.iter().for_each(|net| world.announce(0, net, &path(&[1])));
+    world.down(0, 60);
+    world.changes();
+    assert_eq!(world.peer(0).routes.total(), 3, "those wait for their own time");
+    world.wait(60);
+    assert_eq!(world.changes().len(), 3);
+    assert!(!world.live.cleaning());
+}
+
+/// A peer of the naive table.
+#[derive(Clone, Debug, Default)]
+struct Naive {
+    standing: Standing,
+    local_as: Asn,
+    /// Stale routes of a family go at this time.
+    until: [Option<Instant>; 2],
+    routes: BTreeMap<(Prefix, PathId), (Arc<Attributes>, bool)>,
+}
+
+impl Naive {
+    fn mark(&mut self, family: Family, until: Instant) {
+        let mut some = false;
+        for ((prefix, _), (_, stale)) in &mut self.routes {
+            if Family::of(prefix) == family {
+                *stale = true;
+                some = true;
+            }
+        }
+        self.until[family as usize] = some.then_some(until);
+    }
+
+    fn sweep(&mut self, family: Family) {
+        self.until[family as usize] = None;
+        self.routes.retain(|(prefix, _), (_, stale)| Family::of(prefix) != family || !*stale);
+    }
+
+    fn tick(&mut self, now: Instant) {
+        for family in FAMILIES {
+            if self.until[family as usize].is_some_and(|until| until <= now) {
+                self.sweep(family);
+            }
+        }
+    }
+}
+
+/// The rule once more, as slowly as it is written.
+fn naive_best(peers: &[Naive], prefix: &Prefix) -> Option<(u16, PathId, Origins)> {
+    let mut routes: Vec<_> = peers
+        .iter()
+        .enumerate()
+        .flat_map(|(number, peer)| {
+            peer.routes
+                .iter()
+                .filter(|((its, _), _)| its == prefix)
+                .map(move |((_, id), (attributes, _))| (number as u16, *id, attributes, peer))
+        })
+        .collect();
+    let keep = |routes: &mut Vec<(u16, PathId, &Arc<Attributes>, &Naive)>,
+                key: &dyn Fn(&Attributes, &Naive) -> i64| {
+        let best = routes.iter().map(|route| key(route.2, route.3)).min();
+        routes.retain(|route| Some(key(route.2, route.3)) == best);
+    };
+    keep(&mut routes, &|_, peer| peer.standing as i64);
+    keep(&mut routes, &|attributes, _| -i64::from(attributes.local_pref.unwrap_or(100)));
+    keep(&mut routes, &|attributes, _| {
+        (attributes.path.len() + usize::from(!attributes.set.is_empty())) as i64
+    });
+    keep(&mut routes, &|attributes, _| attributes.origin.into());
+    let all = routes.clone();
+    routes.retain(|route| {
+        !all.iter().any(|other| {
+            other.2.path.first() == route.2.path.first()
+                && other.2.med.unwrap_or(0) < route.2.med.unwrap_or(0)
+        })
+    });
+    let (peer, id, attributes, naive) = routes.into_iter().min_by_key(|route| (route.0, route.1))?;
+    Some((peer, id, attributes::origins(attributes, naive.local_as)))
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Announce(u16, usize, PathId, Attributes),
+    Withdraw(u16, usize, PathId),
+    Up(u16),
+    Down(u16, u32),
+    Refresh(u16, Family),
+    End(u16, Family),
+    Wait(u64),
+    Clean(usize),
+}
+
+const NETS: [&str; 6] =
+    ["10.0.0.0/8", "10.0.0.0/9", "192.0.2.1/32", "::/0", "2001:db8::/32", "2001:db8::/48"];
+
+fn attributes() -> impl Strategy<Value = Attributes> {
+    let few = || proptest::collection::vec(1..4u32, 0..3);
+    let maybe = || proptest::option::of(99..102u32);
+    let med = proptest::option::of(0..3u32);
+    (few(), proptest::bool::weighted(0.1), maybe(), med, 0..2u8).prop_map(
+        |(path, set, local_pref, med, origin)| {
+            let set: &[Asn] = if set { &[2, 3] } else { &[] };
+            Attributes { path: path.into(), set: set.into(), local_pref, med, origin }
+        },
+    )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let peer = || 0..3u16;
+    let net = || 0..NETS.len();
+    let family = || prop_oneof![Just(Family::Ipv4), Just(Family::Ipv6)];
+    prop_oneof![
+        10 => (peer(), net(), 0..2u32, attributes()).prop_map(|(p, n, i, a)| Step::Announce(p, n, i, a)),
+        5 => (peer(), net(), 0..2u32).prop_map(|(p, n, i)| Step::Withdraw(p, n, i)),
+        1 => peer().prop_map(Step::Up),
+        1 => (peer(), prop_oneof![Just(0), Just(30), Just(600)]).prop_map(|(p, s)| Step::Down(p, s)),
+        1 => (peer(), family()).prop_map(|(p, f)| Step::Refresh(p, f)),
+        1 => (peer(), family()).prop_map(|(p, f)| Step::End(p, f)),
+        1 => prop_oneof![Just(10u64), Just(200), Just(400)].prop_map(Step::Wait),
+        2 => (1..4usize).prop_map(Step::Clean),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Whatever peers say in whatever order: what counts is what the rule says of what is there, and the differences
+    /// make a RIB the same as that.
+    #[test]
+    fn as_a_naive_table(steps in proptest::collection::vec(step(), 1..120)) {
+        let mut world = World::new();
+        let standings = [(Standing::Neighbor, 0), (Standing::Neighbor, 64500), (Standing::Router, 64501)];
+        let mut peers: Vec<Naive> = Vec::new();
+        for (number, (standing, local_as)) in (0..).zip(standings) {
+            world.say(number, info(standing, local_as));
+            peers.push(Naive { standing, local_as, ..Naive::default() });
+        }
+        let mut rib = Rib::new();
+        let mut counted = BTreeMap::new();
+        for step in steps {
+            let now = world.now;
+            match step {
+                Step::Announce(peer, net, path_id, attributes) => {
+                    let (net, attributes) = (prefix(NETS[net]), Arc::new(attributes));
+                    peers[usize::from(peer)].routes.insert((net, path_id), (Arc::clone(&attributes), false));
+                    world.say(peer, Event::Routes(vec![Said { prefix: net, path_id, attributes: Some(attributes) }]));
+                }
+                Step::Withdraw(peer, net, path_id) => {
+                    let net = prefix(NETS[net]);
+                    peers[usize::from(peer)].routes.remove(&(net, path_id));
+                    world.say(peer, Event::Routes(vec![Said { prefix: net, path_id, attributes: None }]));
+                }
+                Step::Up(peer) => {
+                    FAMILIES.iter().for_each(|&f| peers[usize::from(peer)].mark(f, now + RESEND));
+                    world.say(peer, Event::Up);
+                }
+                Step::Down(peer, seconds) => {
+                    let until = now + Duration::from_secs(seconds.into());
+                    FAMILIES.iter().for_each(|&f| peers[usize::from(peer)].mark(f, until));
+                    world.down(peer, seconds);
+                }
+                Step::Refresh(peer, family) => {
+                    peers[usize::from(peer)].mark(family, now + RESEND);
+                    world.say(peer, Event::Refresh(family));
+                }
+                Step::End(peer, family) => {
+                    peers[usize::from(peer)].sweep(family);
+                    world.say(peer, Event::EndOfRib(family));
+                }
+                Step::Wait(seconds) => world.wait(seconds),
+                Step::Clean(limit) => {
+                    // Some of it only: the rest goes below, after other events.
+                    world.live.clean(limit, &mut world.differences);
+                    continue;
+                }
+            }
+            peers.iter_mut().for_each(|peer| peer.tick(world.now));
+            while world.live.clean(2, &mut world.differences) {}
+            for Difference { prefix, origins } in world.differences.drain(..) {
+                let before = rib.exact(&prefix).map(|found| found.origins.to_vec());
+                prop_assert_ne!(before, origins.as_ref().map(|origins| origins.all().to_vec()), "a difference");
+                if let Some(Change { prefix, origin }) = rib.update(SOURCE, prefix, origins) {
+                    counted.insert(prefix, origin);
+                }
+            }
+            for net in NETS.map(prefix) {
+                let best = naive_best(&peers, &net);
+                let candidates = world.live.candidates(&net, world.now);
+                let first = candidates.first().map(|first| (first.peer.0, first.path_id));
+                prop_assert_eq!(first, best.as_ref().map(|(peer, id, _)| (*peer, *id)));
+                let found = rib.exact(&net).map(|found| found.origins.to_vec());
+                let origins = best.map(|(.., origins)| origins.all().to_vec());
+                prop_assert_eq!(counted.get(&net).copied().flatten(), origins.as_ref().map(|all| all[0]));
+                prop_assert_eq!(found, origins);
+                for candidate in &candidates {
+                    let key = (net, candidate.path_id);
+                    let (attributes, stale) = &peers[usize::from(candidate.peer.0)].routes[&key];
+                    prop_assert_eq!((attributes, *stale), (&candidate.attributes, candidate.stale));
+                }
+                let there: usize = peers.iter().map(|peer| peer.routes.keys().filter(|(its, _)| *its == net).count()).sum();
+                prop_assert_eq!(there, candidates.len());
+            }
+            for (status, peer) in world.live.peers().zip(&peers) {
+                prop_assert_eq!(status.routes.total(), peer.routes.len());
+                prop_assert_eq!(status.stale.total(), peer.routes.values().filter(|(_, stale)| *stale).count());
+                prop_assert_eq!(status.stale_until, peer.until.into_iter().flatten().max());
+            }
+            let mut different: Vec<_> =
+                peers.iter().flat_map(|peer| peer.routes.values().map(|(attributes, _)| attributes)).collect();
+            different.sort_unstable_by_key(|a| format!("{a:?}"));
+            different.dedup();
+            prop_assert_eq!(world.live.attributes(), different.len());
+        }
+        prop_assert!(world.now >= world.began);
+    }
+}
