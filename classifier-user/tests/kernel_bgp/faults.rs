@@ -38,12 +38,12 @@ fn another_as_on_either_side() {
         let bird = Bird::start(&peer, &session(64_501, AS), "");
         let mut ours = Ours::start(vec![active()]);
         ours.until_error("it is AS 64501, configured is AS 64500 (sent OPEN error: bad peer AS (2/2))");
-        bird.daemon.log();
         ours.while_running("BIRD's line", || bird.daemon.log().contains("Received: Bad peer AS"));
         assert_eq!(ours.status(0).counts.notifications_sent, ours.status(0).counts.failures);
         // Mended, it comes by itself.
         bird.configure(&session(AS, AS), &routes());
         ours.up();
+        ours.stop();
 
         let mut ours = Ours::start(vec![PeerSettings { local_as: 64_999, ..active() }]);
         ours.until_error("it says: OPEN error: bad peer AS (2/2)");
@@ -69,7 +69,7 @@ fn another_password() {
             };
             ours.until_error(hint);
             let counter = if with { "TCPMD5Failure" } else { "TCPMD5NotFound" };
-            assert!(peer.run(move || extended_counter(counter)) > 0, "{counter}");
+            ours.while_running(counter, || peer.run(move || extended_counter(counter)) > 0);
         }
         let mut ours = Ours::start(vec![PeerSettings { password: Password::new("one"), ..active() }]);
         ours.up();

@@ -65,7 +65,7 @@ fn without_graceful_restart_quiet_is_the_end_of_the_rib() {
         let head = format!("local {ROUTER} as {AS}; neighbor {OURS} as {AS}; graceful restart off;");
         let _bird = Bird::start(&peer, &bird_session(&head, ""), &routes());
         let timers = classifier_user::ingest::bgp::Timers {
-            quiet: std::time::Duration::from_millis(500),
+            quiet: std::time::Duration::from_secs(4),
             ..crate::world::timers()
         };
         let mut ours = Ours::with_timers(vec![active()], timers);
