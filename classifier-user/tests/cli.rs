@@ -36,6 +36,8 @@ fn every_command_has_help_with_an_example() {
         "table info",
         "table export",
         "table snapshot",
+        "history",
+        "history export",
         "check",
         "detach",
         "completions",

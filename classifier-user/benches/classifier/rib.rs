@@ -236,7 +236,10 @@ fn mix(routes: &[(Prefix, Asn)], random: &mut Random) -> Vec<Event> {
         let (prefix, origin) = routes[place];
         let attributes = match kind {
             0..4 | 8.. => Some(attributes(random, origin)),
-            4..6 => Some(attributes(random, origin + 1 + random.below(3) as Asn)),
+            4..6 => {
+                let other = origin + 1 + random.below(3) as Asn;
+                Some(attributes(random, other))
+            }
             _ => {
                 gone.push(place);
                 away.insert(place);

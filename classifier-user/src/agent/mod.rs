@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     sync::{Arc, RwLock, mpsc},
     thread,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use jiff::Timestamp;
@@ -28,7 +28,7 @@ use self::{
     sizing::Room,
 };
 use crate::{
-    config::{GranularityChoice, RunPlan, XdpChoice},
+    config::{GranularityChoice, HistoryPlan, RunPlan, XdpChoice},
     datapath::{
         Datapath as _, DatapathError, Sizes,
         interface::{Interface, InterfaceError},
@@ -37,6 +37,10 @@ use crate::{
     fib::{
         classes::{Classes, ClassesError, Granularity},
         sizes::{classes_for, sizes_for},
+    },
+    history::{
+        recorder::{self, Feed, Recorder},
+        store::Options,
     },
     http,
     ingest::{
@@ -55,6 +59,9 @@ use crate::{
         view::{StatusInputs, View},
     },
 };
+
+/// How long the history may take to write what it has, once nothing is counted any more.
+const HISTORY_ENDS: Duration = Duration::from_secs(10);
 
 /// Why the agent did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +145,8 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         Reloader::new(request.clone(), plan.groups.clone(), plan.reload, tell.clone())
             .map_err(|source| AgentError::Process { what: "catching SIGHUP", source })?
     };
-    let (core, view) = prepare(plan, &request, &interfaces, progress)?;
+    let (core, view, recorder) = prepare(plan, &request, &interfaces, progress)?;
+    let questions = Questions::new(view, recorder.as_ref().map(Recorder::reader));
     let (end, mut ended) = tokio::sync::mpsc::channel::<()>(1);
     let core = thread::Builder::new()
         .name("sweep".to_owned())
@@ -150,7 +158,7 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     let served = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error)?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let server = tokio::spawn(http::serve(listener, Questions::new(view, None), async {
+        let server = tokio::spawn(http::serve(listener, questions, async {
             let _ = stopped.await;
         }));
         tokio::spawn(reloader.run());
@@ -164,12 +172,15 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             _ = ended.recv() => warn!("the sweep thread ended"),
         }
         let _ = stop.send(());
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), server).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
         Ok::<(), AgentError>(())
     });
     let _ = tell.send(Message::Stop);
     let swept = core.join().map_err(|_| AgentError::CoreLost)?;
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    if recorder.is_some_and(|recorder| !recorder.join(HISTORY_ENDS)) {
+        warn!("history: its disk does not answer; the agent ends without it");
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
     served?;
     swept?;
     info!("detached: nothing of the agent is left in the kernel");
@@ -183,7 +194,7 @@ fn prepare(
     request: &TableRequest,
     interfaces: &[Interface],
     progress: impl FnMut(&Part, Progress),
-) -> Result<(Core, View), AgentError> {
+) -> Result<(Core, View, Option<Recorder>), AgentError> {
     let groups = Arc::new(match &plan.groups {
         Some(path) => Groups::builtin()?.with_file(path)?,
         None => Groups::builtin()?,
@@ -267,11 +278,12 @@ fn prepare(
         },
     );
     attach(plan, interfaces, &mut kernel)?;
-    let started = SystemTime::now();
+    let (started, started_at) = (SystemTime::now(), Instant::now());
     let limits = Limits { metrics_ases: plan.metrics_ases, ..Limits::default() };
     let classes = Arc::new(RwLock::new(classes));
     let totals = Totals::new(plan.links.clone(), started, limits);
     let view = View::new(totals, classes.clone(), SystemTime::now);
+    let (recorder, feed) = record(plan, &decision, &classes, &groups, &view, started_at)?.unzip();
     let mut core = Core {
         links: plan.links.iter().cloned().zip(kernel.attachments()).collect(),
         datapath: Box::new(kernel),
@@ -279,7 +291,7 @@ fn prepare(
         tables,
         groups,
         view: view.clone(),
-        history: None,
+        history: feed,
         interval: plan.interval,
         status: StatusInputs {
             router: plan.router.clone(),
@@ -300,7 +312,40 @@ fn prepare(
         heard: VecDeque::new(),
     };
     core.publish_tables();
-    Ok((core, view))
+    Ok((core, view, recorder))
+}
+
+/// Starts the history, if there is somewhere to keep it.
+fn record(
+    plan: &RunPlan,
+    decision: &sizing::Decision,
+    classes: &Arc<RwLock<Classes>>,
+    groups: &Arc<Groups>,
+    view: &View,
+    started: Instant,
+) -> Result<Option<(Recorder, Feed)>, AgentError> {
+    let Some(directory) = &plan.state_dir else {
+        info!(
+            "no history is kept: --last reaches back an hour, or to the start of the agent; to keep one, give \
+             --state-dir DIR, such as /var/lib/classifier"
+        );
+        return Ok(None);
+    };
+    let HistoryPlan { zone, top_prefixes, .. } = &plan.history;
+    info!("history: in {}, days of {}", directory.display(), zone.iana_name().unwrap_or("UTC"));
+    let by_prefix = decision.granularity == Granularity::Prefix;
+    let setup = recorder::Setup {
+        directory: directory.clone(),
+        links: plan.links.clone(),
+        top_prefixes: if by_prefix { *top_prefixes } else { 0 },
+        owners: classes.clone(),
+        groups: Arc::clone(groups),
+        started,
+        open: recorder::opener(directory.clone(), Options::new(zone.clone(), plan.router.clone())),
+    };
+    let view = view.clone();
+    let started = Recorder::start(setup, move |status| view.set_history(status));
+    started.map(Some).map_err(|source| AgentError::Process { what: "starting the history", source })
 }
 
 /// Attaches every interface once, whatever number of links is on it.

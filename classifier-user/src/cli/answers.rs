@@ -209,7 +209,19 @@ pub(super) struct Status {
     pub(super) coverage: Option<f64>,
     pub(super) closure_ok: bool,
     #[serde(default)]
+    pub(super) history: Option<History>,
+    #[serde(default)]
     pub(super) warnings: Vec<String>,
+}
+
+/// How the past is kept.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct History {
+    pub(super) state: String,
+    pub(super) path: Option<String>,
+    pub(super) since: Option<Timestamp>,
+    pub(super) bytes: u64,
 }
 
 /// A link of `status`.

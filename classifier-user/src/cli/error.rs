@@ -30,6 +30,17 @@ pub enum CliError {
     /// The terminal cannot be drawn on or read.
     #[error("the terminal: {0}")]
     Terminal(io::Error),
+    /// Bytes that would upset a terminal.
+    #[error("this format is not for a terminal: write it to a file with -o FILE")]
+    BinaryToTerminal,
+    /// A period that is none.
+    #[error("{option}: the time is {what}")]
+    Period {
+        /// The option.
+        option: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// More files than there are ranks for.
     #[error(transparent)]
     TooManyTables(TooManyTables),
@@ -61,6 +72,8 @@ impl CliError {
             | Self::Address(_)
             | Self::Prefix(_)
             | Self::NotATerminal { .. }
+            | Self::BinaryToTerminal
+            | Self::Period { .. }
             | Self::TooManyTables(_) => 2,
             Self::Agent(_) | Self::Output(_) | Self::Terminal(_) | Self::Write { .. } | Self::Work(_) => 1,
         }

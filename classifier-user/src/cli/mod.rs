@@ -16,6 +16,7 @@ mod detach;
 mod detail;
 pub mod error;
 mod group;
+mod history;
 mod links;
 mod live;
 mod lookup;
@@ -79,6 +80,7 @@ enum Command {
     Lookup(lookup::Args),
     Replay(replay::Args),
     Table(table::Args),
+    History(history::Args),
     Check(check::Args),
     Detach(detach::Args),
     Completions(completions::Args),
@@ -121,6 +123,7 @@ impl Cli {
             Command::Lookup(args) => lookup::execute(args, out)?,
             Command::Replay(args) => replay::execute(args, out)?,
             Command::Table(args) => table::execute(args, out)?,
+            Command::History(args) => history::execute(args, out)?,
             Command::Check(args) => return check::execute(args, out),
             Command::Detach(args) => detach::execute(&args, out)?,
             Command::Completions(args) => completions::execute(&args, out)?,

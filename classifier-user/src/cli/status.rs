@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::{
     CliError,
-    answers::{HookStatus, LinkStatus, Status},
+    answers::{History, HookStatus, LinkStatus, Status},
     args::{AgentArgs, FormatArgs},
     client::Client,
     links,
@@ -60,6 +60,7 @@ fn people(status: &Status, screen: Screen) -> String {
     if let Some(coverage) = status.coverage {
         fact("coverage", format!("{} of IP bytes matched a route in the last hour", output::share(coverage)));
     }
+    let history = status.history.as_ref().map(|history| (history.state == "failing", history_text(history)));
     let closure = if status.closure_ok {
         "ok: the classes add up to the frames"
     } else {
@@ -67,6 +68,9 @@ fn people(status: &Status, screen: Screen) -> String {
     };
     let value = if status.closure_ok { text(closure) } else { alarm(text(closure)) };
     facts.add_row([heading("closure"), value]);
+    if let Some((failing, history)) = history {
+        facts.add_row([heading("history"), if failing { alarm(text(&history)) } else { text(&history) }]);
+    }
     for warning in &status.warnings {
         facts.add_row([heading("warning"), alarm(text(warning))]);
     }
@@ -127,6 +131,21 @@ fn people(status: &Status, screen: Screen) -> String {
         shown.push_str(&output::finish(table));
     }
     shown
+}
+
+/// Where the past is kept, since when, and how much there is of it.
+fn history_text(history: &History) -> String {
+    let Some(path) = &history.path else { return "off: run with --state-dir to keep one".to_owned() };
+    let since = match history.since {
+        Some(since) => {
+            format!("since {}, {}", since.strftime("%Y-%m-%d %H:%M UTC"), output::bytes(history.bytes))
+        }
+        None => "nothing yet: the first five minutes are not over".to_owned(),
+    };
+    match history.state.as_str() {
+        "failing" => format!("FAILING in {path}; {since}"),
+        _ => format!("in {path}, {since}"),
+    }
 }
 
 /// A line an outcome of every hook of every link.

@@ -138,9 +138,9 @@ fn snapshot(args: SnapshotArgs, out: &mut dyn Write) -> Result<(), CliError> {
 }
 
 /// Writes beside the file and puts it in its place when it is whole: a failure leaves the file as it was.
-fn write_file(
+pub(super) fn write_file(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), CliError>,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let failed = |source| CliError::Write { path: path.to_owned(), source };
     let mut beside = path.as_os_str().to_owned();

@@ -77,7 +77,7 @@ fn pick<T: Copy>(values: &[T; 2], direction: Direction) -> T {
     }
 }
 
-fn ipv6_share(sample: Sample) -> Option<f64> {
+pub(super) fn ipv6_share(sample: Sample) -> Option<f64> {
     let all = sample.both().bytes;
     (all > 0).then(|| ratio(sample.ipv6.bytes as f64 / all as f64))
 }

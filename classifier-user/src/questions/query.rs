@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::{About, When};
+use super::{About, When, report::ReportQuery};
+use jiff::Timestamp;
+
 use crate::{
     history::Step,
-    model::Direction,
+    model::{Asn, Direction},
     totals::{
         By, Clock, QueryError,
         query::{self, Pair, Window},
@@ -16,6 +18,17 @@ use crate::{
 pub const MAX_LAYERS: usize = 100;
 /// The most steps that a series can have.
 pub const MAX_STEPS: usize = 10_000;
+/// The most networks that a report tells of, and holds them against.
+const MAX_NETWORKS: usize = 20;
+
+/// What people call a network: a group, or an AS.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Network {
+    /// A group, by its key.
+    Group(String),
+    /// An AS.
+    As(Asn),
+}
 
 /// A question for the figures of one subject.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -122,9 +135,9 @@ impl SeriesQuery {
                 _ => return Err(query::unknown(name, KNOWN)),
             }
         }
-        if abouts > 1 || abouts == 1 && query.by.is_some() {
+        if abouts > 1 {
             return Err(QueryError::BadParameter {
-                name: "as, group, kind, by",
+                name: "as, group, kind",
                 value: String::new(),
                 expected: "one of them".to_owned(),
             });
@@ -133,6 +146,62 @@ impl SeriesQuery {
         query.direction = window.direction;
         query.links = window.links;
         Ok(query)
+    }
+}
+
+impl ReportQuery {
+    /// Reads a URL's query; `network` reads a group's key or name, or an AS's number or name, of the parameter that is named
+    /// first.
+    ///
+    /// # Errors
+    /// [`QueryError::BadParameter`], [`QueryError::UnknownParameter`], [`QueryError::BadPeriod`], and those of `network`.
+    pub fn from_pairs(
+        pairs: &[Pair],
+        clock: &Clock,
+        network: impl Fn(&str, &str) -> Result<Network, QueryError>,
+    ) -> Result<Self, QueryError> {
+        const KNOWN: &str = "group, as, versus, since, direction, link, last, from, to";
+        let mut window = Window::default();
+        let (mut networks, mut versus) = (Vec::new(), Vec::new());
+        let mut since: Option<Timestamp> = None;
+        let put = |list: &mut Vec<Network>, network: Network| {
+            if !list.contains(&network) {
+                list.push(network);
+            }
+            list.len() <= MAX_NETWORKS
+        };
+        for (name, value) in pairs {
+            let fits = match name.as_str() {
+                "group" | "as" => put(&mut networks, network(name, value)?),
+                "versus" => {
+                    let mut fits = true;
+                    for text in value.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+                        fits &= put(&mut versus, network(name, text)?);
+                    }
+                    fits
+                }
+                "since" => {
+                    since = query::moment("since", value)?.resolve(clock);
+                    true
+                }
+                "side" | "compare" => return Err(query::unknown(name, KNOWN)),
+                _ if window.take(name, value)? => true,
+                _ => return Err(query::unknown(name, KNOWN)),
+            };
+            if !fits {
+                return Err(QueryError::BadParameter {
+                    name: "group, as, versus",
+                    value: value.clone(),
+                    expected: format!("no more than {MAX_NETWORKS} networks"),
+                });
+            }
+        }
+        if let Some(since) = since.filter(|since| *since >= clock.now) {
+            return Err(QueryError::BadPeriod(format!("since: {since} has not come yet")));
+        }
+        let when = window.when(clock, PastQuery::default().when)?;
+        let Window { direction, links, .. } = window;
+        Ok(Self { networks, versus, when, since, direction: direction.unwrap_or(Direction::In), links })
     }
 }
 

@@ -29,6 +29,13 @@ pub(super) fn change(now: (u64, u64), before: (u64, u64)) -> Option<f64> {
     (before > 0.0).then(|| ratio(now / before - 1.0))
 }
 
+pub(super) const fn no_local_side() -> QueryError {
+    QueryError::NotKept(
+        "the history has the Internet's side only: the local side can be asked for within the last hour, such as with \
+         `last` of 1h",
+    )
+}
+
 /// The period of the same length before.
 pub(super) fn before(period: Period) -> Period {
     let length = Duration::from_secs(period.seconds().unsigned_abs());
@@ -58,10 +65,7 @@ impl Board {
 impl Past {
     pub(super) fn top(&self, query: &TopQuery) -> Result<TopAnswer, QueryError> {
         if query.side == Locality::Local {
-            return Err(QueryError::NotKept(
-                "the history has the Internet's side only: the local side can be asked for within the last hour, such as \
-                 with `last` of 1h",
-            ));
+            return Err(no_local_side());
         }
         if query.by != By::Link && !self.context.count.counts(Locality::Remote) {
             return Err(QueryError::SideNotCounted { side: query.side, count: self.context.count.name() });

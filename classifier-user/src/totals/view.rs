@@ -225,6 +225,16 @@ impl View {
         self.read(|reader| reader.find_as(text))
     }
 
+    /// One AS by number, whether anything is known of it or not.
+    pub(crate) fn asn_of(&self, asn: Asn, query: &DetailQuery) -> Result<AsAnswer, QueryError> {
+        self.read(|reader| reader.as_of(asn, query))
+    }
+
+    /// At most so many ASes with this number, or with this text in their name, by traffic.
+    pub(crate) fn search(&self, text: &str, most: usize) -> Vec<(Asn, Option<String>)> {
+        self.read(|reader| reader.search(text, most))
+    }
+
     pub(super) fn read<T>(&self, ask: impl FnOnce(&Reader<'_>) -> T) -> T {
         // Nothing that panics leaves half a change behind that matters more than going on.
         let owners = self.0.owners.read().unwrap_or_else(PoisonError::into_inner);

@@ -2,8 +2,10 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, PoisonError, RwLock},
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -12,8 +14,8 @@ use tracing::{info, warn};
 use super::{finished::Finished, health::Health, journal, time_of};
 use crate::{
     history::{
-        ClosedSlot, Extent, Kind, LinkNo, Links, Month, Period, Point, Read, ReadError, SLOT_SECONDS, Step,
-        StoredLink, StoredPrefix, Subject, Sums,
+        ClosedSlot, Extent, Kind, LinkNo, Links, Month, Period, Point, Read, ReadError, Step, StoredLink,
+        StoredPrefix, Subject, Sums,
     },
     model::{LinkKind, Role},
 };
@@ -22,6 +24,11 @@ use crate::{
 const SLOTS: usize = 12;
 /// Their rows, unless one slot alone has more: 96 MB.
 const ROWS: usize = 2_000_000;
+
+/// The first and the longest pause before a store that failed is tried again.
+const RETRY: Range<Duration> = Duration::from_secs(1)..Duration::from_secs(60);
+/// How long nothing may come, at most: slots come every five minutes.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// Why a store does not take a slot, for people.
 pub(crate) type SinkError = Box<dyn std::error::Error + Send + Sync>;
@@ -34,8 +41,8 @@ pub(crate) trait Sink: Send {
     /// The number of a group's key.
     fn group(&mut self, key: &str) -> Result<Subject, SinkError>;
 
-    /// The number of a prefix and its origin.
-    fn prefix(&mut self, prefix: StoredPrefix) -> Result<Subject, SinkError>;
+    /// The numbers of prefixes and their origins, in their order.
+    fn prefixes(&mut self, prefixes: &[StoredPrefix]) -> Result<Vec<Subject>, SinkError>;
 
     /// Takes a slot that is later than all before: all of it or nothing.
     fn append(&mut self, slot: &ClosedSlot) -> Result<(), SinkError>;
@@ -53,12 +60,22 @@ pub(crate) struct Opened {
     pub(crate) sink: Box<dyn Sink>,
     /// For who reads.
     pub(crate) reader: Arc<dyn Read>,
+    /// The number of the last slot in it.
+    pub(crate) last_slot: Option<i64>,
     /// What people should know of how it was found, such as a corrupt one that was set aside.
     pub(crate) notices: Vec<String>,
 }
 
+/// A store that could not be opened.
+pub(crate) struct NotOpened {
+    /// Why.
+    pub(crate) why: SinkError,
+    /// It can be read all the same.
+    pub(crate) reader: Option<Arc<dyn Read>>,
+}
+
 /// Opens the store; called again after it failed.
-pub(crate) type Opener = Box<dyn FnMut() -> Result<Opened, SinkError> + Send>;
+pub(crate) type Opener = Box<dyn FnMut() -> Result<Opened, NotOpened> + Send>;
 
 /// Slots that are over and not in the store yet.
 #[derive(Debug, Default)]
@@ -119,11 +136,11 @@ impl Queue {
         }
     }
 
-    /// Waits for more than `seen` slots to have come, or the end: how many have come, and whether to end.
-    fn wait(&self, seen: u64) -> (u64, bool) {
-        let waiting = self.lock();
-        let waited = self.wake.wait_while(waiting, |waiting| waiting.came <= seen && !waiting.stop);
-        let waiting = waited.unwrap_or_else(PoisonError::into_inner);
+    /// Waits for more than `seen` slots to have come, the end, or this long: how many have come, and whether to end.
+    fn wait(&self, seen: u64, patience: Duration) -> (u64, bool) {
+        let idle = |waiting: &mut Waiting| waiting.came <= seen && !waiting.stop;
+        let waited = self.wake.wait_timeout_while(self.lock(), patience, idle);
+        let (waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
         (waiting.came, waiting.stop)
     }
 }
@@ -138,14 +155,19 @@ pub(super) struct Archive {
     pub(super) health: Arc<Health>,
     /// The store's last slot.
     pub(super) last: Option<i64>,
+    /// The past is that of a store that could not be opened.
+    pub(super) read_only: bool,
 }
 
 impl Archive {
     /// Opens the store where it is not open, and writes what waits. What fails is told, and tried again the next time.
-    pub(super) fn turn(&mut self, now: Timestamp) {
-        let done = self.try_turn(now);
-        if done.is_err() {
-            self.sink = None;
+    /// Whether all was done.
+    pub(super) fn turn(&mut self, now: Timestamp) -> bool {
+        let was_open = self.sink.is_some();
+        let mut done = self.try_turn(now);
+        if done.is_err() && was_open {
+            // Opened again, one that was found damaged is set aside.
+            done = self.try_turn(now);
         }
         let (queued, bytes) = (self.queue.len(), self.sink.as_ref().map(|sink| sink.bytes()));
         let extent = self.past.extent().ok();
@@ -160,19 +182,29 @@ impl Archive {
                 state.status.until = extent.since.map(|_| extent.until);
             }
         });
+        done.is_ok()
     }
 
     fn try_turn(&mut self, now: Timestamp) -> Result<(), SinkError> {
         let mut sink = match self.sink.take() {
             Some(sink) => sink,
             None => {
-                let opened = (self.open)()?;
+                if std::mem::take(&mut self.read_only) {
+                    // SQLite's connections in a process share files, which this one may have opened to be read only.
+                    self.past.set(None);
+                }
+                let opened = (self.open)().map_err(|NotOpened { why, reader }| {
+                    if self.past.reader().is_err() {
+                        self.read_only = reader.is_some();
+                        self.past.set(reader);
+                    }
+                    why
+                })?;
                 for notice in &opened.notices {
                     warn!("history: {notice}");
                 }
-                let extent = opened.reader.extent()?;
-                self.last = extent.since.map(|_| extent.until.as_second().div_euclid(SLOT_SECONDS) - 1);
-                self.past.set(opened.reader);
+                self.last = opened.last_slot;
+                self.past.set(Some(opened.reader));
                 opened.sink
             }
         };
@@ -193,19 +225,22 @@ impl Archive {
         Ok(())
     }
 
-    /// Works until told to stop: once at the start, and whenever a slot comes. After the first time `ready` is told the
-    /// store's last slot.
+    /// Works until told to stop: at the start, whenever a slot comes, and where something failed from time to time. After
+    /// the first time `ready` is told the store's last slot.
     pub(super) fn run(mut self, ready: impl FnOnce(Option<i64>)) {
-        self.turn(Timestamp::now());
+        let mut works = self.turn(Timestamp::now());
         ready(self.last);
         let mut seen = 0;
+        let mut pause = RETRY.start;
         loop {
-            let (came, stop) = self.queue.wait(seen);
-            if came > seen {
-                seen = came;
-                self.turn(Timestamp::now());
-            } else if stop {
+            let (came, stop) = self.queue.wait(seen, if works { IDLE } else { pause });
+            if stop && came == seen {
                 return;
+            }
+            if came > seen || !works {
+                seen = came;
+                works = self.turn(Timestamp::now());
+                pause = if works { RETRY.start } else { (pause * 2).min(RETRY.end) };
             }
         }
     }
@@ -216,8 +251,8 @@ impl Archive {
 pub(super) struct Past(Arc<RwLock<Option<Arc<dyn Read>>>>);
 
 impl Past {
-    fn set(&self, reader: Arc<dyn Read>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(reader);
+    fn set(&self, reader: Option<Arc<dyn Read>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = reader;
     }
 
     fn reader(&self) -> Result<Arc<dyn Read>, ReadError> {

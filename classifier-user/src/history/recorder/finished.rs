@@ -53,10 +53,7 @@ impl Finished {
             links.push(sink.link(&link.name, link.role, link.kind)?);
         }
         let mut groups = vec![None; self.groups.len()];
-        let mut prefixes = Vec::with_capacity(self.prefixes.len());
-        for prefix in &self.prefixes {
-            prefixes.push(sink.prefix(*prefix)?);
-        }
+        let prefixes = sink.prefixes(&self.prefixes)?;
         let mut rows = Vec::with_capacity(self.rows.len());
         for row in &self.rows {
             let place = row.subject as usize;

@@ -2,7 +2,8 @@
 //!
 //! Reading order: `feed` (the core's end of a bounded channel), `slots` (the thread that adds sweeps up: which slot they
 //! are of, what becomes of a clock that jumps), `open` (the slot that is not over) and `finished` (one that is), `journal`
-//! (the open slot on disk), `archive` (the thread that writes slots to the store, and waits where it must), `health`.
+//! (the open slot on disk), `archive` (the thread that writes slots to the store, and waits where it must), `sink` (the store), `health`; `settle`
+//! (journals without an agent).
 
 use std::{
     io,
@@ -17,14 +18,17 @@ use std::{
 
 use jiff::Timestamp;
 
-pub(crate) use self::archive::{Opened, Opener, Sink, SinkError};
-pub use self::feed::{Feed, until_next_slot};
+pub(crate) use self::sink::opener;
 use self::{
-    archive::{Archive, Past, Queue},
+    archive::{Archive, Opener, Past, Queue},
     feed::Counted,
     finished::LinkKey,
     health::Health,
     slots::Slots,
+};
+pub use self::{
+    feed::{Feed, until_next_slot},
+    settle::{SettleError, settle},
 };
 use super::{Read, SLOT_SECONDS};
 use crate::{
@@ -42,6 +46,8 @@ mod finished;
 mod health;
 mod journal;
 mod open;
+mod settle;
+mod sink;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -138,6 +144,7 @@ fn record(setup: Setup, past: Past, health: &Arc<Health>, from: &Receiver<Counte
         queue: Arc::clone(&queue),
         health: Arc::clone(health),
         last: None,
+        read_only: false,
     };
     let (tell, told) = mpsc::channel();
     let archive = thread::Builder::new().name("history-store".to_owned()).spawn(move || {

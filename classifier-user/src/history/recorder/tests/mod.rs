@@ -10,11 +10,9 @@ use std::{
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
-use super::{archive::*, feed::*, finished::*, health::*, journal, open::*, slots::*, *};
+use super::{archive::*, feed::*, finished::*, health::*, journal, slots::*, *};
 use crate::{
-    history::{
-        ClosedSlot, Kind, LinkNo, Part, Row, Sample, StoredLink, StoredPrefix, Subject, testing::Known,
-    },
+    history::{ClosedSlot, Kind, LinkNo, Row, Sample, StoredLink, StoredPrefix, Subject, testing::Known},
     model::{Asn, Counter, Direction, Family, Hook, LinkKind, Owner, OwnerId, Owners, Role},
     table::groups::Groups,
     totals::{HookDelta, SweepDelta, packed::Packed, testing::groups_of},
@@ -153,12 +151,13 @@ impl Test {
         Box::new(move || {
             let mut inner = this.inner();
             if let Some(why) = inner.shut {
-                return Err(why.into());
+                return Err(NotOpened { why: why.into(), reader: None });
             }
             inner.opened += 1;
             Ok(Opened {
                 sink: Box::new(this.clone()),
                 reader: Arc::new(inner.known.clone()),
+                last_slot: inner.known.slots.keys().next_back().copied(),
                 notices: Vec::new(),
             })
         })
@@ -217,14 +216,17 @@ impl Sink for Test {
         }) as Subject)
     }
 
-    fn prefix(&mut self, prefix: StoredPrefix) -> Result<Subject, SinkError> {
+    fn prefixes(&mut self, prefixes: &[StoredPrefix]) -> Result<Vec<Subject>, SinkError> {
         let mut inner = self.inner();
-        let next = inner.known.prefixes.len() as Subject;
-        let number = *inner.numbers.entry(prefix).or_insert(next);
-        if number == next {
-            inner.known.prefixes.push(prefix);
-        }
-        Ok(number)
+        let mut number = |&prefix: &StoredPrefix| {
+            let next = inner.known.prefixes.len() as Subject;
+            let number = *inner.numbers.entry(prefix).or_insert(next);
+            if number == next {
+                inner.known.prefixes.push(prefix);
+            }
+            number
+        };
+        Ok(prefixes.iter().map(&mut number).collect())
     }
 
     fn append(&mut self, slot: &ClosedSlot) -> Result<(), SinkError> {
