@@ -21,6 +21,7 @@ mod mrt;
 mod packet;
 mod replay;
 mod report;
+mod rib;
 mod send;
 mod sweep;
 mod table;
@@ -38,6 +39,7 @@ const SECTIONS: [Named; 8] = [
     ("wire", wire::run),
     ("table", table::run),
     ("sweep", sweep::run),
+    ("rib", rib::run),
     ("memory", memory::run),
     ("replay", replay::run),
     ("history", history::run),
