@@ -47,7 +47,7 @@ enum Command {
     Ci,
     /// Measures, and prints a table
     #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench lookup packet\n  \
-        cargo xtask bench --json figures.json\n\nSections: lookup, packet, wire, table, sweep, memory, replay. Needs root.")]
+        cargo xtask bench --json figures.json\n\nSections: lookup, packet, wire, table, sweep, memory, replay, history. Needs root.")]
     Bench(bench::Options),
     /// Makes the built-in table from the npm package @ip-location-db/asn, or from other tables
     #[command(after_help = "Examples:\n  cargo xtask snapshot\n  \

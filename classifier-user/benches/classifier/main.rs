@@ -9,6 +9,7 @@ use std::{fs, io::Write as _, path::PathBuf, time::Instant};
 use anyhow::{Context as _, Result, bail};
 
 mod agent;
+mod history;
 mod keys;
 #[path = "../../tests/support/lab.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
@@ -20,6 +21,7 @@ mod mrt;
 mod packet;
 mod replay;
 mod report;
+mod rib;
 mod send;
 mod sweep;
 mod table;
@@ -31,14 +33,16 @@ use self::report::{Machine, Section};
 /// A section's name, and what it does.
 type Named = (&'static str, fn() -> Result<Section>);
 
-const SECTIONS: [Named; 7] = [
+const SECTIONS: [Named; 8] = [
     ("lookup", lookup::run),
     ("packet", packet::run),
     ("wire", wire::run),
     ("table", table::run),
     ("sweep", sweep::run),
+    ("rib", rib::run),
     ("memory", memory::run),
     ("replay", replay::run),
+    ("history", history::run),
 ];
 
 struct Arguments {

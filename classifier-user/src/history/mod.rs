@@ -215,7 +215,7 @@ pub struct StoredPrefix {
 }
 
 /// Why the past could not be read.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the history could not be read: {0}")]
 pub struct ReadError(pub String);
 
@@ -239,7 +239,8 @@ pub trait Read: Send + Sync + fmt::Debug {
     /// [`ReadError`].
     fn sums(&self, kind: Kind, period: Period, links: &Links) -> Result<Sums, ReadError>;
 
-    /// The course of these subjects taken together: a point for each step that `period` touches, gaps included. Where the
+    /// The course of these subjects taken together: a point for each step that `period` touches, gaps included; an empty period
+    /// touches none. Where the
     /// detail is gone, steps are longer than asked for.
     ///
     /// # Errors

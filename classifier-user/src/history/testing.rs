@@ -47,6 +47,9 @@ impl Known {
 
     /// The steps that a period touches.
     fn steps(&self, period: Period, step: Step) -> Vec<Period> {
+        if period.from >= period.to {
+            return Vec::new();
+        }
         let seconds = match step {
             Step::Slot => SLOT_SECONDS,
             Step::Hour => 3600,
@@ -72,6 +75,7 @@ impl Known {
     fn within(&self, period: Period) -> impl Iterator<Item = &ClosedSlot> {
         let first = period.from.as_second().div_euclid(SLOT_SECONDS);
         let last = (period.to.as_second() + SLOT_SECONDS - 1).div_euclid(SLOT_SECONDS);
+        let last = if period.from < period.to { last } else { first };
         self.slots.range(first..last.max(first)).map(|(_, slot)| slot)
     }
 

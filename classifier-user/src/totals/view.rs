@@ -59,14 +59,16 @@ pub struct StatusInputs {
 pub struct SourceInput {
     /// Its name, or its file.
     pub name: String,
-    /// What sort: `builtin`, `ranges`, `mrt`, …
+    /// What sort: `builtin`, `ranges`, `mrt`, `bgp`, `bmp`, …
     pub kind: String,
     /// How many prefixes it has.
     pub prefixes: u64,
     /// When its data was made, where that is known.
     pub made: Option<SystemTime>,
-    /// Whether it works: false after a reload that failed.
+    /// Whether it works: false after a reload that failed, or while a peer is away.
     pub up: bool,
+    /// How many of its prefixes are a peer's that is away, or that has not announced them again yet.
+    pub stale: u64,
 }
 
 impl SourceInput {
@@ -340,6 +342,7 @@ impl Reader<'_> {
             prefixes: source.prefixes,
             age_seconds: source.age(now).map(|age| age.as_secs()),
             up: source.up,
+            stale: source.stale,
         };
         let isp = totals.isp_links();
         let banks: Vec<_> = Direction::ALL

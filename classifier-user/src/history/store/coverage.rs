@@ -15,6 +15,10 @@ pub(super) struct Day {
     pub(super) start: i64,
     /// The number after that of its last slot.
     pub(super) stop: i64,
+    /// The first slot that was recorded.
+    pub(super) first: i64,
+    /// The number after that of the last slot that was recorded.
+    pub(super) end: i64,
     /// Seconds of it that were counted.
     pub(super) seconds: u64,
     /// Whether it was made of slots.
@@ -26,34 +30,46 @@ pub(super) struct Day {
 }
 
 impl Day {
-    /// Of slots' seconds, from `start` on.
-    pub(super) fn of_slots(start: i64, stop: i64, slots: &[u32], zone: String) -> Self {
+    /// Of its slots and their seconds, ascending.
+    pub(super) fn of_slots(start: i64, stop: i64, slots: &[(i64, u32)], zone: String) -> Self {
+        let mut all = vec![0; usize::try_from(stop - start).unwrap_or(0)];
+        for &(slot, seconds) in slots {
+            let place = usize::try_from(slot - start).ok();
+            if let Some(here) = place.and_then(|place| all.get_mut(place)) {
+                *here = seconds;
+            }
+        }
         let mut bytes = Vec::new();
-        for run in slots.chunk_by(|a, b| a == b) {
+        for run in all.chunk_by(|a, b| a == b) {
             put(run.first().copied().unwrap_or(0).into(), &mut bytes);
             put(run.len() as u64, &mut bytes);
         }
-        let seconds = slots.iter().copied().map(u64::from).sum();
-        Self { start, stop, seconds, detail: true, zone, slots: bytes }
+        let seconds = slots.iter().map(|&(_, seconds)| u64::from(seconds)).sum();
+        let first = slots.first().map_or(start, |&(slot, _)| slot);
+        let end = slots.last().map_or(stop, |&(slot, _)| slot + 1);
+        Self { start, stop, first, end, seconds, detail: true, zone, slots: bytes }
     }
 
     /// Without slots.
     pub(super) const fn imported(start: i64, stop: i64, seconds: u64, zone: String) -> Self {
-        Self { start, stop, seconds, detail: false, zone, slots: Vec::new() }
+        Self { start, stop, first: start, end: stop, seconds, detail: false, zone, slots: Vec::new() }
     }
 
     fn checksum(&self) -> u32 {
-        let numbers = [self.start, self.stop, signed(self.seconds), self.detail.into()];
+        let numbers = [self.start, self.stop, self.first, self.end, signed(self.seconds), self.detail.into()];
         checksum(&numbers, &[self.zone.as_bytes(), &self.slots].concat())
     }
 
     pub(super) fn insert(&self, conn: &Connection) -> rusqlite::Result<()> {
         conn.prepare_cached(
-            "INSERT INTO day (start, stop, seconds, detail, zone, slots, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO day (start, stop, first, end, seconds, detail, zone, slots, crc)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             self.start,
             self.stop,
+            self.first,
+            self.end,
             signed(self.seconds),
             self.detail,
             self.zone,
@@ -80,7 +96,8 @@ impl Day {
 /// The days that overlap a stretch of slots, in the order of time.
 pub(super) fn days(conn: &Connection, from: i64, to: i64) -> Result<Vec<Day>, StoreError> {
     let mut query = conn.prepare_cached(
-        "SELECT start, stop, seconds, detail, zone, slots, crc FROM day WHERE start < ?2 AND stop > ?1 ORDER BY start",
+        "SELECT start, stop, seconds, detail, zone, slots, crc, first, end FROM day
+         WHERE start < ?2 AND stop > ?1 ORDER BY start",
     )?;
     let mut rows = query.query(params![from, to])?;
     let mut days = Vec::new();
@@ -88,6 +105,8 @@ pub(super) fn days(conn: &Connection, from: i64, to: i64) -> Result<Vec<Day>, St
         let day = Day {
             start: row.get(0)?,
             stop: row.get(1)?,
+            first: row.get(7)?,
+            end: row.get(8)?,
             seconds: unsigned(row, 2)?,
             detail: row.get(3)?,
             zone: row.get(4)?,
@@ -99,6 +118,17 @@ pub(super) fn days(conn: &Connection, from: i64, to: i64) -> Result<Vec<Day>, St
         days.push(day);
     }
     Ok(days)
+}
+
+/// The first day that begins at or after a slot.
+pub(super) fn first_day(conn: &Connection, from: i64) -> Result<Option<Day>, StoreError> {
+    let start: Option<i64> = conn
+        .prepare_cached("SELECT min(start) FROM day WHERE start >= ?1")?
+        .query_row(params![from], |row| row.get(0))?;
+    match start {
+        Some(start) => Ok(days(conn, start, start + 1)?.into_iter().find(|day| day.start == start)),
+        None => Ok(None),
+    }
 }
 
 /// Adds a slot.

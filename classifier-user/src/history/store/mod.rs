@@ -9,6 +9,8 @@
 //! `rows` and `coverage` (small tables), [`read`].
 
 use std::{
+    cell::RefCell,
+    collections::VecDeque,
     fs::File,
     path::{Path, PathBuf},
 };
@@ -17,20 +19,29 @@ use jiff::tz::TimeZone;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 pub use error::StoreError;
+pub use keep::{DayRow, Size, Usage};
 pub use open::{Migrated, Options, SetAside};
-pub use read::Reader;
+pub use read::{
+    Reader,
+    walk::{SlotSamples, Walk},
+};
 
 use self::{
     block::{Encoder, Entry, Heading, Place, Scope},
+    job::Job,
     rows::{BlockRow, Catalog, State, set_meta, zone_name},
     schema::{SCHEMA, Schema},
 };
-use super::{ClosedSlot, LinkNo, Row, Sample, Step, StoredLink, StoredPrefix, Subject};
-use crate::model::{LinkKind, Role};
+use super::{ClosedSlot, Kind, LinkNo, Row, Sample, Step, StoredLink, StoredPrefix, Subject};
+use crate::model::{Direction, LinkKind, Role};
 
 mod block;
 mod coverage;
 mod error;
+mod job;
+mod keep;
+mod maintain;
+mod merge;
 mod open;
 pub(in crate::history) mod read;
 mod rows;
@@ -59,10 +70,14 @@ pub struct Store {
     options: Options,
     conn: Connection,
     /// Held until the database is closed.
-    lock: File,
+    _lock: File,
     catalog: Catalog,
     /// The last slot's number.
     last: Option<i64>,
+    /// What maintenance is at.
+    job: Option<Box<Job>>,
+    /// Blocks that are to be folded, and the subjects that they keep.
+    folds: RefCell<VecDeque<(i64, Vec<Subject>)>>,
 }
 
 impl Drop for Store {
@@ -119,7 +134,16 @@ impl Store {
             Ok((catalog, last))
         };
         match load() {
-            Ok((catalog, last)) => Ok(Self { dir: dir.to_owned(), options, conn, lock, catalog, last }),
+            Ok((catalog, last)) => Ok(Self {
+                dir: dir.to_owned(),
+                options,
+                conn,
+                _lock: lock,
+                catalog,
+                last,
+                job: None,
+                folds: RefCell::default(),
+            }),
             Err(error) => Err((error, lock)),
         }
     }
@@ -236,7 +260,7 @@ impl Store {
         }
         let at = u32::try_from(number).ok().filter(|_| SLOTS.contains(&number));
         let at = at.ok_or(StoreError::SlotRange { number })?;
-        self.validate(&slot.rows)?;
+        self.validate(slot.rows.iter().map(|row| (row.key(), row.sample)))?;
         let transaction = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut upstream_since = self.catalog.upstream_since;
         if upstream_since.is_none() && self.catalog.has_upstream() {
@@ -261,15 +285,22 @@ impl Store {
         Ok(())
     }
 
-    fn validate(&self, rows: &[Row]) -> Result<(), StoreError> {
-        if !rows.is_sorted_by(|a, b| a.key() < b.key()) {
-            return Err(StoreError::Rows("they do not ascend"));
-        }
-        if rows.iter().any(|row| row.sample == Sample::default()) {
-            return Err(StoreError::Rows("one is zero"));
-        }
-        if rows.iter().any(|row| !self.catalog.knows(row.link)) {
-            return Err(StoreError::Rows("its link has no number"));
+    fn validate(
+        &self,
+        rows: impl Iterator<Item = ((Kind, Subject, LinkNo, Direction), Sample)>,
+    ) -> Result<(), StoreError> {
+        let mut before = None;
+        for (key, sample) in rows {
+            if before.is_some_and(|before| key <= before) {
+                return Err(StoreError::Rows("they do not ascend"));
+            }
+            if sample == Sample::default() {
+                return Err(StoreError::Rows("one is zero"));
+            }
+            if !self.catalog.knows(key.2) {
+                return Err(StoreError::Rows("its link has no number"));
+            }
+            before = Some(key);
         }
         Ok(())
     }

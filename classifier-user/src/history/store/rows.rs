@@ -238,6 +238,11 @@ impl Catalog {
         self.links.iter().any(|link| link.role == Role::Upstream)
     }
 
+    /// Whether a link is one of the ISP's totals, as the links are now.
+    pub(super) fn is_isp_now(&self, link: LinkNo) -> bool {
+        self.role(link) == Some(self.has_upstream())
+    }
+
     /// Whether a link is one of the ISP's totals at a slot.
     pub(super) fn is_isp(&self, link: LinkNo, slot: u32) -> bool {
         let upstream = self.upstream_since.is_some_and(|since| i64::from(slot) >= since);

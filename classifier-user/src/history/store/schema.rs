@@ -21,7 +21,8 @@ pub(super) const SCHEMA: Schema = Schema { version: 1, migrations: &[] };
 /// Times are slots' numbers. `crc` is a checksum of a row's other numbers ([`super::rows::checksum`]): SQLite has none.
 ///
 /// - `coverage`: the seconds counted of slots whose day is not over. `day`: days that are over; `slots` has the same of
-///   each of their slots ([`super::coverage`]); `detail` is 0 for days that were imported.
+///   each of their slots ([`super::coverage`]); `first` and `end` are those of its slots that
+///   were recorded; `detail` is 0 for days that were imported.
 /// - `block`, `chunk`: [`super::block`]. `state` 0: being written; 1: in use; 2: replaced or expired, to be deleted.
 /// - `progress`, by kind and step: `since`, before which blocks were dropped; `until`, up to which steps were rolled up;
 ///   `packed`, up to which blocks were merged into the longest.
@@ -37,7 +38,8 @@ CREATE TABLE prefix (
 );
 CREATE TABLE coverage (slot INTEGER PRIMARY KEY, seconds INTEGER NOT NULL, crc INTEGER NOT NULL);
 CREATE TABLE day (
-    start INTEGER PRIMARY KEY, stop INTEGER NOT NULL, seconds INTEGER NOT NULL, detail INTEGER NOT NULL,
+    start INTEGER PRIMARY KEY, stop INTEGER NOT NULL, first INTEGER NOT NULL, end INTEGER NOT NULL,
+    seconds INTEGER NOT NULL, detail INTEGER NOT NULL,
     zone TEXT NOT NULL, slots BLOB NOT NULL, crc INTEGER NOT NULL
 );
 CREATE TABLE block (

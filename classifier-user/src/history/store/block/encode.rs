@@ -74,10 +74,6 @@ impl Encoder {
         })
     }
 
-    pub(in super::super) const fn heading(&self) -> &Heading {
-        &self.heading
-    }
-
     /// Takes a row; gives the chunk that was full before it.
     ///
     /// # Errors

@@ -29,6 +29,9 @@ pub(super) mod scan;
 mod series;
 pub(in crate::history) mod stream;
 mod sums;
+pub(super) mod walk;
+
+pub(super) use plan::zone_day;
 
 /// Connections that are kept for the next question.
 const KEPT: usize = 4;
@@ -164,8 +167,8 @@ impl Snapshot {
 /// The first slot, and the number after the last one.
 pub(super) fn ends(conn: &Connection) -> Result<Option<(i64, i64)>, StoreError> {
     let mut query = conn.prepare_cached(
-        "SELECT (SELECT min(start) FROM day), (SELECT min(slot) FROM coverage), (SELECT stop FROM day ORDER BY start
-         DESC LIMIT 1), (SELECT max(slot) + 1 FROM coverage)",
+        "SELECT (SELECT first FROM day ORDER BY start LIMIT 1), (SELECT min(slot) FROM coverage),
+                (SELECT end FROM day ORDER BY start DESC LIMIT 1), (SELECT max(slot) + 1 FROM coverage)",
     )?;
     let numbers: [Option<i64>; 4] =
         query.query_row([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?;

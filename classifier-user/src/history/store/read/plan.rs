@@ -7,7 +7,7 @@ use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
 use super::{begins, end_slot, slot_of};
 use crate::history::{
-    Step,
+    Period, Step,
     store::{coverage::Coverage, error::StoreError, rows::HOUR, rows::Progress},
 };
 
@@ -16,10 +16,18 @@ const LONGEST: usize = 500_000;
 
 /// A stretch of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) from: i64,
+pub(in super::super) struct Span {
+    pub(in super::super) from: i64,
     /// The number after that of its last slot.
-    pub(super) to: i64,
+    pub(in super::super) to: i64,
+}
+
+impl Span {
+    /// The slots that a period touches; none if it is empty.
+    pub(super) fn of(period: Period) -> Self {
+        let from = slot_of(period.from);
+        Self { from, to: if period.from < period.to { end_slot(period.to) } else { from } }
+    }
 }
 
 /// A stretch that is read in steps of one length.

@@ -24,7 +24,7 @@ pub(in super::super) struct Wanted<'a> {
 }
 
 /// Which links' rows are taken.
-struct Filter<'a> {
+pub(super) struct Filter<'a> {
     catalog: &'a Catalog,
     links: [bool; 256],
     /// Which of them is to be asked for each slot.
@@ -34,7 +34,7 @@ struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn new(catalog: &'a Catalog, links: &Links, scope: Scope, step: Step) -> Self {
+    pub(super) fn new(catalog: &'a Catalog, links: &Links, scope: Scope, step: Step) -> Self {
         let mut wanted = [false; 256];
         if let Links::Only(links) = links {
             for &LinkNo(link) in links {
@@ -48,7 +48,7 @@ impl<'a> Filter<'a> {
     }
 
     #[inline]
-    fn takes(&self, entry: &Entry) -> bool {
+    pub(super) fn takes(&self, entry: &Entry) -> bool {
         let link = entry.place.link();
         self.all
             || if self.isp {

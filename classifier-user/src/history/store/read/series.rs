@@ -1,10 +1,9 @@
 //! The course of subjects.
 
 use super::{
-    Snapshot, begins, end_slot,
+    Snapshot, begins,
     plan::{Kept, Piece, Span},
     scan::Wanted,
-    slot_of,
 };
 use crate::history::{
     Kind, Links, Peak, Period, Point, Sample, Step, Subject, bits_per_second,
@@ -105,7 +104,7 @@ impl Snapshot {
         links: &Links,
         step: Step,
     ) -> Result<Vec<Point>, StoreError> {
-        let asked = Span { from: slot_of(period.from), to: end_slot(period.to) };
+        let asked = Span::of(period);
         let progress = self.progress(kind)?;
         let since = progress[Step::Day as usize].since;
         // A day and an hour around it: steps may begin before and end after.

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Snapshot, begins, end_slot,
+    Snapshot, begins,
     plan::{Kept, Span},
     scan::Wanted,
-    slot_of,
 };
 use crate::history::{
     Kind, Links, Period, Sample, Step, Subject, Sum, Sums,
@@ -64,7 +63,7 @@ impl Table {
 
 impl Snapshot {
     pub(super) fn sums(&mut self, kind: Kind, period: Period, links: &Links) -> Result<Sums, StoreError> {
-        let asked = Span { from: slot_of(period.from), to: end_slot(period.to) };
+        let asked = Span::of(period);
         let Some((first, end)) = self.ends()?.filter(|_| asked.from < asked.to) else {
             return Ok(Sums { period: outside(period, asked), covered: 0, rows: Vec::new() });
         };
