@@ -33,7 +33,7 @@ use self::report::{Machine, Section};
 /// A section's name, and what it does.
 type Named = (&'static str, fn() -> Result<Section>);
 
-const SECTIONS: [Named; 8] = [
+const SECTIONS: [Named; 9] = [
     ("lookup", lookup::run),
     ("packet", packet::run),
     ("wire", wire::run),
