@@ -212,14 +212,14 @@ fn times(from: i64, slots: i64) -> impl Strategy<Value = Period> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
 
     #[test]
     fn everything_is_read_as_it_was(
         place in prop::sample::select(&PLACES),
         seed in any::<u64>(),
         maintained in any::<bool>(),
-        periods in prop::collection::vec(times(0, 900), 4),
+        periods in prop::collection::vec(times(0, 900), 3),
     ) {
         let (zone, begin) = place;
         let from = number(begin);
