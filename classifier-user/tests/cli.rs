@@ -38,6 +38,7 @@ fn every_command_has_help_with_an_example() {
         "table snapshot",
         "history",
         "history export",
+        "history import",
         "check",
         "detach",
         "completions",

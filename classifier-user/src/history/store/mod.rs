@@ -38,6 +38,7 @@ use crate::model::{Direction, LinkKind, Role};
 mod block;
 mod coverage;
 mod error;
+mod haste;
 mod job;
 mod keep;
 mod maintain;
