@@ -1,10 +1,10 @@
 //! The only wiring: from a plan to a running agent, and back to a machine as it was.
 //!
 //! Reading order: here (start and stop), [`sizing`] (how much is counted), `core` (the thread that owns the packet
-//! path), `reload` (tables again).
+//! path), `changes` (routes into the FIB), `live` (what peers say), `reload` (tables again).
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashSet, VecDeque},
     io,
     net::SocketAddr,
     sync::{Arc, RwLock, mpsc},
@@ -16,13 +16,16 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
+mod changes;
 mod core;
+mod live;
 mod reload;
 pub mod sizing;
 
 use self::{
     core::{Core, Message},
     reload::Reloader,
+    sizing::Room,
 };
 use crate::{
     config::{GranularityChoice, HistoryPlan, RunPlan, XdpChoice},
@@ -46,7 +49,10 @@ use crate::{
     },
     model::{Family, LinkId, Mode, Prefix},
     questions::Questions,
-    table::groups::{Groups, GroupsError},
+    table::{
+        groups::{Groups, GroupsError},
+        live::Live,
+    },
     totals::{
         Limits, Totals,
         answer::Granularity as AnswerGranularity,
@@ -140,7 +146,8 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             .map_err(|source| AgentError::Process { what: "catching SIGHUP", source })?
     };
     let (core, view, recorder) = prepare(plan, &request, &interfaces, progress)?;
-    let questions = Questions::new(view, recorder.as_ref().map(Recorder::reader));
+    let questions =
+        Questions::new(view, recorder.as_ref().map(Recorder::reader)).in_zone(plan.history.zone.clone());
     let (end, mut ended) = tokio::sync::mpsc::channel::<()>(1);
     let core = thread::Builder::new()
         .name("sweep".to_owned())
@@ -228,6 +235,12 @@ fn prepare(
         slices,
         plan.bank_memory.bytes(memory_total()),
     )?;
+    let room = Room {
+        count: decision.count,
+        links: plan.links.len(),
+        slices,
+        allowed: plan.bank_memory.bytes(memory_total()),
+    };
     let mut classes = Classes::new(decision.granularity, decision.sizes.classes);
     let batch = classes.apply(tables.rib.iter().map(|route| (route.prefix, Some(route.asn))))?;
     let setups: Vec<Setup> = plan
@@ -294,6 +307,10 @@ fn prepare(
         },
         broken: BTreeMap::new(),
         waiting: BTreeMap::<Prefix, _>::new(),
+        room,
+        no_growth: None,
+        live: Arc::new(RwLock::new(Live::new(Instant::now()))),
+        heard: VecDeque::new(),
     };
     core.publish_tables();
     Ok((core, view, recorder))

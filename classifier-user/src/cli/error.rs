@@ -71,6 +71,8 @@ impl CliError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
+            // The agent knows what is wrong with the arguments, and has said so.
+            Self::Agent(AgentError::Refused { bad_arguments: true, .. }) => 2,
             Self::Config(_)
             | Self::Address(_)
             | Self::Prefix(_)

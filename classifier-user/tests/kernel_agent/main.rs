@@ -12,6 +12,7 @@ mod agent;
 mod answers;
 mod capabilities;
 mod capture;
+mod history;
 mod lifecycle;
 mod reload;
 mod totals;

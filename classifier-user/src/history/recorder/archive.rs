@@ -66,8 +66,16 @@ pub(crate) struct Opened {
     pub(crate) notices: Vec<String>,
 }
 
+/// A store that could not be opened.
+pub(crate) struct NotOpened {
+    /// Why.
+    pub(crate) why: SinkError,
+    /// It can be read all the same.
+    pub(crate) reader: Option<Arc<dyn Read>>,
+}
+
 /// Opens the store; called again after it failed.
-pub(crate) type Opener = Box<dyn FnMut() -> Result<Opened, SinkError> + Send>;
+pub(crate) type Opener = Box<dyn FnMut() -> Result<Opened, NotOpened> + Send>;
 
 /// Slots that are over and not in the store yet.
 #[derive(Debug, Default)]
@@ -147,6 +155,8 @@ pub(super) struct Archive {
     pub(super) health: Arc<Health>,
     /// The store's last slot.
     pub(super) last: Option<i64>,
+    /// The past is that of a store that could not be opened.
+    pub(super) read_only: bool,
 }
 
 impl Archive {
@@ -179,12 +189,22 @@ impl Archive {
         let mut sink = match self.sink.take() {
             Some(sink) => sink,
             None => {
-                let opened = (self.open)()?;
+                if std::mem::take(&mut self.read_only) {
+                    // SQLite's connections in a process share files, which this one may have opened to be read only.
+                    self.past.set(None);
+                }
+                let opened = (self.open)().map_err(|NotOpened { why, reader }| {
+                    if self.past.reader().is_err() {
+                        self.read_only = reader.is_some();
+                        self.past.set(reader);
+                    }
+                    why
+                })?;
                 for notice in &opened.notices {
                     warn!("history: {notice}");
                 }
                 self.last = opened.last_slot;
-                self.past.set(opened.reader);
+                self.past.set(Some(opened.reader));
                 opened.sink
             }
         };
@@ -231,8 +251,8 @@ impl Archive {
 pub(super) struct Past(Arc<RwLock<Option<Arc<dyn Read>>>>);
 
 impl Past {
-    fn set(&self, reader: Arc<dyn Read>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(reader);
+    fn set(&self, reader: Option<Arc<dyn Read>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = reader;
     }
 
     fn reader(&self) -> Result<Arc<dyn Read>, ReadError> {

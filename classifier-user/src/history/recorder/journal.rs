@@ -194,6 +194,9 @@ impl Journal {
             None => {
                 let path = path(&self.directory, self.slot);
                 let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+                if file.metadata()?.len() < self.written {
+                    return Err(io::Error::other("somebody else has cut or removed it"));
+                }
                 file.set_len(self.written)?;
                 self.file.insert(file)
             }

@@ -144,6 +144,7 @@ fn record(setup: Setup, past: Past, health: &Arc<Health>, from: &Receiver<Counte
         queue: Arc::clone(&queue),
         health: Arc::clone(health),
         last: None,
+        read_only: false,
     };
     let (tell, told) = mpsc::channel();
     let archive = thread::Builder::new().name("history-store".to_owned()).spawn(move || {

@@ -35,7 +35,7 @@ pub fn settle(
         _ => error.into(),
     })?;
     let mut open = sink::opener(directory.to_owned(), options);
-    let mut store = open().map_err(SettleError::Store)?;
+    let mut store = open().map_err(|error| SettleError::Store(error.why))?;
     let mut settled = 0;
     for slot in journal::slots(directory)? {
         if now < slots::end_of(slot) {

@@ -8,11 +8,11 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::archive::{Opened, Opener, Sink, SinkError};
+use super::archive::{NotOpened, Opened, Opener, Sink, SinkError};
 use crate::{
     history::{
-        ClosedSlot, LinkNo, StoredPrefix, Subject,
-        store::{self, Options, Store, StoreError},
+        ClosedSlot, LinkNo, Read, StoredPrefix, Subject,
+        store::{self, Options, Reader, Store, StoreError},
     },
     model::{LinkKind, Role},
 };
@@ -24,11 +24,14 @@ type Damage = Arc<Mutex<Option<String>>>;
 pub(crate) fn opener(directory: PathBuf, options: Options) -> Opener {
     let damage = Damage::default();
     Box::new(move || {
-        let mut opened = Store::open(&directory, options.clone())?;
-        let damaged = damage.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(why) = damaged.filter(|_| opened.set_aside.is_none()) {
-            opened = opened.store.set_aside(&why)?;
-        }
+        let opened = open(&directory, &options, &damage).map_err(|why| NotOpened {
+            // Such as one on a disk that is read-only, or that an import writes to.
+            reader: match why {
+                StoreError::Newer { .. } => None,
+                _ => Reader::open(&directory).ok().map(|reader| Arc::new(reader) as Arc<dyn Read>),
+            },
+            why: why.into(),
+        })?;
         let store::Opened { store, set_aside, migrated } = opened;
         let mut notices = Vec::new();
         if let Some(aside) = set_aside {
@@ -52,6 +55,15 @@ pub(crate) fn opener(directory: PathBuf, options: Options) -> Opener {
             notices,
         })
     })
+}
+
+fn open(directory: &Path, options: &Options, damage: &Damage) -> Result<store::Opened, StoreError> {
+    let opened = Store::open(directory, options.clone())?;
+    let damaged = damage.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match damaged.filter(|_| opened.set_aside.is_none()) {
+        Some(why) => opened.store.set_aside(&why),
+        None => Ok(opened),
+    }
 }
 
 struct Kept {

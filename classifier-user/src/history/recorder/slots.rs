@@ -41,6 +41,8 @@ pub(super) struct Slots {
     directory: PathBuf,
     /// Held so long as this agent writes journals here.
     lock: Option<File>,
+    /// Which journals there are could not be seen at the start.
+    unread: bool,
     /// What the last sweep met: see [`Slots::trouble`].
     trouble: Option<String>,
     /// See [`Slots::clock`].
@@ -90,6 +92,7 @@ impl Slots {
             journal: Journal::new(directory),
             directory: directory.to_owned(),
             lock,
+            unread: false,
             trouble: None,
             clock: None,
         }
@@ -99,6 +102,7 @@ impl Slots {
     pub(super) fn restore(&mut self, now: SystemTime) -> Vec<Finished> {
         let restored = self.try_restore(now);
         restored.unwrap_or_else(|error| {
+            self.unread = true;
             self.trouble = Some(self.journal_error(&error));
             Vec::new()
         })
@@ -108,8 +112,9 @@ impl Slots {
         let mut finished = Vec::new();
         for slot in journal::slots(&self.directory)? {
             if slot < self.floor {
-                // It is in the store: the agent was killed between writing it and removing this.
-                journal::remove(&self.directory, slot)?;
+                // It is in the store: the agent was killed between writing it and removing this. Where that cannot be
+                // done, the next start comes here again.
+                let _ = journal::remove(&self.directory, slot);
                 continue;
             }
             let path = journal::path(&self.directory, slot);
@@ -121,20 +126,19 @@ impl Slots {
                 }
             };
             if restored.bad > 0 {
+                let aside = if restored.open.is_none() { "; it is now *.unreadable" } else { "" };
                 warn!(
-                    "history: {}: its last {} bytes are no whole sweeps, and are left out",
+                    "history: {}: its last {} bytes are no whole sweeps, and are left out{aside}",
                     path.display(),
                     restored.bad
                 );
             }
             let Some(open) = restored.open else {
-                if restored.bad > 0 {
-                    let aside = path.with_extension("journal.unreadable");
-                    warn!("history: {} tells nothing; it is now {}", path.display(), aside.display());
-                    fs::rename(&path, aside)?;
-                } else {
-                    fs::remove_file(&path)?;
-                }
+                let aside = path.with_extension("journal.unreadable");
+                let _ = match restored.bad {
+                    0 => fs::remove_file(&path),
+                    _ => fs::rename(&path, aside),
+                };
                 continue;
             };
             self.finish(&mut finished);
@@ -152,6 +156,9 @@ impl Slots {
     /// Makes the directory ready to be written to, where it was not at the start.
     fn late_lock(&mut self) -> io::Result<()> {
         self.lock = Some(lock(&self.directory)?);
+        if !self.unread {
+            return Ok(());
+        }
         for slot in journal::slots(&self.directory)? {
             let path = journal::path(&self.directory, slot);
             let aside = path.with_extension("journal.aside");

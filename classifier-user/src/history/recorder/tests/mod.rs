@@ -151,7 +151,7 @@ impl Test {
         Box::new(move || {
             let mut inner = this.inner();
             if let Some(why) = inner.shut {
-                return Err(why.into());
+                return Err(NotOpened { why: why.into(), reader: None });
             }
             inner.opened += 1;
             Ok(Opened {

@@ -35,6 +35,7 @@ fn archive(store: &Test, directory: &Path) -> (Archive, Arc<Queue>, Arc<Mutex<Hi
         queue: Arc::clone(&queue),
         health: Arc::new(health),
         last: None,
+        read_only: false,
     };
     (archive, queue, said)
 }
