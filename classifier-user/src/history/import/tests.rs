@@ -49,7 +49,7 @@ fn times() -> impl Iterator<Item = i64> {
 /// A database as `asstatd.pl` makes it.
 fn database(directory: &Path, asn: Asn) {
     let low = format!("{:02x}", asn % 256);
-    std::fs::create_dir_all(directory.join(&low)).unwrap();
+    fs::create_dir_all(directory.join(&low)).unwrap();
     let file = format!("{low}/{asn}.rrd");
     let mut create = vec!["create".to_owned(), file.clone(), "--start".to_owned(), (at(FIRST)).to_string()];
     for link in ["cogent", "decix"] {
@@ -77,7 +77,7 @@ fn as_stats() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     database(directory.path(), 2906);
     database(directory.path(), 65_000);
-    std::fs::write(directory.path().join("asstats_day.txt"), "as\n").unwrap();
+    fs::write(directory.path().join("asstats_day.txt"), "as\n").unwrap();
     directory
 }
 
@@ -248,7 +248,7 @@ fn bad_directories_and_links() {
     assert!(refused(nowhere, links()).starts_with("cannot read /nonexistent: "));
     let empty = tempfile::tempdir().unwrap();
     assert!(refused(empty.path(), links()).starts_with("there are no databases in "));
-    std::fs::write(empty.path().join("42.rrd"), "no database").unwrap();
+    fs::write(empty.path().join("42.rrd"), "no database").unwrap();
     let error = refused(empty.path(), links());
     assert!(error.starts_with("none of the 1 databases could be read; the first: "), "{error}");
 
@@ -257,7 +257,7 @@ fn bad_directories_and_links() {
     assert_eq!(refused(directory.path(), vec![link]), "AS-Stats has no link `level3`; it has cogent, decix");
 
     // One database that is damaged does not hold up the others.
-    std::fs::write(directory.path().join("5a/99999.rrd"), "RRD\0 cut").unwrap();
+    fs::write(directory.path().join("5a/99999.rrd"), "RRD\0 cut").unwrap();
     let stats = read(directory.path());
     assert_eq!(stats.skipped.len(), 1);
     assert!(stats.skipped[0].file.ends_with("5a/99999.rrd"), "{:?}", stats.skipped);
