@@ -1,7 +1,6 @@
 //! The store as what the recorder writes to.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -51,7 +50,7 @@ pub(crate) fn opener(directory: PathBuf, options: Options) -> Opener {
         Ok(Opened {
             reader: Arc::new(store.reader()),
             last_slot: store.last_slot(),
-            sink: Box::new(Kept { directory: directory.clone(), store, damage: damage.clone() }),
+            sink: Box::new(Kept { store, damage: damage.clone() }),
             notices,
         })
     })
@@ -67,7 +66,6 @@ fn open(directory: &Path, options: &Options, damage: &Damage) -> Result<store::O
 }
 
 struct Kept {
-    directory: PathBuf,
     store: Store,
     damage: Damage,
 }
@@ -104,18 +102,12 @@ impl Sink for Kept {
         self.noted(done)
     }
 
-    fn maintain(&mut self, _now: Timestamp) -> Result<(), SinkError> {
-        Ok(())
+    fn maintain(&mut self, _now: Timestamp) -> Result<bool, SinkError> {
+        let done = self.store.maintain();
+        self.noted(done)
     }
 
     fn bytes(&self) -> u64 {
-        bytes(&self.directory)
+        self.store.usage().map_or(0, |usage| usage.file)
     }
-}
-
-/// Bytes of the store's files in a directory.
-fn bytes(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("history.sqlite3"));
-    ours.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
