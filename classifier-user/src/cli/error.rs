@@ -33,6 +33,9 @@ pub enum CliError {
     /// Bytes that would upset a terminal.
     #[error("this format is not for a terminal: write it to a file with -o FILE")]
     BinaryToTerminal,
+    /// A zone that is none.
+    #[error("--zone: `{0}` is no time zone: expected a name such as Europe/Paris or UTC")]
+    Zone(String),
     /// A period that is none.
     #[error("{option}: the time is {what}")]
     Period {
@@ -76,6 +79,7 @@ impl CliError {
             | Self::NotATerminal { .. }
             | Self::BinaryToTerminal
             | Self::Period { .. }
+            | Self::Zone(_)
             | Self::TooManyTables(_) => 2,
             Self::Agent(_) | Self::Output(_) | Self::Terminal(_) | Self::Write { .. } | Self::Work(_) => 1,
         }

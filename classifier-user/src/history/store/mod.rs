@@ -40,6 +40,7 @@ mod coverage;
 #[cfg(test)]
 mod damage_tests;
 mod error;
+mod haste;
 mod job;
 mod keep;
 #[cfg(test)]
