@@ -54,6 +54,7 @@ const PACKAGES: &[Package] = &[
     package("bgpdump", Program("bgpdump"), "a second reader of MRT"),
     package("prometheus", Program("promtool"), "promtool checks the metrics"),
     package("rrdtool", Program("rrdtool"), "databases of AS-Stats that are imported"),
+    package("chromium", Program("chromium"), "the tests look at the pages with it"),
 ];
 
 impl Package {

@@ -131,10 +131,10 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     // Before anything is attached: what is wrong with the plan shows now.
     let interfaces: Vec<Interface> =
         plan.links.iter().map(|link| Interface::find(&link.interface)).collect::<Result<_, _>>()?;
-    let listen_error = |source| AgentError::Listen { address: plan.listen, source };
-    let listener = std::net::TcpListener::bind(plan.listen).map_err(listen_error)?;
-    listener.set_nonblocking(true).map_err(listen_error)?;
-    let address = listener.local_addr().map_err(listen_error)?;
+    let (listener, address) = listen(plan.listen)?;
+    let public =
+        plan.public.as_ref().map(|public| listen(public.listen).map(|(listener, at)| (public, listener, at)));
+    let public = public.transpose()?;
 
     let request = plan.tables();
     let (tell, told) = mpsc::channel();
@@ -157,8 +157,18 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         })
         .map_err(|source| AgentError::Process { what: "starting the sweep thread", source })?;
     let served = runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error)?;
+        let listen_error = |address| move |source| AgentError::Listen { address, source };
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error(address))?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        if let Some((plan, listener, address)) = public {
+            let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error(address))?;
+            let (plan, questions) = (plan.clone(), questions.clone());
+            // It ends with the runtime: nobody's counts are lost with a page.
+            tokio::spawn(async move {
+                http::public::serve(listener, &plan, questions, std::future::pending()).await
+            });
+            info!("the public's pages are on http://{address}");
+        }
         let server = tokio::spawn(http::serve(listener, questions, async {
             let _ = stopped.await;
         }));
@@ -188,6 +198,14 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     Ok(())
 }
 
+fn listen(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), AgentError> {
+    let error = |source| AgentError::Listen { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(error)?;
+    listener.set_nonblocking(true).map_err(error)?;
+    let address = listener.local_addr().map_err(error)?;
+    Ok((listener, address))
+}
+
 /// Loads tables, decides sizes, loads the program, fills the FIB, and attaches, in this order: what can fail without
 /// a trace in the kernel goes first, and the first frame finds a full table.
 fn prepare(
@@ -200,6 +218,12 @@ fn prepare(
         Some(path) => Groups::builtin()?.with_file(path)?,
         None => Groups::builtin()?,
     });
+    if let Some(public) = &plan.public {
+        // A slip of the pen would publish what is to be hidden; but a group may also come with the next file.
+        for key in public.rules.hide_groups.iter().filter(|key| groups.find(key).is_none()) {
+            warn!("[public] hides the group `{key}`, and there is no such group");
+        }
+    }
     let tables = TableSet::load(request, progress)?;
     let counts = tables.rib.counts();
     for source in tables.sources.iter().filter(|source| source.prefixes.total() > 0) {
