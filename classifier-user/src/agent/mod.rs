@@ -356,7 +356,7 @@ fn record(
         );
         return Ok(None);
     };
-    let HistoryPlan { zone, top_prefixes, .. } = &plan.history;
+    let HistoryPlan { zone, top_prefixes, keep } = &plan.history;
     info!("history: in {}, days of {}", directory.display(), zone.iana_name().unwrap_or("UTC"));
     let by_prefix = decision.granularity == Granularity::Prefix;
     let setup = recorder::Setup {
@@ -366,7 +366,11 @@ fn record(
         owners: classes.clone(),
         groups: Arc::clone(groups),
         started,
-        open: recorder::opener(directory.clone(), Options::new(zone.clone(), plan.router.clone())),
+        open: recorder::opener(
+            directory.clone(),
+            Options::new(zone.clone(), plan.router.clone()),
+            keep.clone(),
+        ),
     };
     let view = view.clone();
     let started = Recorder::start(setup, move |status| view.set_history(status));

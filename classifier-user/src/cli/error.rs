@@ -61,6 +61,9 @@ pub enum CliError {
         /// Why.
         source: io::Error,
     },
+    /// An agent writes the history that is to be written.
+    #[error("an agent keeps its history in {}: stop it first, and start it again afterwards", .0.display())]
+    HistoryInUse(PathBuf),
     /// What did the work failed: its message stands for itself.
     #[error(transparent)]
     Work(Box<dyn Error + Send + Sync>),
@@ -81,7 +84,12 @@ impl CliError {
             | Self::Period { .. }
             | Self::Zone(_)
             | Self::TooManyTables(_) => 2,
-            Self::Agent(_) | Self::Output(_) | Self::Terminal(_) | Self::Write { .. } | Self::Work(_) => 1,
+            Self::Agent(_)
+            | Self::Output(_)
+            | Self::Terminal(_)
+            | Self::Write { .. }
+            | Self::HistoryInUse(_)
+            | Self::Work(_) => 1,
         }
     }
 

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, IsTerminal as _, Write},
     path::PathBuf,
+    time::SystemTime,
 };
 
 use clap::{Subcommand, ValueEnum};
@@ -12,11 +13,12 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{CliError, args::TableArgs, output, table::write_file, tables};
 use crate::{
-    config::HistorySettings,
+    config::{HistorySettings, history::DEFAULT_TOP_PREFIXES},
     history::{
         Extent, Period, Read as _, Step,
         export::{self, By, ExportError, Request, csv::CsvSink, parquet::ParquetSink},
         import::{self, AsStats, LinkChoice},
+        recorder::{self, SettleError},
         store::{Options, Reader, Store, StoreError},
         synthesis,
     },
@@ -200,7 +202,17 @@ impl StoreArgs {
             (None, None) => HistorySettings::default().plan().map_err(CliError::work)?.zone,
         };
         let router = before.map_or_else(String::new, |(_, router)| router);
-        let opened = Store::open(&self.state_dir, Options::new(zone, router)).map_err(CliError::work)?;
+        let options = Options::new(zone, router);
+        if self.state_dir.is_dir() {
+            // What an agent that was killed had not yet written is older than anything that comes now.
+            let now = SystemTime::now();
+            let settled = recorder::settle(&self.state_dir, options.clone(), DEFAULT_TOP_PREFIXES, now);
+            settled.map_err(|error| match error {
+                SettleError::Running => CliError::HistoryInUse(self.state_dir.clone()),
+                error => CliError::work(error),
+            })?;
+        }
+        let opened = Store::open(&self.state_dir, options).map_err(CliError::work)?;
         if let Some(aside) = &opened.set_aside {
             tracing::warn!("the history was damaged ({}) and is now {}", aside.why, aside.path.display());
         }

@@ -148,8 +148,7 @@ fn days_and_then_slots_where_nothing_was_counted_before() {
     assert_eq!((imported.ases, imported.days, imported.slots, imported.cut_off), (2, 9, 288 + 120, None));
     assert_eq!(imported.period, Some(period(at(FIRST), at(END))));
     let all: u64 = (0..2)
-        .map(|link| [2906, 65_000].map(|asn| expected(asn, at(FIRST), at(END), link)[0]))
-        .flatten()
+        .flat_map(|link| [2906, 65_000].map(|asn| expected(asn, at(FIRST), at(END), link)[0]))
         .map(|sample| sample.both().bytes)
         .sum();
     assert_eq!(imported.bytes[0], all);

@@ -53,8 +53,16 @@ impl Cap {
             return Ok(false);
         }
         if usage.file - usage.free > most {
-            self.over = !self.drop_one(store)?;
-            return Ok(!self.over);
+            let over = !self.drop_one(store)?;
+            if over && !self.over {
+                tracing::warn!(
+                    "the history takes {} bytes of the disk, more than the {most} it may, and only the last two days are \
+                     left: raise max_bytes, or free the disk by hand",
+                    usage.file
+                );
+            }
+            self.over = over;
+            return Ok(!over);
         }
         // What is free lies anywhere in the file.
         self.over = false;
