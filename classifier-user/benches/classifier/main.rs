@@ -9,6 +9,7 @@ use std::{fs, io::Write as _, path::PathBuf, time::Instant};
 use anyhow::{Context as _, Result, bail};
 
 mod agent;
+mod bgp;
 mod keys;
 #[path = "../../tests/support/lab.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
@@ -31,7 +32,7 @@ use self::report::{Machine, Section};
 /// A section's name, and what it does.
 type Named = (&'static str, fn() -> Result<Section>);
 
-const SECTIONS: [Named; 7] = [
+const SECTIONS: [Named; 8] = [
     ("lookup", lookup::run),
     ("packet", packet::run),
     ("wire", wire::run),
@@ -39,6 +40,7 @@ const SECTIONS: [Named; 7] = [
     ("sweep", sweep::run),
     ("memory", memory::run),
     ("replay", replay::run),
+    ("bgp", bgp::run),
 ];
 
 struct Arguments {
