@@ -11,8 +11,9 @@ use std::{
 };
 
 use assert_cmd::Command;
-use classifier_user::totals::answer::{
-    AsAnswer, GroupAnswer, LinksAnswer, PrefixAnswer, StatusAnswer, TopAnswer,
+use classifier_user::{
+    questions::answer::{ReportAnswer, WithPast},
+    totals::answer::{AsAnswer, GroupAnswer, LinksAnswer, PrefixAnswer, StatusAnswer, TopAnswer},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -89,6 +90,11 @@ fn the_golden_answers_are_what_an_agent_says() {
     is_what_an_agent_says::<AsAnswer>("as");
     is_what_an_agent_says::<PrefixAnswer>("prefix");
     is_what_an_agent_says::<GroupAnswer>("group");
+    is_what_an_agent_says::<TopAnswer>("top_compare");
+    is_what_an_agent_says::<TopAnswer>("top_before");
+    is_what_an_agent_says::<WithPast<AsAnswer>>("as_past");
+    is_what_an_agent_says::<WithPast<GroupAnswer>>("group_past");
+    is_what_an_agent_says::<ReportAnswer>("report");
     is_what_an_agent_says::<LinksAnswer>("links");
     is_what_an_agent_says::<StatusAnswer>("status");
 }
@@ -112,6 +118,24 @@ fn what_is_asked() {
             "group netflix --direction out",
             "/api/v1/group/netflix?direction=out&side=remote&last=1h&n=10",
         ),
+        (
+            "top_compare",
+            "top --by group --from 2026-10 --to 2026-11 --compare previous",
+            "/api/v1/top?by=group&n=20&side=remote&from=2026-10&to=2026-11&compare=previous",
+        ),
+        ("top", "top --last 1y", "/api/v1/top?by=as&n=20&side=remote&last=365d"),
+        (
+            "group_past",
+            "group netflix --last 4w --compare previous",
+            "/api/v1/group/netflix?side=remote&last=28d&compare=previous&n=10",
+        ),
+        ("as_past", "as 15169 --from 7d --to 2d", "/api/v1/as/15169?side=remote&from=7d&to=2d&n=10"),
+        ("report", "report", "/api/v1/report?direction=in&last=1d"),
+        (
+            "report",
+            "report --group netflix --as 2906 --versus google,apple --since 2026-09-15 --from 2026-10-01T18:00 --direction out",
+            "/api/v1/report?direction=out&group=netflix&as=2906&versus=google&versus=apple&since=2026-09-15&from=2026-10-01T18%3A00",
+        ),
         ("links", "links", "/api/v1/links"),
         ("status", "status", "/api/v1/status"),
     ] {
@@ -126,6 +150,8 @@ fn json_is_passed_through() {
         ("as", "as 2906 --json"),
         ("prefix", "prefix 45.57.0.0/17 --json"),
         ("group", "group netflix --json"),
+        ("group_past", "group netflix --last 30d --json"),
+        ("report", "report --format json"),
         ("links", "links --json"),
         ("status", "status --json"),
     ] {
@@ -143,6 +169,11 @@ fn tables_for_people() {
         ("top_empty", "top"),
         ("as", "as 2906"),
         ("prefix", "prefix 45.57.0.0/17"),
+        ("top_compare", "top --by group --last 7d --compare previous"),
+        ("top_before", "top --from 2025-06 --to 2025-07"),
+        ("as_past", "as 15169 --last 31d"),
+        ("group_past", "group netflix --last 31d --compare previous"),
+        ("report", "report --group netflix --versus google"),
         ("group", "group netflix"),
         ("links", "links"),
         ("status", "status"),
@@ -157,6 +188,8 @@ fn csv_for_machines() {
         ("top", "top --csv"),
         ("top_prefix", "top --by prefix --csv"),
         ("top_group", "top --by group --csv"),
+        ("top_compare", "top --by group --last 7d --compare previous --csv"),
+        ("group_past", "group netflix --last 31d --compare previous --csv"),
         ("as", "as 2906 --csv"),
         ("group", "group netflix --csv"),
         ("links", "links --csv"),
@@ -282,6 +315,35 @@ fn the_agents_errors_are_passed_on() {
         String::from_utf8_lossy(&output.stderr),
         "error: there is no group \"netflx\" here; near it: netflix\n"
     );
+}
+
+#[test]
+fn arguments_that_only_the_agent_can_judge_are_wrong_arguments() {
+    let message = "`from` is after `to`: 2026-11-01T00:00:00Z to 2026-10-01T00:00:00Z";
+    for (status, code, exit) in [
+        ("400 Bad Request", "bad_parameter", 2),
+        ("400 Bad Request", "not_kept", 1),
+        ("503 Service Unavailable", "unreadable", 1),
+    ] {
+        let body = format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"{message}\"}}}}");
+        let (address, _questions) = serve(status, body);
+        let line = ["top", "--from", "2026-11", "--to", "2026-10", "--agent", &address.to_string()];
+        let output = classifier(&line);
+        assert_eq!(output.status.code(), Some(exit), "{code}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("error: {message}\n"));
+    }
+}
+
+#[test]
+fn a_report_in_french_and_in_markdown() {
+    let french = ask("report", "report --group netflix --lang fr").1;
+    assert!(
+        french.contains("Netflix est le 3e réseau par le trafic entrant, avec 869\u{202f}Go en 24 heures"),
+        "{french}"
+    );
+    let markdown = ask("report", "report --group netflix --format markdown").1;
+    assert!(markdown.starts_with("# border1: from 1 January 2026, 01:10"), "{markdown}");
+    assert!(markdown.contains("\n## Netflix\n"), "{markdown}");
 }
 
 #[test]

@@ -53,6 +53,8 @@ const PACKAGES: &[Package] = &[
     package("tcpreplay", Program("tcpreplay"), "captures onto a link"),
     package("bgpdump", Program("bgpdump"), "a second reader of MRT"),
     package("prometheus", Program("promtool"), "promtool checks the metrics"),
+    package("rrdtool", Program("rrdtool"), "databases of AS-Stats that are imported"),
+    package("chromium", Program("chromium"), "the tests look at the pages with it"),
 ];
 
 impl Package {

@@ -21,6 +21,7 @@ mod mrt;
 mod packet;
 mod replay;
 mod report;
+mod rib;
 mod send;
 mod sweep;
 mod table;
@@ -32,12 +33,13 @@ use self::report::{Machine, Section};
 /// A section's name, and what it does.
 type Named = (&'static str, fn() -> Result<Section>);
 
-const SECTIONS: [Named; 8] = [
+const SECTIONS: [Named; 9] = [
     ("lookup", lookup::run),
     ("packet", packet::run),
     ("wire", wire::run),
     ("table", table::run),
     ("sweep", sweep::run),
+    ("rib", rib::run),
     ("memory", memory::run),
     ("replay", replay::run),
     ("history", history::run),

@@ -1,16 +1,20 @@
 //! The thread that owns the packet path: it sweeps at every interval, and between sweeps puts changed tables in.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, PoisonError, RwLock,
-        mpsc::{Receiver, RecvTimeoutError},
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
     time::{Duration, Instant, SystemTime},
 };
 
 use tracing::{error, info, warn};
 
+use super::{
+    live::{Heard, SharedLive},
+    sizing::Room,
+};
 use crate::{
     datapath::{Attachment, Datapath, DatapathError},
     fib::classes::Classes,
@@ -20,7 +24,7 @@ use crate::{
         set::{Part, TableSet},
     },
     model::{Asn, Hook, Link, Prefix},
-    table::{groups::Groups, rib::Change},
+    table::groups::Groups,
     totals::view::{SourceInput, StatusInputs, View},
 };
 
@@ -30,6 +34,8 @@ pub(super) enum Message {
     Tables(Vec<(Part, Result<SourceTable, IngestError>)>),
     /// The groups' file was loaded again.
     Groups(Arc<Groups>),
+    /// Peers said something.
+    Live(Heard),
     /// Detach, read a last time, end.
     Stop,
 }
@@ -48,6 +54,14 @@ impl Broken {
             Self::File(why) | Self::Room(why) => why,
         }
     }
+}
+
+/// What the core waits for while nobody tells it anything.
+enum Until {
+    /// It is time to sweep.
+    Sweep,
+    /// Stale routes have to go.
+    Stale,
 }
 
 /// How long the history may take for the last sweep.
@@ -71,6 +85,14 @@ pub(super) struct Core {
     pub(super) broken: BTreeMap<String, Broken>,
     /// Changes that found no room; tried again with the next ones.
     pub(super) waiting: BTreeMap<Prefix, Option<Asn>>,
+    /// How large maps may become.
+    pub(super) room: Room,
+    /// When larger maps could not be had the last time, and why.
+    pub(super) no_growth: Option<(Instant, String)>,
+    /// What peers announce.
+    pub(super) live: SharedLive,
+    /// What peers said and was not looked at yet.
+    pub(super) heard: VecDeque<Heard>,
 }
 
 impl Core {
@@ -86,7 +108,29 @@ impl Core {
                 // A slot of the history ends with a sweep, whatever the interval.
                 wait = wait.min(until_next_slot(SystemTime::now()));
             }
-            match messages.recv_timeout(wait) {
+            let until = match self.stale_due() {
+                Some(stale) if stale < wait => {
+                    wait = stale;
+                    Until::Stale
+                }
+                _ => Until::Sweep,
+            };
+            let message = if wait.is_zero() {
+                // However much there is to do.
+                Err(RecvTimeoutError::Timeout)
+            } else if self.live_work() {
+                match messages.try_recv() {
+                    Err(TryRecvError::Empty) => {
+                        self.live_slice();
+                        continue;
+                    }
+                    Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+                    Ok(message) => Ok(message),
+                }
+            } else {
+                messages.recv_timeout(wait)
+            };
+            match message {
                 Ok(Message::Tables(parts)) => self.replace(parts),
                 Ok(Message::Groups(groups)) => {
                     if let Some(history) = &mut self.history {
@@ -95,12 +139,15 @@ impl Core {
                     self.groups = groups;
                     self.publish_tables();
                 }
+                Ok(Message::Live(heard)) => self.heard.push_back(heard),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) if matches!(until, Until::Stale) => self.live_slice(),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(error) = self.sweep() {
                         error!("a sweep failed, its counts come with the next one: {error}");
                     }
                     self.look_at_hooks();
+                    self.look_at_peers();
                     let now = Instant::now();
                     if now >= next {
                         // A sweep that came late does not make the later ones hurry.
@@ -119,7 +166,7 @@ impl Core {
         detached.and(swept)
     }
 
-    fn sweep(&mut self) -> Result<(), DatapathError> {
+    pub(super) fn sweep(&mut self) -> Result<(), DatapathError> {
         let now = Instant::now();
         let sweep = self.datapath.sweep()?;
         let delta = self.view.record(&sweep);
@@ -176,6 +223,8 @@ impl Core {
                     }
                     let prefixes = table.routes.len();
                     let changes = self.tables.replace(part, table);
+                    // What somebody asks for is tried, however soon.
+                    self.no_growth = None;
                     let waited = matches!(self.broken.remove(&name), Some(Broken::Room(_)));
                     let changed = changes.len();
                     match self.apply(changes) {
@@ -199,51 +248,31 @@ impl Core {
         self.publish_tables();
     }
 
-    /// Puts changes, and those that waited, into the FIB. All of them or none.
-    fn apply(&mut self, changes: Vec<Change>) -> Result<u64, String> {
-        self.waiting.extend(changes.into_iter().map(|change| (change.prefix, change.origin)));
-        if self.waiting.is_empty() {
-            return Ok(0);
-        }
-        let mut classes = self.classes.write().unwrap_or_else(PoisonError::into_inner);
-        let before: Vec<_> = self.waiting.keys().map(|prefix| (*prefix, classes.origin_of(prefix))).collect();
-        let batch = classes
-            .apply(self.waiting.iter().map(|(prefix, origin)| (*prefix, *origin)))
-            .map_err(|error| format!("{error}; restart the agent to have larger maps"))?;
-        match self.datapath.apply(&batch) {
-            Ok(applied) => {
-                self.waiting.clear();
-                Ok(applied.words_written)
-            }
-            Err(error) => {
-                // The FIB is as it was: so must the classes be. What was retired is in use again, and what was given
-                // out meanwhile was never counted into: neither waits for a sweep.
-                if let Ok(undo) = classes.apply(before) {
-                    classes.release(&batch.retired);
-                    classes.release(&undo.retired);
-                }
-                Err(format!("{error}; restart the agent to have larger maps"))
-            }
-        }
-    }
-
     /// Tells the view what the tables are now.
     pub(super) fn publish_tables(&mut self) {
         self.view.set_tables(Arc::new(self.tables.names()), Arc::clone(&self.groups));
+        self.publish_status();
+    }
+
+    /// Tells the view how the agent is.
+    pub(super) fn publish_status(&mut self) {
         let counts = self.tables.rib.counts();
         let sources = self
             .tables
             .sources
             .iter()
             .filter(|source| !matches!(source.part, Part::Names(_) | Part::BuiltinNames));
-        self.status.sources = sources
-            .map(|source| SourceInput {
+        let (peers, warnings) = self.peers_status();
+        self.status.sources = peers
+            .into_iter()
+            .chain(sources.map(|source| SourceInput {
                 name: source.name.clone(),
                 kind: source.kind.clone(),
                 prefixes: source.prefixes.total() as u64,
                 made: source.date.map(Into::into),
                 up: !self.broken.contains_key(&source.name),
-            })
+                stale: 0,
+            }))
             .collect();
         self.status.ipv4_prefixes = counts.ipv4 as u64;
         self.status.ipv6_prefixes = counts.ipv6 as u64;
@@ -253,6 +282,7 @@ impl Core {
         self.status
             .warnings
             .extend(self.broken.iter().map(|(name, broken)| format!("{name}: {}", broken.why())));
+        self.status.warnings.extend(warnings);
         self.view.set_status(self.status.clone());
     }
 }

@@ -1,10 +1,10 @@
 //! The only wiring: from a plan to a running agent, and back to a machine as it was.
 //!
 //! Reading order: here (start and stop), [`sizing`] (how much is counted), `core` (the thread that owns the packet
-//! path), `reload` (tables again).
+//! path), `changes` (routes into the FIB), `live` (what peers say), `reload` (tables again).
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashSet, VecDeque},
     io,
     net::SocketAddr,
     sync::{Arc, RwLock, mpsc},
@@ -16,13 +16,16 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
+mod changes;
 mod core;
+mod live;
 mod reload;
 pub mod sizing;
 
 use self::{
     core::{Core, Message},
     reload::Reloader,
+    sizing::Room,
 };
 use crate::{
     config::{GranularityChoice, HistoryPlan, RunPlan, XdpChoice},
@@ -46,7 +49,10 @@ use crate::{
     },
     model::{Family, LinkId, Mode, Prefix},
     questions::Questions,
-    table::groups::{Groups, GroupsError},
+    table::{
+        groups::{Groups, GroupsError},
+        live::Live,
+    },
     totals::{
         Limits, Totals,
         answer::Granularity as AnswerGranularity,
@@ -125,10 +131,10 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     // Before anything is attached: what is wrong with the plan shows now.
     let interfaces: Vec<Interface> =
         plan.links.iter().map(|link| Interface::find(&link.interface)).collect::<Result<_, _>>()?;
-    let listen_error = |source| AgentError::Listen { address: plan.listen, source };
-    let listener = std::net::TcpListener::bind(plan.listen).map_err(listen_error)?;
-    listener.set_nonblocking(true).map_err(listen_error)?;
-    let address = listener.local_addr().map_err(listen_error)?;
+    let (listener, address) = listen(plan.listen)?;
+    let public =
+        plan.public.as_ref().map(|public| listen(public.listen).map(|(listener, at)| (public, listener, at)));
+    let public = public.transpose()?;
 
     let request = plan.tables();
     let (tell, told) = mpsc::channel();
@@ -140,7 +146,8 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             .map_err(|source| AgentError::Process { what: "catching SIGHUP", source })?
     };
     let (core, view, recorder) = prepare(plan, &request, &interfaces, progress)?;
-    let questions = Questions::new(view, recorder.as_ref().map(Recorder::reader));
+    let questions =
+        Questions::new(view, recorder.as_ref().map(Recorder::reader)).in_zone(plan.history.zone.clone());
     let (end, mut ended) = tokio::sync::mpsc::channel::<()>(1);
     let core = thread::Builder::new()
         .name("sweep".to_owned())
@@ -150,8 +157,18 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         })
         .map_err(|source| AgentError::Process { what: "starting the sweep thread", source })?;
     let served = runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error)?;
+        let listen_error = |address| move |source| AgentError::Listen { address, source };
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error(address))?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        if let Some((plan, listener, address)) = public {
+            let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error(address))?;
+            let (plan, questions) = (plan.clone(), questions.clone());
+            // It ends with the runtime: nobody's counts are lost with a page.
+            tokio::spawn(async move {
+                http::public::serve(listener, &plan, questions, std::future::pending()).await
+            });
+            info!("the public's pages are on http://{address}");
+        }
         let server = tokio::spawn(http::serve(listener, questions, async {
             let _ = stopped.await;
         }));
@@ -181,6 +198,14 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     Ok(())
 }
 
+fn listen(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), AgentError> {
+    let error = |source| AgentError::Listen { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(error)?;
+    listener.set_nonblocking(true).map_err(error)?;
+    let address = listener.local_addr().map_err(error)?;
+    Ok((listener, address))
+}
+
 /// Loads tables, decides sizes, loads the program, fills the FIB, and attaches, in this order: what can fail without
 /// a trace in the kernel goes first, and the first frame finds a full table.
 fn prepare(
@@ -193,6 +218,12 @@ fn prepare(
         Some(path) => Groups::builtin()?.with_file(path)?,
         None => Groups::builtin()?,
     });
+    if let Some(public) = &plan.public {
+        // A slip of the pen would publish what is to be hidden; but a group may also come with the next file.
+        for key in public.rules.hide_groups.iter().filter(|key| groups.find(key).is_none()) {
+            warn!("[public] hides the group `{key}`, and there is no such group");
+        }
+    }
     let tables = TableSet::load(request, progress)?;
     let counts = tables.rib.counts();
     for source in tables.sources.iter().filter(|source| source.prefixes.total() > 0) {
@@ -228,6 +259,12 @@ fn prepare(
         slices,
         plan.bank_memory.bytes(memory_total()),
     )?;
+    let room = Room {
+        count: decision.count,
+        links: plan.links.len(),
+        slices,
+        allowed: plan.bank_memory.bytes(memory_total()),
+    };
     let mut classes = Classes::new(decision.granularity, decision.sizes.classes);
     let batch = classes.apply(tables.rib.iter().map(|route| (route.prefix, Some(route.asn))))?;
     let setups: Vec<Setup> = plan
@@ -294,6 +331,10 @@ fn prepare(
         },
         broken: BTreeMap::new(),
         waiting: BTreeMap::<Prefix, _>::new(),
+        room,
+        no_growth: None,
+        live: Arc::new(RwLock::new(Live::new(Instant::now()))),
+        heard: VecDeque::new(),
     };
     core.publish_tables();
     Ok((core, view, recorder))
@@ -315,7 +356,7 @@ fn record(
         );
         return Ok(None);
     };
-    let HistoryPlan { zone, top_prefixes, .. } = &plan.history;
+    let HistoryPlan { zone, top_prefixes, keep } = &plan.history;
     info!("history: in {}, days of {}", directory.display(), zone.iana_name().unwrap_or("UTC"));
     let by_prefix = decision.granularity == Granularity::Prefix;
     let setup = recorder::Setup {
@@ -325,7 +366,11 @@ fn record(
         owners: classes.clone(),
         groups: Arc::clone(groups),
         started,
-        open: recorder::opener(directory.clone(), Options::new(zone.clone(), plan.router.clone())),
+        open: recorder::opener(
+            directory.clone(),
+            Options::new(zone.clone(), plan.router.clone()),
+            keep.clone(),
+        ),
     };
     let view = view.clone();
     let started = Recorder::start(setup, move |status| view.set_history(status));

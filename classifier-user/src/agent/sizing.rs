@@ -21,6 +21,38 @@ pub struct Decision {
     pub bank_bytes: u64,
 }
 
+/// What larger maps must keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Which sides are counted.
+    pub count: CountMode,
+    /// How many links there are.
+    pub links: usize,
+    /// How many CPUs have counters of their own.
+    pub slices: u32,
+    /// Bytes that all banks may take.
+    pub allowed: u64,
+}
+
+impl Room {
+    /// Bytes of all banks with these sizes.
+    #[must_use]
+    pub fn bank_bytes(&self, sizes: &Sizes) -> u64 {
+        let sides = if self.count == CountMode::Both { 2 } else { 1 };
+        sizes.bank_bytes(self.slices, sides) * self.links as u64
+    }
+
+    /// Whether banks of these sizes are permitted.
+    ///
+    /// # Errors
+    /// [`TooLarge`].
+    pub fn check(&self, sizes: &Sizes) -> Result<u64, TooLarge> {
+        let Self { links, slices, allowed, .. } = *self;
+        let needed = self.bank_bytes(sizes);
+        if needed <= allowed { Ok(needed) } else { Err(TooLarge { needed, allowed, links, slices }) }
+    }
+}
+
 /// What was asked for does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -61,10 +93,6 @@ pub fn decide(
     slices: u32,
     allowed: u64,
 ) -> Result<Decision, TooLarge> {
-    let bank_bytes = |sizes: &Sizes, count: CountMode| {
-        let sides = if count == CountMode::Both { 2 } else { 1 };
-        sizes.bank_bytes(slices, sides) * links as u64
-    };
     let counts: &[CountMode] = match count {
         CountChoice::Auto => &[CountMode::Both, CountMode::Remote],
         CountChoice::Both => &[CountMode::Both],
@@ -79,11 +107,10 @@ pub fn decide(
     let mut needed = u64::MAX;
     for &(granularity, sizes) in granularities {
         for &count in counts {
-            let bank_bytes = bank_bytes(&sizes, count);
-            if bank_bytes <= allowed {
-                return Ok(Decision { count, granularity, sizes, bank_bytes });
+            match (Room { count, links, slices, allowed }).check(&sizes) {
+                Ok(bank_bytes) => return Ok(Decision { count, granularity, sizes, bank_bytes }),
+                Err(error) => needed = needed.min(error.needed),
             }
-            needed = needed.min(bank_bytes);
         }
     }
     Err(TooLarge { needed, allowed, links, slices })

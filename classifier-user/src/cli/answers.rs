@@ -4,6 +4,8 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::questions::answer::PastAnswer;
+
 /// A value a direction.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Directions<T> {
@@ -41,6 +43,7 @@ pub(super) struct Amount {
     pub(super) bits_per_second: u64,
     pub(super) share: Option<f64>,
     pub(super) rank: Option<u64>,
+    pub(super) change: Option<f64>,
 }
 
 /// A row of a ranking.
@@ -58,6 +61,8 @@ pub(super) struct Row {
     pub(super) bytes: u64,
     pub(super) bits_per_second: u64,
     pub(super) share: Option<f64>,
+    pub(super) previous_bytes: Option<u64>,
+    pub(super) change: Option<f64>,
 }
 
 /// `top`.
@@ -68,7 +73,19 @@ pub(super) struct Top {
     pub(super) to: Timestamp,
     pub(super) by: String,
     pub(super) side: String,
+    pub(super) zone: Option<String>,
+    pub(super) since: Option<Timestamp>,
+    pub(super) covered: Option<f64>,
+    pub(super) compare: Option<Compare>,
     pub(super) directions: Directions<TopDirection>,
+}
+
+/// What a period is compared with.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Compare {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) covered: f64,
 }
 
 /// A direction of `top`.
@@ -80,6 +97,8 @@ pub(super) struct TopDirection {
     pub(super) other: Amount,
     pub(super) unmatched: Amount,
     pub(super) non_ip: Amount,
+    pub(super) previous_bytes: Option<u64>,
+    pub(super) change: Option<f64>,
 }
 
 /// `as`, `prefix` and `group`.
@@ -98,6 +117,7 @@ pub(super) struct Detail {
     pub(super) routes: Option<u64>,
     pub(super) side: String,
     pub(super) directions: Directions<DetailDirection>,
+    pub(super) past: Option<PastAnswer>,
 }
 
 /// A direction of `as`, `prefix` and `group`.

@@ -11,7 +11,10 @@ use super::{
     client::AgentUrl,
     output::{Format, Screen},
 };
-use crate::config::{Settings, Span, TableSpec, ValueError};
+use crate::{
+    config::{Settings, Span, TableSpec, ValueError},
+    totals::{Moment, MomentError, parse_period},
+};
 
 /// `--json`, `--csv`.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -54,9 +57,44 @@ pub(super) struct WindowArgs {
     /// Only this link, by name; may be repeated
     #[arg(long = "link", value_name = "LINK")]
     pub(super) links: Vec<String>,
-    /// How far back [default: 5m]
+    /// How far back: 5m, 1h, 24h, 7d, 30d, 1y, … [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = period)]
     pub(super) last: Option<Span>,
+    #[command(flatten)]
+    pub(super) past: PastArgs,
+}
+
+/// Which time of the past is asked for, and whether it is compared.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct PastArgs {
+    #[command(flatten)]
+    pub(super) period: PeriodArgs,
+    /// Say how much it has changed against the period of the same length before
+    #[arg(long, value_enum, value_name = "WITH")]
+    pub(super) compare: Option<CompareArg>,
+}
+
+/// Which time of the past is asked for.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct PeriodArgs {
+    /// From this time on: a day (2026-10-25), a month (2026-10), a day and time (2026-10-25T18:00), both in the zone of the agent's days, or how long ago (7d)
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "last")]
+    pub(super) from: Option<String>,
+    /// Up to this time, which is not in it (2026-10-25 is the beginning of that day) [default: now]
+    #[arg(long, value_name = "TIME", value_parser = moment, requires = "from")]
+    pub(super) to: Option<String>,
+}
+
+impl PeriodArgs {
+    /// The period as parameters, `last` where no `from` is given.
+    pub(super) fn query(&self, last: Span) -> Vec<(&'static str, String)> {
+        let mut query = match &self.from {
+            Some(from) => vec![("from", from.clone())],
+            None => vec![("last", last.to_string())],
+        };
+        query.extend(self.to.iter().map(|to| ("to", to.clone())));
+        query
+    }
 }
 
 impl WindowArgs {
@@ -66,7 +104,8 @@ impl WindowArgs {
             query.push(("direction", direction.name().to_owned()));
         }
         query.push(("side", self.side.name().to_owned()));
-        query.push(("last", self.last.map_or_else(|| "5m".to_owned(), |last| last.to_string())));
+        query.extend(self.past.period.query(self.last.unwrap_or(Span(Duration::from_secs(300)))));
+        query.extend(self.past.compare.map(|compare| ("compare", compare.name().to_owned())));
         query.extend(self.links.iter().map(|link| ("link", link.clone())));
         query
     }
@@ -105,6 +144,15 @@ value_enum! {
         Remote => "remote",
         /// The ISP's address
         Local => "local",
+    }
+}
+
+value_enum! {
+    /// `--compare`.
+    CompareArg {
+        /// The period before
+        #[default]
+        Previous => "previous",
     }
 }
 
@@ -156,12 +204,13 @@ impl TableArgs {
 
 /// Reads how far back: whole seconds, up to ten years, as the agent takes them.
 pub(super) fn period(text: &str) -> Result<Span, ValueError> {
-    const MAX: Duration = Duration::from_secs(3650 * 86_400);
-    let expected = "a time from 1s to 3650d, such as 5m, 1h, 24h or 7d";
-    match text.parse::<Span>() {
-        Ok(span) if span.0 <= MAX && span.0.subsec_millis() == 0 => Ok(span),
-        _ => Err(ValueError::new(text, expected)),
-    }
+    let expected = "a time from 1s to 10y, such as 5m, 1h, 24h, 7d, 30d or 1y";
+    parse_period(text).map(Span).map_err(|_| ValueError::new(text, expected))
+}
+
+/// Checks that a moment is one; which time it is depends on the agent's zone.
+pub(super) fn moment(text: &str) -> Result<String, MomentError> {
+    text.parse::<Moment>().map(|_| text.to_owned())
 }
 
 /// Parses one of a fixed set of words that `T` reads, and lists them in help and completions.

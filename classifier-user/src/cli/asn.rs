@@ -9,7 +9,8 @@ use super::{CliError, detail};
 #[command(after_help = "Examples:
   classifier as 2906                     by number (AS2906 is the same)
   classifier as netflix                  by name, where the name means one AS
-  classifier as 15169 --direction out --last 24h
+  classifier as 15169 --last 30d         share, rank, peak, 95th percentile, by link, months
+  classifier as 15169 --from 2026-10 --to 2026-11 --compare previous
   classifier as 2906 --json")]
 pub(super) struct Args {
     /// The AS: its number, or its name

@@ -68,6 +68,8 @@ pub enum AgentError {
         code: String,
         /// Its words.
         message: String,
+        /// Whether they are about what was asked, not about what there is.
+        bad_arguments: bool,
     },
     /// Something answers that is no agent, or not of this version.
     #[error("what answers at {url} is no classifier agent, or one of another version: {what}")]
@@ -145,7 +147,9 @@ impl Client {
             return Ok(Answer { url, body });
         }
         Err(match serde_json::from_str::<ErrorAnswer>(&body) {
-            Ok(ErrorAnswer { error }) => AgentError::Refused { code: error.code, message: error.message },
+            Ok(ErrorAnswer { error: ErrorBody { code, message } }) => {
+                AgentError::Refused { bad_arguments: code == "bad_parameter", code, message }
+            }
             Err(_) => AgentError::NotAnAgent { url, what: format!("status {status}") },
         })
     }

@@ -1,15 +1,16 @@
 //! What `as`, `prefix` and `group` share: one thing, over several periods, by link, and what it is made of.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use comfy_table::Cell;
 
 use super::{
     CliError,
     answers::{Amount, Detail, DetailDirection, Row},
-    args::{AgentArgs, DirectionArg, FormatArgs, SideArg, WindowArgs},
+    args::{AgentArgs, DirectionArg, FormatArgs, PastArgs, SideArg, WindowArgs},
     client::Client,
     output::{self, Format, Screen, clean, heading, number, number_heading, optional},
+    past,
     ranking::{self, Side},
 };
 use crate::config::Span;
@@ -26,9 +27,11 @@ pub(super) struct DetailArgs {
     /// Only this link, by name; may be repeated
     #[arg(long = "link", value_name = "LINK")]
     links: Vec<String>,
-    /// How far back the list of prefixes or ASes looks
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = super::args::period)]
-    last: Span,
+    /// Which time: what the list of prefixes or ASes looks back to, and where it is more than an hour (24h, 7d, 30d, 1y), what the history says of it [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = super::args::period)]
+    last: Option<Span>,
+    #[command(flatten)]
+    past: PastArgs,
     /// How many rows that list has
     #[arg(short, value_name = "ROWS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     n: u32,
@@ -40,8 +43,10 @@ pub(super) struct DetailArgs {
 
 /// Asks for `path` and shows what comes.
 pub(super) fn execute(path: &[&str], args: &DetailArgs, out: &mut dyn Write) -> Result<(), CliError> {
-    let DetailArgs { direction, side, links, last, .. } = args;
-    let window = WindowArgs { direction: *direction, side: *side, links: links.clone(), last: Some(*last) };
+    let DetailArgs { direction, side, links, last, past, .. } = args;
+    let last = Some(last.unwrap_or(Span(Duration::from_secs(3600))));
+    let window =
+        WindowArgs { direction: *direction, side: *side, links: links.clone(), last, past: past.clone() };
     let mut query = window.query();
     query.push(("n", args.n.to_string()));
     let answer = Client::new(&args.agent.agent).get(path, &query)?;
@@ -54,6 +59,10 @@ pub(super) fn execute(path: &[&str], args: &DetailArgs, out: &mut dyn Write) -> 
 
 fn people(detail: &Detail, screen: Screen) -> String {
     let mut text = title(detail);
+    if let Some(past) = &detail.past {
+        text.push_str(&past::people(past, screen));
+        return text;
+    }
     text.push_str("\n\n");
     text.push_str(&standings(detail, screen));
     let mut list = |what: &str, noun: &str, rows: &dyn Fn(&DetailDirection) -> Option<&Vec<Row>>| {
@@ -67,7 +76,7 @@ fn people(detail: &Detail, screen: Screen) -> String {
         if lists.iter().any(|(_, rows)| !rows.is_empty()) {
             let sides: Vec<Side<'_>> =
                 lists.iter().map(|(direction, rows)| Side { direction, rows, below: Vec::new() }).collect();
-            let period = ranking::period(detail.from, detail.to);
+            let period = ranking::period(detail.from, detail.to, None);
             text.push_str(&format!("\n{noun}, {period}\n\n{}", ranking::table(screen, what, &sides)));
         }
     };
@@ -199,6 +208,9 @@ fn csv(detail: &Detail, out: &mut dyn Write) -> Result<(), CliError> {
         "share",
         "rank",
     ])?;
+    if let Some(past) = &detail.past {
+        past::csv(past, &mut writer)?;
+    }
     let mut put = |direction: &str, section: &str, key: &str, name: &str, amount: Amount, rated: bool| {
         writer.write_record([
             direction,
@@ -227,7 +239,8 @@ fn csv(detail: &Detail, out: &mut dyn Write) -> Result<(), CliError> {
             for row in rows.iter().flatten() {
                 let key = row.prefix.clone().unwrap_or_else(|| optional(row.asn));
                 let Row { rank, packets, bytes, bits_per_second, share, .. } = *row;
-                let amount = Amount { packets, bytes, bits_per_second, share, rank: Some(rank) };
+                let amount =
+                    Amount { packets, bytes, bits_per_second, share, rank: Some(rank), change: None };
                 put(direction, section, &key, row.name.as_deref().unwrap_or_default(), amount, true)?;
             }
         }

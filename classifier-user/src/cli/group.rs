@@ -8,7 +8,9 @@ use super::{CliError, detail};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   classifier group netflix
-  classifier group google --direction in --last 24h")]
+  classifier group google --direction in --last 24h     share, rank, peak, 95th percentile, by link, months
+  classifier group netflix --from 2026-10 --to 2026-11 --compare previous
+  classifier group netflix --last 7d --csv              for a spreadsheet")]
 pub(super) struct Args {
     /// The group's key or name
     #[arg(value_name = "NAME")]

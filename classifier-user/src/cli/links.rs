@@ -87,7 +87,7 @@ fn people(links: &Links, screen: Screen) -> String {
             ]);
         }
     }
-    let period = ranking::period(links.from, links.to);
+    let period = ranking::period(links.from, links.to, None);
     format!("{}: links, {period}\n\n{}", clean(&links.router), output::finish(table))
 }
 

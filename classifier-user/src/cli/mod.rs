@@ -22,9 +22,11 @@ mod live;
 mod lookup;
 mod man;
 mod output;
+mod past;
 mod prefix;
 mod ranking;
 mod replay;
+mod report;
 mod run;
 mod status;
 mod table;
@@ -75,6 +77,7 @@ enum Command {
     As(asn::Args),
     Prefix(prefix::Args),
     Group(group::Args),
+    Report(report::Args),
     Links(links::Args),
     Status(status::Args),
     Lookup(lookup::Args),
@@ -118,6 +121,7 @@ impl Cli {
             Command::As(args) => asn::execute(&args, out)?,
             Command::Prefix(args) => prefix::execute(&args, out)?,
             Command::Group(args) => group::execute(&args, out)?,
+            Command::Report(args) => report::execute(&args, out)?,
             Command::Links(args) => links::execute(&args, out)?,
             Command::Status(args) => status::execute(&args, out)?,
             Command::Lookup(args) => lookup::execute(args, out)?,

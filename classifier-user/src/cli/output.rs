@@ -148,6 +148,11 @@ pub(super) fn share(share: f64) -> String {
     format!("{:.1}%", share * 100.0)
 }
 
+/// A change, of which 0.1 is a tenth more: `+10.0%`, `-5.5%`; from the tenfold on `x12`.
+pub(super) fn change(change: f64) -> String {
+    if change >= 9.0 { format!("x{:.0}", change + 1.0) } else { format!("{:+.1}%", change * 100.0) }
+}
+
 /// A length of time in its two largest units: `3d 4h`.
 pub(super) fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
@@ -197,6 +202,8 @@ mod tests {
         assert_eq!(bytes(520_000_000_000), "520 GB");
         assert_eq!(share(0.12345), "12.3%");
         assert_eq!(share(1.0), "100.0%");
+        assert_eq!((change(0.1), change(-0.055)), ("+10.0%".to_owned(), "-5.5%".to_owned()));
+        assert_eq!((change(0.0), change(11.2)), ("+0.0%".to_owned(), "x12".to_owned()));
     }
 
     #[test]

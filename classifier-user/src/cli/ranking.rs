@@ -1,7 +1,7 @@
 //! Rankings: who sent and received most, both directions side by side.
 
 use comfy_table::{Cell, Row as Line};
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 use super::{
     answers::{Amount, Row},
@@ -56,6 +56,7 @@ fn side_by_side(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
     let keyed: Vec<Vec<(String, Option<String>)>> =
         sides.iter().map(|side| side.rows.iter().map(key_and_name).collect()).collect();
     let named = keyed.iter().flatten().any(|(_, name)| name.is_some());
+    let compared = sides.iter().any(|side| side.rows.iter().any(|row| row.previous_bytes.is_some()));
     let with_bytes = screen.width >= WIDTH_WITH_BYTES[usize::from(sides.len() < 2)];
     let key_width: usize = keyed
         .iter()
@@ -64,7 +65,7 @@ fn side_by_side(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
     // The rank; a direction's rate, share and bytes; the line between directions.
     let fixed = 4
         + key_width
-        + sides.len() * (2 + 9 + 8 + if with_bytes { 8 } else { 0 } + 2)
+        + sides.len() * (2 + 9 + 8 + if with_bytes { 8 } else { 0 } + if compared { 9 } else { 0 } + 2)
         + (sides.len() - 1) * 3;
     let name_width = (screen.width.saturating_sub(fixed) / sides.len().max(1)).clamp(NAME_MIN, NAME_MAX);
 
@@ -83,6 +84,9 @@ fn side_by_side(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
             head.push(number_heading("\nbytes"));
         }
         head.push(number_heading("\nshare"));
+        if compared {
+            head.push(number_heading("\nchange"));
+        }
     }
     table.set_header(head);
 
@@ -94,7 +98,7 @@ fn side_by_side(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
                 if index > 0 {
                     push(Cell::new("│"));
                 }
-                let columns = 3 + usize::from(named) + usize::from(with_bytes);
+                let columns = 3 + usize::from(named) + usize::from(with_bytes) + usize::from(compared);
                 match cell(index) {
                     None => (0..columns).for_each(|_| push(Cell::new(""))),
                     Some((key, name, amount)) => {
@@ -107,6 +111,9 @@ fn side_by_side(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
                             push(number(output::si(amount.bytes as f64)));
                         }
                         push(number(amount.share.map(output::share).unwrap_or_default()));
+                        if compared {
+                            push(number(amount.change.map(output::change).unwrap_or_default()));
+                        }
                     }
                 }
             }
@@ -118,8 +125,8 @@ fn side_by_side(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
         let cell = |index: usize| {
             let (key, name) = keyed.get(index)?.get(rank)?.clone();
             let row = sides.get(index)?.rows.get(rank)?;
-            let Row { packets, bytes, bits_per_second, share, .. } = *row;
-            Some((key, name, Amount { packets, bytes, bits_per_second, share, rank: None }))
+            let Row { packets, bytes, bits_per_second, share, change, .. } = *row;
+            Some((key, name, Amount { packets, bytes, bits_per_second, share, rank: None, change }))
         };
         table.add_row(line((rank + 1).to_string(), &cell, false));
     }
@@ -134,9 +141,34 @@ fn side_by_side(screen: Screen, what: &str, sides: &[Side<'_>]) -> String {
     output::finish(table)
 }
 
-/// `2026-01-31 12:00:00 to 12:05:00 UTC`.
-pub(super) fn period(from: Timestamp, to: Timestamp) -> String {
-    let same_day = from.strftime("%F").to_string() == to.strftime("%F").to_string();
-    let end = to.strftime(if same_day { "%T" } else { "%F %T" });
-    format!("{} to {end} UTC", from.strftime("%F %T"))
+/// `2026-01-31 12:00:00 to 12:05:00 UTC`, or in another zone.
+pub(super) fn period(from: Timestamp, to: Timestamp, zone: Option<&str>) -> String {
+    let name = zone.filter(|zone| TimeZone::get(zone).is_ok()).unwrap_or("UTC");
+    let (from, to) = (local(from, zone), local(to, zone));
+    let end = to.strftime(if from.date() == to.date() { "%T" } else { "%F %T" });
+    format!("{} to {end} {name}", from.strftime("%F %T"))
+}
+
+/// A time in a zone; in UTC where the zone is not known.
+pub(super) fn local(at: Timestamp, zone: Option<&str>) -> Zoned {
+    at.to_zoned(zone.and_then(|zone| TimeZone::get(zone).ok()).unwrap_or(TimeZone::UTC))
+}
+
+/// A line about what was not counted of a period of the history; none where all was.
+pub(super) fn coverage(covered: Option<f64>, since: Option<Timestamp>, zone: Option<&str>) -> String {
+    let since = since.map(|since| local(since, zone).strftime("%F %T").to_string());
+    match (covered, since) {
+        (Some(0.0), Some(since)) => {
+            format!("nothing of this time was counted: there is data since {since}\n")
+        }
+        (Some(0.0), None) => "nothing was counted yet\n".to_owned(),
+        // Less than a slot in a month.
+        (Some(covered), _) if covered < 0.9999 => {
+            format!(
+                "{} of this time was counted; rates are of that, and volumes lack the rest\n",
+                output::share(covered)
+            )
+        }
+        _ => String::new(),
+    }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::{
         BankMemory, ConfigError, CountMode, GranularityChoice, RunPlan, Settings, Span, XdpChoice, file,
-        link::LinkSpec,
+        link::LinkSpec, public::PublicSettings,
     },
     model::Role,
 };
@@ -56,6 +56,9 @@ pub(super) struct SettingsArgs {
     /// Where the API, the metrics and the page are served [default: 127.0.0.1:9469]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    /// Where the pages that everybody may see are served; what they show is in the file's [public]
+    #[arg(long, value_name = "ADDR:PORT")]
+    public: Option<SocketAddr>,
     /// Where the history is kept, such as /var/lib/classifier; without it there is none
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -100,6 +103,7 @@ impl SettingsArgs {
             links,
             groups: self.groups,
             listen: self.listen,
+            public: PublicSettings { listen: self.public, ..PublicSettings::default() },
             state_dir: self.state_dir,
             interval: self.interval.map(|span| span.0),
             count: self.count,
@@ -147,7 +151,7 @@ mod tests {
     fn flags_become_a_plan() {
         let plan = planned(
             "run -i eth0=transit-a --upstream eth1:vlan=100=ix -d eth2 -d eth2.5 --router r1 --table a.mrt \
-             --table builtin --override o --as-names n1 --as-names n2 --skip-bad-lines --groups g --listen [::]:1 \
+             --table builtin --override o --as-names n1 --as-names n2 --skip-bad-lines --groups g --listen [::]:1 --public [::]:80 \
              --state-dir /s --interval 500ms --count both --granularity as --bank-memory 2G --xdp-mode tc \
              --metrics-ases 9 --no-reload",
         );
@@ -168,6 +172,12 @@ mod tests {
                 listen: "[::]:1".parse().unwrap(),
                 state_dir: Some("/s".into()),
                 history: HistorySettings::default().plan().unwrap(),
+                public: PublicSettings {
+                    listen: Some("[::]:80".parse().unwrap()),
+                    ..PublicSettings::default()
+                }
+                .plan("r1", &[])
+                .unwrap(),
                 interval: Duration::from_millis(500),
                 count: CountMode::Both,
                 granularity: GranularityChoice::As,

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::{
     CliError,
-    answers::{Amount, Row, Top, TopDirection},
+    answers::{Amount, Compare, Row, Top, TopDirection},
     args::{AgentArgs, ByArg, FormatArgs, WindowArgs},
     client::Client,
     live,
@@ -20,6 +20,8 @@ use super::{
 #[command(after_help = "Examples:
   classifier top                                  the largest ASes of the last five minutes
   classifier top --by group --last 24h            Netflix, Google, … of the last day
+  classifier top --last 7d --compare previous     the last week, and how it differs from the one before
+  classifier top --from 2026-10 --to 2026-11      October, in the zone of the agent's days
   classifier top --direction in --link transit-a  what comes in over one link
   classifier top --by prefix --side local -n 50   which of our prefixes carry most
   classifier top --live                           the rates of now on the whole terminal, with each sweep
@@ -34,7 +36,7 @@ pub(super) struct Args {
     #[command(flatten)]
     window: WindowArgs,
     /// Show it on the whole terminal, again with each sweep: rates of now, or of --last; keys sort, filter and pause it
-    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    #[arg(long, conflicts_with_all = ["json", "csv", "from", "to", "compare"])]
     live: bool,
     #[command(flatten)]
     agent: AgentArgs,
@@ -58,7 +60,7 @@ pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> 
 }
 
 fn live(args: &Args) -> Result<(), CliError> {
-    let WindowArgs { direction, side, links, last } = args.window.clone();
+    let WindowArgs { direction, side, links, last, past: _ } = args.window.clone();
     let window = last.map_or(live::Window::Now, live::Window::Last);
     let question = live::Question { by: args.by, direction, side, links, window };
     live::execute(&args.agent.agent, question)
@@ -74,18 +76,37 @@ fn people(top: &Top, screen: Screen) -> String {
         .iter()
         .map(|(direction, of)| Side { direction, rows: &of.rows, below: below(of) })
         .collect();
-    format!(
-        "{}: top by {}, {} side, {}\n\n{}",
+    let mut text = format!(
+        "{}: top by {}, {} side, {}\n",
         clean(&top.router),
         clean(what),
         clean(&top.side),
-        ranking::period(top.from, top.to),
-        ranking::table(screen, &clean(what), &sides),
-    )
+        ranking::period(top.from, top.to, top.zone.as_deref()),
+    );
+    text.push_str(&notes(top));
+    text.push('\n');
+    text.push_str(&ranking::table(screen, &clean(what), &sides));
+    text
+}
+
+/// What must be known to read the numbers: how much of the period was counted, and what it is compared with.
+fn notes(top: &Top) -> String {
+    let zone = top.zone.as_deref();
+    let mut notes = ranking::coverage(top.covered, top.since, zone);
+    if let Some(Compare { from, to, covered }) = top.compare {
+        let period = ranking::period(from, to, zone);
+        notes.push_str(&if covered > 0.0 {
+            format!("compared with {period}\n")
+        } else {
+            format!("nothing is known of the period before ({period})\n")
+        });
+    }
+    notes
 }
 
 fn below(direction: &TopDirection) -> Vec<(&'static str, Amount)> {
-    let total = Amount { share: Some(if direction.total.bytes == 0 { 0.0 } else { 1.0 }), ..direction.total };
+    let share = Some(if direction.total.bytes == 0 { 0.0 } else { 1.0 });
+    let total = Amount { share, change: direction.change, ..direction.total };
     vec![
         ("other", direction.other),
         ("unmatched", direction.unmatched),
@@ -103,7 +124,14 @@ fn csv(top: &Top, out: &mut dyn Write) -> Result<(), CliError> {
         header.push("asn");
     }
     header.extend(["name", "packets", "bytes", "bits_per_second", "share"]);
+    let compared = top.compare.is_some();
+    if compared {
+        header.extend(["previous_bytes", "change"]);
+    }
     writer.write_record(&header)?;
+    let change = |previous: Option<u64>, change: Option<f64>| {
+        if compared { vec![optional(previous), optional(change)] } else { Vec::new() }
+    };
     for (direction, of) in top.directions.iter() {
         for row in &of.rows {
             let mut record = vec![direction.to_owned(), row.rank.to_string(), key(row)];
@@ -112,14 +140,19 @@ fn csv(top: &Top, out: &mut dyn Write) -> Result<(), CliError> {
             }
             record.push(row.name.clone().unwrap_or_default());
             record.extend(numbers(row.packets, row.bytes, row.bits_per_second, row.share));
+            record.extend(change(row.previous_bytes, row.change));
             writer.write_record(&record)?;
         }
         let below =
             [("other", of.other), ("unmatched", of.unmatched), ("non_ip", of.non_ip), ("total", of.total)];
         for (label, amount) in below {
             let mut record = vec![direction.to_owned(), String::new(), label.to_owned()];
-            record.resize(header.len() - 4, String::new());
+            record.resize(header.len() - if compared { 6 } else { 4 }, String::new());
             record.extend(numbers(amount.packets, amount.bytes, amount.bits_per_second, amount.share));
+            record.extend(match label {
+                "total" => change(of.previous_bytes, of.change),
+                _ => change(None, None),
+            });
             writer.write_record(&record)?;
         }
     }

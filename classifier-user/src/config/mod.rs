@@ -1,11 +1,13 @@
 //! What the agent is asked to do: flags and file become [`Settings`], and those a validated [`RunPlan`] before any
-//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`history`], [`mod@file`] (the TOML file), here (plans).
+//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`history`], [`public`],
+//! [`mod@file`] (the TOML file), here (plans).
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub mod file;
 pub mod history;
 pub mod link;
+pub mod public;
 pub mod value;
 
 pub use history::{HistoryPlan, HistorySettings};
@@ -31,7 +33,7 @@ const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// What flags or a file say; what they do not say is `None` or empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// [`RunPlan::router`].
     pub router: Option<String>,
@@ -51,6 +53,8 @@ pub struct Settings {
     pub state_dir: Option<PathBuf>,
     /// [`RunPlan::history`].
     pub history: HistorySettings,
+    /// [`RunPlan::public`].
+    pub public: public::PublicSettings,
     /// [`RunPlan::interval`].
     pub interval: Option<Duration>,
     /// [`RunPlan::count`].
@@ -70,7 +74,7 @@ pub struct Settings {
 }
 
 /// What `classifier run` will do, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RunPlan {
     /// The router's name in answers; the host name by default.
     pub router: String,
@@ -90,6 +94,8 @@ pub struct RunPlan {
     pub state_dir: Option<PathBuf>,
     /// How the history is kept there.
     pub history: HistoryPlan,
+    /// What is shown to everybody, if anything.
+    pub public: Option<public::PublicPlan>,
     /// Time between sweeps.
     pub interval: Duration,
     /// Which sides are counted.
@@ -136,6 +142,9 @@ pub enum ConfigError {
     /// What is kept of the past.
     #[error(transparent)]
     Keep(#[from] history::KeepError),
+    /// What is public.
+    #[error(transparent)]
+    Public(#[from] public::HiddenLinkError),
     /// Sweeps too often or too seldom.
     #[error("the interval {} is out of range: expected 100ms to 1h", Span(*.0))]
     Interval(Duration),
@@ -161,6 +170,7 @@ impl Settings {
             listen: self.listen.or(below.listen),
             state_dir: self.state_dir.or(below.state_dir),
             history: self.history.over(below.history),
+            public: self.public.over(below.public),
             interval: self.interval.or(below.interval),
             count: self.count.or(below.count),
             granularity: self.granularity.or(below.granularity),
@@ -181,12 +191,16 @@ impl Settings {
         if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
             return Err(ConfigError::Interval(interval));
         }
+        let router = match self.router {
+            Some(router) => router,
+            None => host_name().map_err(ConfigError::Router)?,
+        };
+        let links = link::lower(self.links)?;
+        let names: Vec<String> = links.iter().map(|link| link.name.clone()).collect();
         Ok(RunPlan {
-            router: match self.router {
-                Some(router) => router,
-                None => host_name().map_err(ConfigError::Router)?,
-            },
-            links: link::lower(self.links)?,
+            public: self.public.plan(&router, &names)?,
+            router,
+            links,
             tables: tables(self.tables)?,
             overrides: self.overrides,
             as_names: self.as_names,
@@ -263,6 +277,7 @@ mod tests {
                 listen: "127.0.0.1:9469".parse().unwrap(),
                 state_dir: None,
                 history: HistorySettings::default().plan().unwrap(),
+                public: None,
                 interval: Duration::from_secs(5),
                 count: CountMode::Auto,
                 granularity: GranularityChoice::Auto,

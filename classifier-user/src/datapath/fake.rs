@@ -114,6 +114,20 @@ impl Datapath for Fake {
         Ok(Applied { words_written })
     }
 
+    fn resize(&mut self, sizes: &Sizes) -> Result<(), DatapathError> {
+        if sizes.classes < self.sizes.classes {
+            let (class, classes) = (self.sizes.classes - 1, sizes.classes);
+            return Err(DatapathError::ClassOutOfRange { class, classes });
+        }
+        self.writer = self.writer.moved(FibMemory::new(sizes))?.limit_classes(sizes.classes);
+        self.sizes = *sizes;
+        Ok(())
+    }
+
+    fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
     fn sweep(&mut self) -> Result<Sweep, DatapathError> {
         let (at, began) = (SystemTime::now(), Instant::now());
         let links = (0..)

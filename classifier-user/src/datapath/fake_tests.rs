@@ -134,3 +134,32 @@ fn detached_counts_no_more_and_still_gives_what_was_counted() {
     assert_eq!(fake.attachments(), [Attachment { link: LinkId(0), modes: [None; 2] }]);
     assert_eq!(hook(&fake.sweep().unwrap(), 0, Hook::Rx).outcomes[0], counter(1, 42));
 }
+
+#[test]
+fn larger_maps_have_all_that_the_small_ones_had() {
+    let mut fake = Fake::new(&SIZES, &[[BOTH, BOTH]]);
+    let nets = ["192.0.2.0/24", "192.0.2.128/25", "2001:db8::/48", "::/0"];
+    let deltas = nets.into_iter().zip(2..).map(|(net, class)| announce(net, Some(class))).collect();
+    fake.apply(&Batch { deltas, retired: vec![] }).unwrap();
+    let frames = [ipv4([192, 0, 2, 1], [192, 0, 2, 200]), ipv6("2001:db8::1", "2001:db8:1::1")];
+    let before = frames.each_ref().map(|frame| {
+        fake.frame(LinkId(0), Hook::Rx, frame, 3);
+        let sweep = fake.sweep().unwrap();
+        hook(&sweep, 0, Hook::Rx).sides.clone()
+    });
+    let small = Sizes { v4_rows: 0, ..SIZES };
+    assert!(matches!(fake.resize(&small), Err(DatapathError::FibFull { what: "IPv4 rows", capacity: 0 })));
+    assert!(fake.resize(&Sizes { classes: 63, ..SIZES }).is_err(), "classes that count must stay");
+    fake.frame(LinkId(0), Hook::Rx, &frames[0], 1);
+    let large = Sizes { classes: 128, v4_rows: 400, v6_rows: 8, v6_nodes: 32 };
+    fake.resize(&large).unwrap();
+    assert_eq!(fake.sizes(), large);
+    fake.frame(LinkId(0), Hook::Rx, &frames[0], 2);
+    let sweep = fake.sweep().unwrap();
+    assert_eq!(hook(&sweep, 0, Hook::Rx).sides, before[0]);
+    fake.frame(LinkId(0), Hook::Rx, &frames[1], 3);
+    assert_eq!(hook(&fake.sweep().unwrap(), 0, Hook::Rx).sides, before[1]);
+    // What did not fit before, and a class that was not there.
+    let deltas = (0..=255).map(|n| announce(&format!("10.0.{n}.128/25"), Some(127))).collect();
+    fake.apply(&Batch { deltas, retired: vec![] }).unwrap();
+}

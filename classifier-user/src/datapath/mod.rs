@@ -88,6 +88,17 @@ pub trait Datapath: Send {
     /// [`DatapathError::FibFull`] where rows or nodes run out; the FIB is then as it was before the batch.
     fn apply(&mut self, batch: &Batch) -> Result<Applied, DatapathError>;
 
+    /// Goes on with other maps, of these sizes: a new generation, which has all that the old one had. No packet is lost
+    /// or counted twice: what the old one counted last is in the next sweep.
+    ///
+    /// # Errors
+    /// There is no memory for it, or these sizes are too small; all is then as it was. A hook on which the programs
+    /// could not be replaced counts no more, as [`Datapath::attachments`] says.
+    fn resize(&mut self, sizes: &Sizes) -> Result<(), DatapathError>;
+
+    /// The sizes of the maps.
+    fn sizes(&self) -> Sizes;
+
     /// Reads what was counted since the last sweep.
     ///
     /// # Errors
@@ -146,6 +157,12 @@ pub enum DatapathError {
         class: Class,
         /// What a bank slice holds.
         classes: u32,
+    },
+    /// A larger generation of maps and programs could not be made.
+    #[error("larger maps could not be made: {source}")]
+    Generation {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A system call failed.
     #[error("{call} failed: {source}")]

@@ -71,6 +71,17 @@ struct Slot {
     prefixes: u32,
 }
 
+/// How to take a batch back.
+#[derive(Debug)]
+pub struct Undo {
+    /// By delta.
+    steps: Vec<Step>,
+    /// Classes that the batch gave out.
+    bound: Vec<Class>,
+    /// How many classes there were before.
+    slots: usize,
+}
+
 /// What a batch did for one delta, to be undone.
 #[derive(Clone, Copy, Debug)]
 struct Step {
@@ -139,6 +150,17 @@ impl Classes {
         }
     }
 
+    /// Has so many classes from now on: never fewer than before.
+    pub fn extend(&mut self, capacity: u32) {
+        self.capacity = self.capacity.max(capacity.min(MAX_PAYLOAD));
+    }
+
+    /// Whether some classes are retired and not yet released.
+    #[must_use]
+    pub fn retiring(&self) -> bool {
+        !self.retiring.is_empty()
+    }
+
     /// The batch for changed routes: each prefix's origin from now on, `None` if it has none. A prefix that keeps
     /// its owner is not in the batch.
     ///
@@ -148,6 +170,17 @@ impl Classes {
         &mut self,
         changes: impl IntoIterator<Item = (Prefix, Option<Asn>)>,
     ) -> Result<Batch, ClassesError> {
+        self.propose(changes).map(|(batch, _)| batch)
+    }
+
+    /// [`Classes::apply`] of a batch that may not find room in the FIB: with how to take it back.
+    ///
+    /// # Errors
+    /// As [`Classes::apply`].
+    pub fn propose(
+        &mut self,
+        changes: impl IntoIterator<Item = (Prefix, Option<Asn>)>,
+    ) -> Result<(Batch, Undo), ClassesError> {
         let slots_before = self.slots.len();
         let mut batch = Batch::default();
         let mut steps = Vec::new();
@@ -180,25 +213,10 @@ impl Classes {
             batch.deltas.push(FibDelta { prefix, class });
         }
 
+        let undo = Undo { steps, bound, slots: slots_before };
         let needed = self.slots.len() as u32;
         if needed > self.capacity {
-            // Back to front: a prefix may be there several times.
-            for (step, delta) in steps.into_iter().zip(&batch.deltas).rev() {
-                if let Some(after) = step.after {
-                    let class = self.class_of(after);
-                    self.slot(class).prefixes -= 1;
-                }
-                if let Some(before) = step.before {
-                    let class = self.class_of(before);
-                    self.slot(class).prefixes += 1;
-                }
-                self.set_origin(delta.prefix, step.before);
-            }
-            for class in bound.into_iter().rev() {
-                self.unbind(class);
-            }
-            self.free.retain(|&class| (class as usize) < slots_before);
-            self.slots.truncate(slots_before);
+            self.undo(&batch, undo);
             return Err(ClassesError::OutOfClasses { needed, capacity: self.capacity });
         }
 
@@ -209,7 +227,36 @@ impl Classes {
             *self.retiring.entry(class).or_default() += 1;
         }
         batch.retired = emptied;
-        Ok(batch)
+        Ok((batch, undo))
+    }
+
+    /// Takes the last batch back: it never was in the FIB.
+    pub fn undo(&mut self, batch: &Batch, undo: Undo) {
+        for class in &batch.retired {
+            if let Some(times) = self.retiring.get_mut(class) {
+                *times -= 1;
+                if *times == 0 {
+                    self.retiring.remove(class);
+                }
+            }
+        }
+        // Back to front: a prefix may be there several times.
+        for (step, delta) in undo.steps.into_iter().zip(&batch.deltas).rev() {
+            if let Some(after) = step.after {
+                let class = self.class_of(after);
+                self.slot(class).prefixes -= 1;
+            }
+            if let Some(before) = step.before {
+                let class = self.class_of(before);
+                self.slot(class).prefixes += 1;
+            }
+            self.set_origin(delta.prefix, step.before);
+        }
+        for class in undo.bound.into_iter().rev() {
+            self.unbind(class);
+        }
+        self.free.retain(|&class| (class as usize) < undo.slots);
+        self.slots.truncate(undo.slots);
     }
 
     /// Takes back classes that no packet counts into any more and whose counts were read a last time

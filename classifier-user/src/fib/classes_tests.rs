@@ -155,7 +155,7 @@ proptest! {
     fn a_class_has_one_owner_at_a_time(
         by_as in any::<bool>(),
         capacity in 6u32..20,
-        batches in vec((vec((0u8..6, 0u8..2, prop::option::of(1u32..4)), 1..6), any::<bool>()), 1..30),
+        batches in vec((vec((0u8..6, 0u8..2, prop::option::of(1u32..4)), 1..6), any::<bool>(), any::<bool>()), 1..30),
     ) {
         let granularity = if by_as { Granularity::As } else { Granularity::Prefix };
         let mut classes = Classes::new(granularity, capacity);
@@ -163,13 +163,18 @@ proptest! {
         let mut fib: BTreeMap<Prefix, Class> = BTreeMap::new();
         let mut sent: Vec<Class> = Vec::new();
         let mut held: BTreeMap<Class, Owner> = BTreeMap::new();
-        for (changes, release) in batches {
+        for (changes, release, refused) in batches {
             let changes: Vec<(Prefix, Option<Asn>)> = changes
                 .into_iter()
                 .map(|(n, v6, asn)| (p(&if v6 == 1 { format!("2001:db8:{n}::/48") } else { format!("192.0.{n}.0/24") }), asn))
                 .collect();
-            match classes.apply(changes.iter().copied()) {
-                Ok(batch) => {
+            match classes.propose(changes.iter().copied()) {
+                Ok((batch, undo)) if refused => {
+                    let in_use = classes.in_use();
+                    classes.undo(&batch, undo);
+                    prop_assert!(classes.in_use() <= in_use);
+                }
+                Ok((batch, _)) => {
                     for (prefix, asn) in changes {
                         match asn {
                             Some(asn) => routes.insert(prefix, asn),

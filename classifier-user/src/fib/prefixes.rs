@@ -181,6 +181,11 @@ impl<A: Address> Prefixes<A> {
         self.classes.len()
     }
 
+    /// The block of all addresses.
+    pub(super) fn everything() -> Blocks<A> {
+        vec![(A::MIN, 0)]
+    }
+
     /// Makes the changes, the last one for a prefix wins. Returns how to undo them and the blocks of addresses that
     /// may have another class now, each widened to `widest` bits.
     pub(super) fn change(
@@ -212,7 +217,7 @@ impl<A: Address> Prefixes<A> {
         }
         let many = if undo.clear { 0 } else { self.classes.len() / MANY_BLOCKS_SHARE };
         if blocks.len() > many.max(MANY_BLOCKS) {
-            return (undo, vec![(A::MIN, 0)]);
+            return (undo, Self::everything());
         }
         for (address, len) in &mut blocks {
             *len = (*len).min(widest);

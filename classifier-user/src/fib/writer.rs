@@ -70,6 +70,24 @@ impl<W: Words> Writer<W> {
         self
     }
 
+    /// This FIB in other memory, with other sizes; the memory as for [`Writer::new`]. From here on this one has no
+    /// routes, but its memory stays as it is, for lookups that still read it.
+    ///
+    /// # Errors
+    /// [`DatapathError::FibFull`] where rows or nodes are too few; this one is then as it was.
+    pub fn moved(&mut self, memory: FibMemory<W>) -> Result<Self, DatapathError> {
+        let mut next = Self::new(memory);
+        let planned = next
+            .tables
+            .update(&ROOTS_V4, Runs::new(self.v4.sweep(&Prefixes::everything())))
+            .and_then(|()| next.tables.update(&ROOTS_V6, Runs::new(self.v6.sweep(&Prefixes::everything()))));
+        planned?;
+        next.tables.commit();
+        next.v4 = std::mem::replace(&mut self.v4, Prefixes::new());
+        next.v6 = std::mem::replace(&mut self.v6, Prefixes::new());
+        Ok(next)
+    }
+
     /// Puts a batch into the FIB; of several deltas for one prefix the last one counts. Returns how many words
     /// were stored.
     ///

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::App;
 use crate::{
-    questions::Questions,
+    questions::{About, PastQuery, Questions, ReportQuery, SeriesQuery},
     totals::{
         DetailQuery, QueryError, TopQuery,
         answer::{ErrorAnswer, ErrorBody},
@@ -32,6 +32,12 @@ pub(super) fn routes() -> Router<App> {
         // A prefix has a slash in it, as it is or as %2F.
         .route("/api/v1/prefix/{*prefix}", get(prefix))
         .route("/api/v1/group/{group}", get(group))
+        .route("/api/v1/kind/{kind}", get(kind))
+        .route("/api/v1/link/{link}", get(link))
+        .route("/api/v1/total", get(total))
+        .route("/api/v1/series", get(series))
+        .route("/api/v1/report", get(report))
+        .route("/api/v1/search", get(search))
         .route("/api/v1/links", get(links))
         .route("/api/v1/status", get(status))
 }
@@ -44,15 +50,65 @@ async fn top(State(app): State<App>, pairs: Pairs) -> Response {
 }
 
 async fn asn(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
-    detail(&app, name, pairs, |questions, name, query| questions.view().asn(name, query)).await
+    detail(&app, name, pairs, |questions, name, query| questions.asn(name, query)).await
 }
 
 async fn prefix(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
-    detail(&app, name, pairs, |questions, name, query| questions.view().prefix(name, query)).await
+    detail(&app, name, pairs, |questions, name, query| questions.prefix(name, query)).await
 }
 
 async fn group(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
-    detail(&app, name, pairs, |questions, name, query| questions.view().group(name, query)).await
+    detail(&app, name, pairs, |questions, name, query| questions.group(name, query)).await
+}
+
+async fn kind(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
+    past(&app, name, pairs, About::Kind).await
+}
+
+async fn link(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
+    past(&app, name, pairs, About::Link).await
+}
+
+async fn total(State(app): State<App>, pairs: Pairs) -> Response {
+    answer(&app, pairs_of(pairs), |questions, pairs| {
+        questions.past(&About::All, &PastQuery::from_pairs(&pairs, &questions.clock())?)
+    })
+    .await
+}
+
+async fn series(State(app): State<App>, pairs: Pairs) -> Response {
+    answer(&app, pairs_of(pairs), |questions, pairs| {
+        let subject = |name: &str, text: &str| {
+            Ok(match name {
+                "kind" => About::Kind(text.to_owned()),
+                _ => questions.network(name, text)?.into(),
+            })
+        };
+        questions.series(&SeriesQuery::from_pairs(&pairs, &questions.clock(), subject)?)
+    })
+    .await
+}
+
+async fn report(State(app): State<App>, pairs: Pairs) -> Response {
+    answer(&app, pairs_of(pairs), |questions, pairs| {
+        let network = |name: &str, text: &str| questions.network(name, text);
+        questions.report(&ReportQuery::from_pairs(&pairs, &questions.clock(), network)?)
+    })
+    .await
+}
+
+async fn search(State(app): State<App>, pairs: Pairs) -> Response {
+    answer(&app, pairs_of(pairs), |questions, pairs| {
+        let mut text = "";
+        for (name, value) in &pairs {
+            match name.as_str() {
+                "q" => text = value,
+                _ => return Err(QueryError::UnknownParameter { name: name.clone(), known: "q" }),
+            }
+        }
+        questions.search(text)
+    })
+    .await
 }
 
 async fn links(State(app): State<App>, pairs: Pairs) -> Response {
@@ -93,6 +149,14 @@ async fn detail<T: Serialize>(
     let asked = name_of(name).and_then(|name| Ok((name, pairs_of(pairs)?)));
     answer(app, asked, |questions, (name, pairs)| {
         ask(questions, &name, &DetailQuery::from_pairs(&pairs, &questions.clock())?)
+    })
+    .await
+}
+
+async fn past(app: &App, name: Name, pairs: Pairs, about: fn(String) -> About) -> Response {
+    let asked = name_of(name).and_then(|name| Ok((name, pairs_of(pairs)?)));
+    answer(app, asked, move |questions, (name, pairs)| {
+        questions.past(&about(name), &PastQuery::from_pairs(&pairs, &questions.clock())?)
     })
     .await
 }
@@ -145,7 +209,8 @@ pub(super) fn error_response(status: StatusCode, code: &str, message: String, ne
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> Response {
-    let paths = "/, /healthz, /metrics, and under /api/v1: top, as/N, prefix/P, group/G, links, status";
+    let paths = "/, /healthz, /metrics, and under /api/v1: top, as/N, prefix/P, group/G, kind/K, link/L, total, \
+                 series, report, search, links, status";
     let message = format!("there is nothing at {}; there is {paths}", uri.path());
     error_response(StatusCode::NOT_FOUND, "not_found", message, &[])
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::totals::{StatusInputs, TopQuery, answer::TopAnswer, testing};
+use crate::totals::{TopQuery, answer::TopAnswer, testing};
 
 /// The example's view, without a past.
 fn questions() -> Questions {
@@ -106,31 +106,6 @@ async fn errors_are_json_with_a_code() {
     let (status, _, body) = request("POST", "/api/v1/top").await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
     assert!(body.contains("\"method_not_allowed\""), "{body}");
-}
-
-#[tokio::test]
-async fn the_page_shows_both_directions_and_loads_nothing() {
-    let (status, kind, body) = request("GET", "/").await;
-    assert_eq!((status, kind.to_str().unwrap()), (StatusCode::OK, "text/html; charset=utf-8"));
-    assert!(
-        body.contains(
-            "<td>1<td>2906<td class=t>Netflix Streaming Services<td>19.20 k<td>720.00 k<td>64.82 %"
-        )
-    );
-    assert!(body.contains("<td>1<td>2906<td class=t>Netflix Streaming Services<td>160<td>6.00 k<td>52.08 %"));
-    assert!(body.contains("https://db-ip.com"));
-    for loads in ["<script", "<link", "<img", "@import", "url("] {
-        assert!(!body.contains(loads), "{loads}");
-    }
-}
-
-#[tokio::test]
-async fn what_people_wrote_is_text_on_the_page() {
-    let view = testing::example();
-    let router_name = "<script>alert('x')</script>".to_owned();
-    view.set_status(StatusInputs { router: router_name, ..testing::status() });
-    let page = page::render(&view);
-    assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)") && !page.contains("<script"));
 }
 
 /// Samples by name and labels.
@@ -254,7 +229,7 @@ async fn serves_on_a_socket_until_told_to_end() {
         // A head that is too long is refused.
         let mut other = Client::connect(address).unwrap();
         other.write_all(b"GET /healthz HTTP/1.1\r\nX: ").unwrap();
-        other.write_all(&[b'x'; HEAD_BYTES]).unwrap();
+        other.write_all(&[b'x'; listen::HEAD_BYTES]).unwrap();
         let mut answer = [0; 12];
         other.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"HTTP/1.1 431");
@@ -266,4 +241,157 @@ async fn serves_on_a_socket_until_told_to_end() {
     server.await.unwrap().unwrap();
     assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
     assert!(Client::connect(address).is_err());
+}
+
+/// A day of slots up to 2026-01-02T00:10:00Z: Netflix 1000 in, Google 500 in and 50 out, on transit.
+fn with_a_past() -> Questions {
+    use crate::history::testing::{Known, slot, upstream};
+    let mut known =
+        Known::new(vec![upstream(0, "transit")], jiff::tz::TimeZone::get("Europe/Paris").unwrap());
+    let end = 1_767_312_600 / 300;
+    for number in end - 288..end {
+        known.push(slot(number, &[(2906, 1000, 0), (15169, 500, 50)]));
+    }
+    Questions::new(testing::example(), Some(Arc::new(known)))
+}
+
+async fn past_of(path: &str) -> (u16, Value) {
+    let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+    let response = router(with_a_past()).oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn the_past_has_the_documented_shape() {
+    let (_, top) = past_of("/api/v1/top?last=12h&n=1&direction=in&compare=previous").await;
+    insta::assert_json_snapshot!("past_top", top);
+    let (_, group) = past_of("/api/v1/group/netflix?last=24h&direction=in").await;
+    insta::assert_json_snapshot!("past_group", group["past"]);
+    let (_, series) = past_of("/api/v1/series?by=as&n=1&last=6h&step=1h&direction=in").await;
+    insta::assert_json_snapshot!("past_series", series);
+    let (_, report) =
+        past_of("/api/v1/report?group=netflix&versus=google&since=2026-01-01T10:00&last=12h").await;
+    insta::assert_json_snapshot!("past_report", report);
+    let (_, found) = past_of("/api/v1/search?q=netflix").await;
+    insta::assert_json_snapshot!("search", found);
+}
+
+#[tokio::test]
+async fn every_path_of_the_past_answers() {
+    for (path, pointer, value) in [
+        ("/api/v1/as/2906?last=2h", "/past/directions/in/bytes", json!(24_000)),
+        // What is counted now is of the last hour then.
+        ("/api/v1/as/2906?last=2h", "/directions/in/prefixes/0/bytes", json!(540_000)),
+        ("/api/v1/as/2906?last=1h", "/past", Value::Null),
+        ("/api/v1/as/2906?from=2026-01-01&to=2026-01-01T12:00", "/past/from", json!("2025-12-31T23:00:00Z")),
+        ("/api/v1/group/google?from=2026-01-01&to=2026-01-02", "/past/directions/out/rank", json!(1)),
+        ("/api/v1/kind/content?last=24h", "/directions/in/bytes", json!(432_000)),
+        ("/api/v1/link/transit?last=24h", "/directions/in/rank", json!(1)),
+        ("/api/v1/total?last=24h&compare=previous", "/directions/in/share", json!(1.0)),
+        ("/api/v1/total?last=24h", "/ases/in/0/asn", json!(2906)),
+        ("/api/v1/series?as=15169&last=24h", "/total/out/bytes", json!(14_400)),
+        ("/api/v1/series?as=google%20llc&last=24h", "/total/out/bytes", json!(14_400)),
+        ("/api/v1/series?kind=content&by=group&last=24h", "/layers/1/subject/group", json!("google")),
+        ("/api/v1/series?last=1h&by=as", "/layers/0/subject/asn", json!(714)),
+        ("/api/v1/report?as=2906", "/subjects/0/rank", json!(1)),
+        ("/api/v1/search?q=as15169", "/found/0/name", json!("Google LLC")),
+    ] {
+        let (status, answer) = past_of(path).await;
+        assert_eq!(
+            (status, answer.pointer(pointer).unwrap_or(&Value::Null)),
+            (200, &value),
+            "{path}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn errors_of_the_past_are_json_with_a_code() {
+    for (path, status, code) in [
+        ("/api/v1/top?last=5", 400, "bad_parameter"),
+        ("/api/v1/top?from=7d&to=8d", 400, "bad_parameter"),
+        ("/api/v1/top?from=2030-01-01", 400, "bad_parameter"),
+        ("/api/v1/top?from=1d&last=1h", 400, "bad_parameter"),
+        ("/api/v1/top?compare=next", 400, "bad_parameter"),
+        ("/api/v1/top?last=24h&side=local", 400, "not_kept"),
+        ("/api/v1/as/2906?last=24h&side=local", 400, "not_kept"),
+        ("/api/v1/prefix/45.57.0.0%2F17?from=1d", 400, "not_kept"),
+        ("/api/v1/as/64999?last=24h", 404, "not_found"),
+        ("/api/v1/group/gogle?last=24h", 404, "not_found"),
+        ("/api/v1/kind/video", 404, "not_found"),
+        ("/api/v1/link/nowhere", 404, "not_found"),
+        ("/api/v1/link/transit?side=local", 400, "bad_parameter"),
+        ("/api/v1/series?by=asn", 400, "bad_parameter"),
+        ("/api/v1/series?as=1&group=google", 400, "bad_parameter"),
+        ("/api/v1/series?as=2906&by=group", 400, "bad_parameter"),
+        ("/api/v1/series?step=2h", 400, "bad_parameter"),
+        ("/api/v1/series?n=101", 400, "bad_parameter"),
+        ("/api/v1/series?as=64999", 404, "not_found"),
+        ("/api/v1/report?group=gogle", 404, "not_found"),
+        ("/api/v1/report?as=64999", 404, "not_found"),
+        ("/api/v1/report?versus=google,nobody", 404, "not_found"),
+        ("/api/v1/report?since=2030-01-01", 400, "bad_parameter"),
+        ("/api/v1/search", 400, "bad_parameter"),
+        ("/api/v1/search?q=a&n=3", 400, "bad_parameter"),
+    ] {
+        let (got, answer) = past_of(path).await;
+        assert_eq!((got, &answer["error"]["code"]), (status, &json!(code)), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_read_leaves_what_memory_knows() {
+    use crate::history::{
+        Extent, Kind, Links, Month, Period, Point, Read, ReadError, Step, StoredLink, StoredPrefix, Subject,
+        Sums,
+    };
+    #[derive(Debug)]
+    struct Broken;
+    impl Read for Broken {
+        fn extent(&self) -> Result<Extent, ReadError> {
+            Err(ReadError("the disk is gone".to_owned()))
+        }
+        fn links(&self) -> Result<Vec<StoredLink>, ReadError> {
+            Err(ReadError("the disk is gone".to_owned()))
+        }
+        fn sums(&self, _: Kind, _: Period, _: &Links) -> Result<Sums, ReadError> {
+            Err(ReadError("the disk is gone".to_owned()))
+        }
+        fn series(
+            &self,
+            _: Kind,
+            _: &[Subject],
+            _: Period,
+            _: &Links,
+            _: Step,
+        ) -> Result<Vec<Point>, ReadError> {
+            Err(ReadError("the disk is gone".to_owned()))
+        }
+        fn months(&self, _: Kind, _: Subject) -> Result<Vec<Month>, ReadError> {
+            Err(ReadError("the disk is gone".to_owned()))
+        }
+        fn group(&self, _: &str) -> Result<Option<Subject>, ReadError> {
+            Err(ReadError("the disk is gone".to_owned()))
+        }
+        fn prefix(&self, _: Subject) -> Result<Option<StoredPrefix>, ReadError> {
+            Err(ReadError("the disk is gone".to_owned()))
+        }
+    }
+    for (path, status, code) in [
+        ("/api/v1/top", 200, Value::Null),
+        ("/api/v1/as/2906", 200, Value::Null),
+        ("/api/v1/series?last=1h", 200, Value::Null),
+        ("/api/v1/top?last=24h", 503, json!("unreadable")),
+        ("/api/v1/report", 503, json!("unreadable")),
+    ] {
+        let router = router(Questions::new(testing::example(), Some(Arc::new(Broken))));
+        let response =
+            router.oneshot(Request::builder().uri(path).body(Body::empty()).unwrap()).await.unwrap();
+        let got = response.status().as_u16();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((got, &answer["error"]["code"]), (status, &code), "{path}: {answer}");
+    }
 }

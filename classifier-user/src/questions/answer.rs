@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::Asn,
+    model::{Asn, Direction},
     totals::{
         By,
-        answer::{Compare, Directions},
+        answer::{Compare, Directions, Row},
     },
 };
 
@@ -132,8 +132,11 @@ pub struct PastAnswer {
     pub directions: Directions<Figures>,
     /// The larger direction's 95th percentile: what is billed; null where it is not known.
     pub p95_bits_per_second: Option<u64>,
-    /// By link, in the links' order.
+    /// By link, in the links' order; empty for a link.
     pub links: Vec<LinkFigures>,
+    /// Its largest ASes: of a group, a kind, a link, or all traffic. Not there for an AS, and in what comes from memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ases: Option<Directions<Vec<Row>>>,
     /// Months that are over, oldest first.
     pub months: Vec<MonthAnswer>,
 }
@@ -190,4 +193,148 @@ pub struct Course {
     pub bytes: u64,
     /// Bits a second, a value a step, over the seconds counted; null in a gap.
     pub bits_per_second: Vec<Option<u64>>,
+}
+
+/// What was counted now, and what the history says of a longer period.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WithPast<T> {
+    /// What is answered of now.
+    #[serde(flatten)]
+    pub answer: T,
+    /// The period that was asked for, where it is longer than the last hour, or given by `from`; not there without a
+    /// history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<PastAnswer>,
+}
+
+/// What a search found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchAnswer {
+    /// What was looked for.
+    pub query: String,
+    /// Groups, kinds and links whose key or name has it in it, then ASes with this number, or with it in their name, by
+    /// traffic; at most 20.
+    pub found: Vec<Name>,
+}
+
+/// What can be said of networks in sentences: see `classifier report`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportAnswer {
+    /// The router's name.
+    pub router: String,
+    /// When the period began, as it is kept.
+    pub from: Timestamp,
+    /// When it ended.
+    pub to: Timestamp,
+    /// The zone of days and evenings.
+    pub zone: String,
+    /// When the history begins; null while there is none.
+    pub since: Option<Timestamp>,
+    /// 0 to 1: what part of the period was counted.
+    pub covered: f64,
+    /// The direction that all numbers are of.
+    pub direction: Direction,
+    /// All traffic.
+    pub total: ReportTotal,
+    /// How many networks had traffic: groups, and ASes that are in none.
+    pub networks: u32,
+    /// The networks that were asked for; the largest where none was.
+    pub subjects: Vec<ReportSubject>,
+}
+
+/// All traffic of a report's period and direction.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportTotal {
+    /// Wire bytes.
+    pub bytes: u64,
+    /// The average over the seconds that were counted.
+    pub bits_per_second: u64,
+    /// 0 to 1: what part of its IP bytes was IPv6; null without IP.
+    pub ipv6_share: Option<f64>,
+}
+
+/// A network's volume and place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportPlace {
+    /// Which network.
+    pub subject: Name,
+    /// Wire bytes.
+    pub bytes: u64,
+    /// 0 to 1, of all bytes of the direction.
+    pub share: f64,
+    /// From 1 among networks (groups, and ASes that are in none); of an AS that is in a group, among ASes. Null without
+    /// traffic.
+    pub rank: Option<u32>,
+    /// The average over the seconds that were counted.
+    pub bits_per_second: u64,
+    /// The highest five minutes that began from 18:00 on; null without traffic then, and where five-minute detail of the
+    /// period is gone.
+    pub evening_peak: Option<PeakAnswer>,
+}
+
+/// A network of a report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportSubject {
+    /// Its volume and place.
+    #[serde(flatten)]
+    pub place: ReportPlace,
+    /// The highest five minutes; null without traffic.
+    pub peak: Option<PeakAnswer>,
+    /// 0 to 1: what part of its bytes was IPv6; null without traffic.
+    pub ipv6_share: Option<f64>,
+    /// The networks that it was to be held against.
+    pub versus: Vec<Versus>,
+    /// How it has grown since a day; null unless that was asked for.
+    pub growth: Option<Growth>,
+    /// Weekends against weekdays; null where there is no whole day of one of them.
+    pub weekend: Option<Weekend>,
+}
+
+/// A network that another one is held against.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Versus {
+    /// Its volume and place.
+    #[serde(flatten)]
+    pub place: ReportPlace,
+    /// The subject's bytes by this one's; null where it has none.
+    pub bytes_ratio: Option<f64>,
+    /// The subject's evening peak by this one's; null where one of them is.
+    pub evening_ratio: Option<f64>,
+}
+
+/// Average days, of whole days of the zone of which at least nine tenths were counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Days {
+    /// When the first of them began.
+    pub from: Timestamp,
+    /// When the last of them ended.
+    pub to: Timestamp,
+    /// How many there were.
+    pub days: u32,
+    /// Wire bytes in 24 hours, on average.
+    pub bytes_per_day: u64,
+}
+
+/// Average days before and after a day.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Growth {
+    /// The beginning of that day.
+    pub since: Timestamp,
+    /// The 28 days before; null where there is no whole day of them.
+    pub before: Option<Days>,
+    /// All whole days from then on; null where there is none.
+    pub after: Option<Days>,
+    /// How much more it is than before: 0.1 is a tenth more. Null where before was nothing, or is not known.
+    pub change: Option<f64>,
+}
+
+/// Average days at weekends and on weekdays.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Weekend {
+    /// Saturdays and Sundays.
+    pub weekend: Days,
+    /// Mondays to Fridays.
+    pub weekday: Days,
+    /// How much more a day of a weekend has: 0.1 is a tenth more. Null where weekdays have nothing.
+    pub change: Option<f64>,
 }

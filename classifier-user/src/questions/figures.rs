@@ -1,5 +1,7 @@
 //! How the figures of one subject are made: volume, share, rank, peak, 95th percentile, per link, by month.
 
+use std::collections::HashSet;
+
 use super::{
     About, PastQuery, Questions,
     answer::{Figures, LinkFigures, MonthAnswer, Name, PastAnswer, PeakAnswer},
@@ -77,7 +79,7 @@ fn pick<T: Copy>(values: &[T; 2], direction: Direction) -> T {
     }
 }
 
-fn ipv6_share(sample: Sample) -> Option<f64> {
+pub(super) fn ipv6_share(sample: Sample) -> Option<f64> {
     let all = sample.both().bytes;
     (all > 0).then(|| ratio(sample.ipv6.bytes as f64 / all as f64))
 }
@@ -135,6 +137,7 @@ impl Past {
             directions: Directions::try_of(query.direction, figures)?,
             p95_bits_per_second: course.billed(),
             links: parts,
+            ases: self.parts(&selected, &board, &chosen, query)?,
             months: if query.links.is_empty() { self.months(about, &selected)? } else { Vec::new() },
         })
     }
@@ -229,6 +232,26 @@ impl Past {
             parts.push(LinkFigures { link: link.name.clone(), directions });
         }
         Ok(parts)
+    }
+
+    /// The largest ASes of a subject.
+    fn parts(
+        &self,
+        selected: &Selected,
+        board: &Board,
+        chosen: &Chosen,
+        query: &PastQuery,
+    ) -> Result<Option<Directions<Vec<Row>>>, QueryError> {
+        if selected.by == Some(By::As) || !self.context.count.counts(Locality::Remote) {
+            return Ok(None);
+        }
+        let mut ases = self.board(Some(By::As), board.period, chosen)?;
+        if selected.kind == Kind::As {
+            let members: HashSet<u32> = selected.subjects.iter().copied().collect();
+            ases.rows.retain(|(asn, _)| members.contains(asn));
+        }
+        let rows = |direction| self.ranked(By::As, &ases, None, direction, query.n);
+        Directions::try_of(query.direction, rows).map(Some)
     }
 
     /// The months of a subject that are over.
@@ -358,6 +381,7 @@ impl Questions {
             subject,
             p95_bits_per_second: None,
             links: parts,
+            ases: None,
             months: Vec::new(),
         })
     }

@@ -7,23 +7,32 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
-pub use self::query::{PastQuery, SeriesQuery};
 use self::{
-    answer::{PastAnswer, SeriesAnswer},
+    answer::{Name, PastAnswer, ReportAnswer, SearchAnswer, SeriesAnswer, WithPast},
+    cache::{Cache, ROWS},
     past::Past,
+};
+pub use self::{
+    query::{Network, PastQuery, SeriesQuery},
+    report::ReportQuery,
 };
 pub use crate::totals::{Clock, Moment, When};
 use crate::{
     history::{Read, SLOT_SECONDS},
-    model::Asn,
+    model::{Asn, Locality},
     table::groups::{Group, Groups},
-    totals::{QueryError, TopQuery, View, answer::TopAnswer},
+    totals::{
+        DetailQuery, QueryError, TopQuery, View,
+        answer::{AsAnswer, GroupAnswer, PrefixAnswer, TopAnswer},
+    },
 };
 
 pub mod answer;
+mod cache;
 mod figures;
 mod past;
 pub mod query;
+pub mod report;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -32,6 +41,10 @@ pub mod words;
 
 /// What memory tells of: longer ago is the history's.
 const MEMORY: Duration = Duration::from_secs(3600);
+/// The most that a search finds.
+pub const FOUND: usize = 20;
+/// The longest text that is looked for.
+const SEARCHED: usize = 100;
 
 /// What a question is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,12 +61,22 @@ pub enum About {
     Link(String),
 }
 
+impl From<Network> for About {
+    fn from(network: Network) -> Self {
+        match network {
+            Network::Group(group) => Self::Group(group),
+            Network::As(asn) => Self::As(asn),
+        }
+    }
+}
+
 /// Answers questions. Cheap to clone.
 #[derive(Clone)]
 pub struct Questions {
     view: View,
     history: Option<Arc<dyn Read>>,
     zone: TimeZone,
+    cache: Arc<Cache>,
 }
 
 impl Questions {
@@ -61,7 +84,7 @@ impl Questions {
     #[must_use]
     pub fn new(view: View, history: Option<Arc<dyn Read>>) -> Self {
         let zone = history.as_ref().and_then(|history| history.extent().ok()).map(|extent| extent.zone);
-        Self { view, history, zone: zone.unwrap_or(TimeZone::UTC) }
+        Self { view, history, zone: zone.unwrap_or(TimeZone::UTC), cache: Arc::default() }
     }
 
     /// Days, evenings and months are of this zone. Without it, of the history's; where there is none, of UTC.
@@ -94,10 +117,12 @@ impl Questions {
     /// [`QueryError`] where a link does not exist, what is asked for is not counted or not kept, or the history cannot be
     /// read.
     pub fn top(&self, query: &TopQuery) -> Result<TopAnswer, QueryError> {
-        match self.source(query.when)? {
-            Some(past) => past.top(query),
-            None => self.top_of_memory(query),
+        let Some(past) = self.source(query.when)? else { return self.top_of_memory(query) };
+        if query.n > ROWS {
+            return past.top(query);
         }
+        let (period, query) = past.whole(query.when, query, |query, when| query.when = when);
+        self.cache.top(&past.state, &(period, query.clone()), || past.top(&query))
     }
 
     /// The figures of one subject over a period.
@@ -106,7 +131,11 @@ impl Questions {
     /// As [`Questions::top`], and [`QueryError::NotFound`] where there is no such AS, group, kind or link.
     pub fn past(&self, about: &About, query: &PastQuery) -> Result<PastAnswer, QueryError> {
         let answer = match self.source(query.when)? {
-            Some(past) => past.figures(about, query)?,
+            Some(past) => {
+                let (period, query) = past.whole(query.when, query, |query, when| query.when = when);
+                let key = (period, about.clone(), query.clone());
+                self.cache.past(&past.state, &key, || past.figures(about, &query))?
+            }
             None => self.figures_of_memory(about, query)?,
         };
         self.check_known(about, answer.directions.iter().any(|(_, figures)| figures.bytes > 0))?;
@@ -119,11 +148,170 @@ impl Questions {
     /// As [`Questions::past`].
     pub fn series(&self, query: &SeriesQuery) -> Result<SeriesAnswer, QueryError> {
         let answer = match self.source(query.when)? {
-            Some(past) => past.course(query)?,
+            Some(past) => {
+                let (period, query) = past.whole(query.when, query, |query, when| query.when = when);
+                self.cache.series(&past.state, &(period, query.clone()), || past.course(&query))?
+            }
             None => self.course_of_memory(query)?,
         };
         self.check_known(&query.about, answer.total.iter().any(|(_, course)| course.bytes > 0))?;
         Ok(answer)
+    }
+
+    /// What can be said of networks in sentences: [`report::text`] makes them.
+    ///
+    /// # Errors
+    /// As [`Questions::past`], and [`QueryError::NotKept`] without a history.
+    pub fn report(&self, query: &ReportQuery) -> Result<ReportAnswer, QueryError> {
+        let history = self
+            .history
+            .as_ref()
+            .ok_or(QueryError::NotKept("no history is kept here, and a report is made of nothing else"))?;
+        let past = Past::new(history, self.view.context(), history.extent()?, &self.cache)?;
+        let (period, query) = past.whole(query.when, query, |query, when| query.when = when);
+        let answer = self.cache.report(&past.state, &(period, query.clone()), || past.report(&query))?;
+        for subject in &answer.subjects {
+            let versus = subject.versus.iter().map(|other| &other.place);
+            for place in [&subject.place].into_iter().chain(versus) {
+                if let Some(asn) = place.subject.asn {
+                    self.check_known(&About::As(asn), place.bytes > 0)?;
+                }
+            }
+        }
+        Ok(answer)
+    }
+
+    /// What is meant by a parameter of that name: an AS by number or name (`as`), a group by key or name (`group`), or
+    /// either of them (any other parameter).
+    ///
+    /// # Errors
+    /// [`QueryError::NotFound`], [`QueryError::Ambiguous`], [`QueryError::BadParameter`].
+    pub fn network(&self, parameter: &str, text: &str) -> Result<Network, QueryError> {
+        let context = self.view.context();
+        let group = || find_group(&context.groups, text).map(|group| Network::Group(group.key.clone()));
+        match parameter {
+            "as" => self.find_as(text).map(Network::As),
+            "group" => group(),
+            _ => match (group(), self.find_as(text)) {
+                (Ok(group), _) => Ok(group),
+                (_, Ok(asn)) => Ok(Network::As(asn)),
+                (Err(error), _) => Err(error),
+            },
+        }
+    }
+
+    /// The number of an AS by number, known or not, or name.
+    fn find_as(&self, text: &str) -> Result<Asn, QueryError> {
+        let digits = text.get(..2).filter(|start| start.eq_ignore_ascii_case("as")).and(text.get(2..));
+        match digits.unwrap_or(text).parse() {
+            Ok(asn) if asn != 0 => Ok(asn),
+            _ => self.view.find_as(text),
+        }
+    }
+
+    /// One AS, by number or name: what is counted now, and the past where a longer period is asked for.
+    ///
+    /// # Errors
+    /// As [`View::asn`] and [`Questions::past`].
+    pub fn asn(&self, text: &str, query: &DetailQuery) -> Result<WithPast<AsAnswer>, QueryError> {
+        let now = self.of_now(query)?;
+        let found = self.view.asn(text, &now);
+        let asn = match (&found, text.parse()) {
+            (Ok(answer), _) => answer.asn,
+            // Nothing has its name or a route of it now, but it may have been counted.
+            (Err(QueryError::NotFound { .. }), Ok(asn)) if asn != 0 => asn,
+            (Err(error), _) => return Err(error.clone()),
+        };
+        let past = self.past_of(&About::As(asn), query)?;
+        let answer = match found {
+            Err(error) if past.is_none() => return Err(error),
+            Err(_) => self.view.asn_of(asn, &now)?,
+            Ok(answer) => answer,
+        };
+        Ok(WithPast { answer, past })
+    }
+
+    /// One group, by key or name: what is counted now, and the past where a longer period is asked for.
+    ///
+    /// # Errors
+    /// As [`View::group`] and [`Questions::past`].
+    pub fn group(&self, text: &str, query: &DetailQuery) -> Result<WithPast<GroupAnswer>, QueryError> {
+        let answer = self.view.group(text, &self.of_now(query)?)?;
+        let past = self.past_of(&About::Group(answer.group.clone()), query)?;
+        Ok(WithPast { answer, past })
+    }
+
+    /// The routes equal to a prefix or inside it, as far as memory goes.
+    ///
+    /// # Errors
+    /// As [`View::prefix`]; [`QueryError::NotKept`] for a period that memory does not have.
+    pub fn prefix(&self, text: &str, query: &DetailQuery) -> Result<PrefixAnswer, QueryError> {
+        if matches!(query.when, When::Between { .. }) && self.source(query.when)?.is_some() {
+            return Err(QueryError::NotKept(
+                "of what is longer ago than an hour a prefix alone cannot be asked for: `top` by prefix has the largest",
+            ));
+        }
+        self.view.prefix(text, query)
+    }
+
+    /// The question as memory can answer it: where the period is the history's, of the last hour.
+    fn of_now(&self, query: &DetailQuery) -> Result<DetailQuery, QueryError> {
+        let when = match self.source(query.when)? {
+            Some(_) => When::Last(MEMORY),
+            None => query.when,
+        };
+        Ok(DetailQuery { when, ..query.clone() })
+    }
+
+    /// The past of a subject, where a period is asked for that memory does not have.
+    fn past_of(&self, about: &About, query: &DetailQuery) -> Result<Option<PastAnswer>, QueryError> {
+        let asked = match query.when {
+            When::Last(last) => last > MEMORY,
+            When::Between { .. } => true,
+        };
+        if !asked || self.history.is_none() {
+            return Ok(None);
+        }
+        if query.side == Locality::Local {
+            return Err(top::no_local_side());
+        }
+        let DetailQuery { when, direction, ref links, compare, n, .. } = *query;
+        let n = n.min(query::MAX_PARTS);
+        self.past(about, &PastQuery { when, direction, links: links.clone(), compare, n }).map(Some)
+    }
+
+    /// Groups, kinds, links and ASes by a part of their name, or ASes by number: at most [`FOUND`].
+    ///
+    /// # Errors
+    /// [`QueryError::BadParameter`] where there is nothing to look for, or too much.
+    pub fn search(&self, text: &str) -> Result<SearchAnswer, QueryError> {
+        let query = text.trim();
+        if query.is_empty() || query.chars().count() > SEARCHED {
+            return Err(QueryError::BadParameter {
+                name: "q",
+                value: query.chars().take(SEARCHED).collect(),
+                expected: format!("an AS number, or a part of a name, of 1 to {SEARCHED} characters"),
+            });
+        }
+        let context = self.view.context();
+        let lower = query.to_lowercase();
+        let within = |text: &str| text.to_lowercase().contains(&lower);
+        let mut found: Vec<Name> = context
+            .groups
+            .all()
+            .iter()
+            .filter(|group| within(&group.key) || within(&group.name))
+            .map(past::group_name)
+            .collect();
+        let kinds = kinds(&context.groups);
+        let kinds = kinds.into_iter().filter(|kind| within(kind));
+        found.extend(kinds.map(|kind| Name { kind: Some(kind.to_owned()), ..Name::default() }));
+        let links = context.links.iter().filter(|link| within(&link.name));
+        found.extend(links.map(|link| Name { link: Some(link.name.clone()), ..Name::default() }));
+        let ases = self.view.search(query, FOUND).into_iter();
+        found.extend(ases.map(|(asn, name)| Name { asn: Some(asn), name, ..Name::default() }));
+        found.truncate(FOUND);
+        Ok(SearchAnswer { query: query.to_owned(), found })
     }
 
     /// An AS that is nowhere is an error, not an answer of zeros.
@@ -172,7 +360,7 @@ impl Questions {
         if young && until_now {
             return Ok(None);
         }
-        Past::new(history, context, extent).map(Some)
+        Past::new(history, context, extent, &self.cache).map(Some)
     }
 }
 

@@ -4,7 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{About, When, answer::Name};
+use super::{
+    About, When,
+    answer::Name,
+    cache::{Cache, State},
+};
 use crate::{
     history::{
         Extent, Kind, LinkNo, Links, NO_AS, Part, Period, Point, REST, Read, ReadError, SLOT_SECONDS, Sample,
@@ -30,6 +34,9 @@ pub(super) struct Past {
     pub(super) context: Context,
     pub(super) extent: Extent,
     pub(super) stored: Vec<StoredLink>,
+    /// What answers made of all this are kept under.
+    pub(super) state: State,
+    cache: Arc<Cache>,
 }
 
 /// The links that are looked at.
@@ -125,8 +132,29 @@ fn max(a: Counter, b: Counter) -> Counter {
 }
 
 impl Past {
-    pub(super) fn new(history: &Arc<dyn Read>, context: Context, extent: Extent) -> Result<Self, QueryError> {
-        Ok(Self { stored: history.links()?, history: Arc::clone(history), context, extent })
+    pub(super) fn new(
+        history: &Arc<dyn Read>,
+        context: Context,
+        extent: Extent,
+        cache: &Arc<Cache>,
+    ) -> Result<Self, QueryError> {
+        let (names, groups) = (Arc::clone(&context.names), Arc::clone(&context.groups));
+        Ok(Self {
+            stored: history.links()?,
+            history: Arc::clone(history),
+            state: State { until: extent.until, names, groups },
+            context,
+            extent,
+            cache: Arc::clone(cache),
+        })
+    }
+
+    /// The period that is asked for, and the question with it in place of how it was told.
+    pub(super) fn whole<Q: Clone>(&self, when: When, query: &Q, set: impl Fn(&mut Q, When)) -> (Period, Q) {
+        let period = self.period(when);
+        let mut query = query.clone();
+        set(&mut query, When::Between { from: period.from, to: Some(period.to) });
+        (period, query)
     }
 
     /// The period that is asked for, in whole slots where it ends now.
@@ -255,7 +283,9 @@ impl Past {
     }
 
     pub(super) fn sums(&self, kind: Kind, period: Period, links: &Links) -> Result<Arc<Sums>, QueryError> {
-        Ok(Arc::new(self.history.sums(kind, period, links)?))
+        self.cache.sums(&self.state, &(kind, period, links.clone()), || {
+            Ok(Arc::new(self.history.sums(kind, period, links)?))
+        })
     }
 
     /// The course of a subject. Where ASes have no five-minute detail any more, a group's is that of the group as it was

@@ -575,3 +575,288 @@ fn rests_are_what_no_row_has() {
     assert_eq!(by(By::As), (vec![288 * 3000], 288 * 2000));
     assert_eq!(by(By::Group), (vec![288 * 1500], 288 * 3500));
 }
+
+/// Bytes in [`weeks`].
+const UNIT: u64 = 6_000_000;
+
+/// Two months up to [`NOW`], in slots of the zone's days from 2025-11-01 on. Netflix has 100 units a slot before 2025-12-01,
+/// from then on 300, and 600 on Saturdays and Sundays; always 900 more in the slot of 21:05. Google has 1000, 2600 more at
+/// 20:30, and 10 out; Apple, which is in no group, 50; an AS without a name 2000, a quarter of it IPv6.
+fn weeks() -> Known {
+    use jiff::civil::{Weekday, date};
+    let mut known = Known::new(vec![upstream(0, "transit")], paris());
+    let first = at("2025-10-31T23:00:00Z").as_second() / 300;
+    for number in first..=LAST {
+        let local = Timestamp::from_second(number * 300).unwrap().to_zoned(paris());
+        let weekend = matches!(local.weekday(), Weekday::Saturday | Weekday::Sunday);
+        let netflix = match (local.date() < date(2025, 12, 1), weekend) {
+            (true, _) => 100,
+            (false, false) => 300,
+            (false, true) => 600,
+        };
+        let more =
+            |hour, minute, more| if (local.hour(), local.minute()) == (hour, minute) { more } else { 0 };
+        let slot = Slot::default()
+            .add(0, NETFLIX, [(netflix + more(21, 5, 900)) * UNIT, 0])
+            .add(0, GOOGLE, [(1000 + more(20, 30, 2600)) * UNIT, 10 * UNIT])
+            .add(0, APPLE, [50 * UNIT, 0])
+            .add(0, NAMELESS, [1500 * UNIT, 0])
+            .add_ipv6(0, NAMELESS, 500 * UNIT);
+        known.push(slot.close(number, 300));
+    }
+    known
+}
+
+fn report_query(networks: &[&str], versus: &[&str]) -> ReportQuery {
+    let group = |key: &&str| Network::Group((*key).to_owned());
+    ReportQuery {
+        networks: networks.iter().map(group).collect(),
+        versus: versus.iter().map(group).collect(),
+        when: last(DAY),
+        since: Some(at("2025-12-01T00:00:00Z")),
+        direction: Direction::In,
+        links: Vec::new(),
+    }
+}
+
+#[test]
+fn a_report_in_numbers() {
+    let report = questions(weeks(), now).report(&report_query(&["netflix"], &["google"])).unwrap();
+    let netflix = &report.subjects[0];
+    // An AS without a group, Google, Netflix, Apple.
+    assert_eq!((report.networks, netflix.place.rank), (4, Some(3)));
+    assert_eq!(report.total.ipv6_share, Some(ratio(288.0 * 500.0 / (288.0 * 3350.0 + 3500.0))));
+    // A Thursday and the first hours of a Friday, with one evening.
+    assert_eq!(netflix.place.bytes, (288 * 300 + 900) * UNIT);
+    let evening = netflix.place.evening_peak.unwrap();
+    assert_eq!((evening.bits_per_second, evening.at), (192_000_000, at("2026-01-01T20:05:00Z")));
+    let google = &netflix.versus[0];
+    assert_eq!((google.place.rank, google.place.bytes), (Some(2), (288 * 1000 + 2600) * UNIT));
+    assert_eq!(google.place.evening_peak.unwrap().bits_per_second, 576_000_000);
+    assert_eq!(google.evening_ratio, Some(ratio(1.0 / 3.0)));
+    assert_eq!(google.bytes_ratio, Some(ratio(87_300.0 / 290_600.0)));
+    // Before: 28 days of 100 a slot and one slot of 1000. After: 32 days, 8 of them at weekends.
+    let growth = netflix.growth.unwrap();
+    assert_eq!(growth.since, at("2025-11-30T23:00:00Z"));
+    let (before, after) = (growth.before.unwrap(), growth.after.unwrap());
+    assert_eq!((before.days, before.bytes_per_day), (28, (288 * 100 + 900) * UNIT));
+    assert_eq!(before.from, at("2025-11-02T23:00:00Z"));
+    assert_eq!((after.days, after.to), (32, at("2026-01-01T23:00:00Z")));
+    assert_eq!(after.bytes_per_day, (32 * (288 * 300 + 900) + 8 * 288 * 300) / 32 * UNIT);
+    assert_eq!(growth.change, Some(ratio(108_900.0 / 29_700.0 - 1.0)));
+    // Four weeks before today.
+    let weekend = netflix.weekend.unwrap();
+    assert_eq!((weekend.weekend.days, weekend.weekday.days), (8, 20));
+    assert_eq!(
+        (weekend.weekend.bytes_per_day, weekend.weekday.bytes_per_day),
+        ((288 * 600 + 900) * UNIT, (288 * 300 + 900) * UNIT)
+    );
+    assert_eq!(weekend.change, Some(ratio(173_700.0 / 87_300.0 - 1.0)));
+}
+
+#[test]
+fn without_networks_the_largest_are_told_of() {
+    let report =
+        questions(weeks(), now).report(&ReportQuery { since: None, ..report_query(&[], &[]) }).unwrap();
+    let names: Vec<_> = report
+        .subjects
+        .iter()
+        .map(|subject| (subject.place.rank, report::label(&subject.place.subject)))
+        .collect();
+    let names: Vec<_> = names.iter().map(|(rank, name)| (rank.unwrap(), name.as_str())).collect();
+    assert_eq!(names, [(1, "AS64999"), (2, "Google"), (3, "Netflix"), (4, "AS714 (Apple Inc.)")]);
+    assert!(report.subjects.iter().all(|subject| subject.growth.is_none()));
+}
+
+#[test]
+fn a_report_in_words() {
+    use report::text::{Markup, render};
+    use words::Lang;
+    let questions = questions(weeks(), now);
+    let report = questions.report(&report_query(&["netflix"], &["google", "fastly"])).unwrap();
+    insta::assert_snapshot!("report_en", render(&report, Lang::En, Markup::Plain));
+    insta::assert_snapshot!("report_fr", render(&report, Lang::Fr, Markup::Plain));
+    insta::assert_snapshot!("report_markdown", render(&report, Lang::En, Markup::Markdown));
+    // An AS and a network without traffic, the other direction.
+    let report = questions
+        .report(&ReportQuery {
+            networks: vec![Network::As(GOOGLE), Network::Group("netflix".to_owned())],
+            direction: Direction::Out,
+            ..report_query(&[], &["netflix"])
+        })
+        .unwrap();
+    insta::assert_snapshot!("report_out_en", render(&report, Lang::En, Markup::Plain));
+    insta::assert_snapshot!("report_out_fr", render(&report, Lang::Fr, Markup::Plain));
+}
+
+#[test]
+fn a_report_of_too_little_data_says_so() {
+    use report::text::{Markup, render};
+    use words::Lang;
+    let mut known = weeks();
+    // Since yesterday afternoon.
+    known.slots = known.slots.split_off(&(LAST - 100));
+    let questions = questions(known, now);
+    let report = questions.report(&report_query(&["netflix"], &["google"])).unwrap();
+    assert_eq!(report.covered, ratio(101.0 / 288.0));
+    insta::assert_snapshot!("report_little_en", render(&report, Lang::En, Markup::Plain));
+    insta::assert_snapshot!("report_little_fr", render(&report, Lang::Fr, Markup::Plain));
+    let when = When::Between { from: at("2025-11-01T00:00:00Z"), to: Some(at("2025-11-02T00:00:00Z")) };
+    let report = questions.report(&ReportQuery { when, ..report_query(&["netflix"], &[]) }).unwrap();
+    let text = render(&report, Lang::En, Markup::Plain);
+    assert_eq!(
+        text,
+        "border1: from 1 November 2025, 01:00 to 2 November 2025, 01:00 (Europe/Paris)\n\n\
+         Nothing of this time was counted; there is data since 1 January 2026, 16:45.\n"
+    );
+    let none = Questions::new(testing::example(), None).report(&report_query(&[], &[])).unwrap_err();
+    assert_eq!(none.code(), "not_kept");
+}
+
+/// Days of Paris: 25 hours on 2025-10-26, 23 on 2026-03-29.
+#[test]
+fn days_when_the_clocks_change() {
+    let mut known = Known::new(vec![upstream(0, "transit")], paris());
+    let slots = |from: &str, to: &str| at(from).as_second() / 300..at(to).as_second() / 300;
+    // 100 a slot: 288, 300 or 276 slots a day; 600 more in the slots from 18:00 to 18:05 local time.
+    for number in slots("2025-10-24T22:00:00Z", "2025-10-27T23:00:00Z")
+        .chain(slots("2026-03-27T23:00:00Z", "2026-03-30T22:00:00Z"))
+    {
+        let local = Timestamp::from_second(number * 300).unwrap().to_zoned(paris());
+        let evening = (local.hour(), local.minute()) == (18, 0);
+        let slot = Slot::default().add(0, NETFLIX, [100 + if evening { 600 } else { 0 }, 0]);
+        known.push(slot.close(number, 300));
+    }
+    let questions = questions(known, || at("2026-03-30T22:00:30Z").into());
+    let days = |from: &str, to: &str| {
+        let when = When::Between { from: at(from), to: Some(at(to)) };
+        let query = SeriesQuery {
+            when,
+            step: Some(Step::Day),
+            direction: Some(Direction::In),
+            ..SeriesQuery::default()
+        };
+        let answer = questions.series(&query).unwrap();
+        let total = answer.total.get(Direction::In).unwrap();
+        let hours: Vec<_> = answer
+            .steps
+            .iter()
+            .zip(&total.bits_per_second)
+            .map(|(step, rate)| ((step.to.as_second() - step.from.as_second()) / 3600, rate.unwrap()))
+            .collect();
+        (hours, total.bytes)
+    };
+    let rate = |slots: u64| ((slots * 100 + 600) * 8 * 2 / (slots * 300)).div_ceil(2);
+    assert_eq!(
+        days("2025-10-24T22:00:00Z", "2025-10-27T23:00:00Z"),
+        (vec![(24, rate(288)), (25, rate(300)), (24, rate(288))], 876 * 100 + 3 * 600)
+    );
+    assert_eq!(
+        days("2026-03-27T23:00:00Z", "2026-03-30T22:00:00Z"),
+        (vec![(24, rate(288)), (23, rate(276)), (24, rate(288))], 852 * 100 + 3 * 600)
+    );
+    // The evening of both days begins at 18:00 there: 16:00 before the change in spring 17:00 UTC, after it 16:00.
+    for (day, peak) in [("2025-10-26", "2025-10-26T17:00:00Z"), ("2026-03-29", "2026-03-29T16:00:00Z")] {
+        let day: jiff::civil::Date = day.parse().unwrap();
+        let of = |date: jiff::civil::Date| date.to_zoned(paris()).unwrap().timestamp();
+        let when = When::Between { from: of(day), to: Some(of(day.tomorrow().unwrap())) };
+        let query = ReportQuery { when, since: None, ..report_query(&["netflix"], &[]) };
+        let report = questions.report(&query).unwrap();
+        let evening = report.subjects[0].place.evening_peak.unwrap();
+        assert_eq!((evening.bits_per_second, evening.at), (19, at(peak)));
+    }
+}
+
+#[test]
+fn an_answer_of_the_history_is_made_once_a_slot() {
+    #[derive(Debug)]
+    struct Counting(Known, Arc<std::sync::atomic::AtomicUsize>);
+    impl Read for Counting {
+        fn extent(&self) -> Result<crate::history::Extent, crate::history::ReadError> {
+            self.0.extent()
+        }
+        fn links(&self) -> Result<Vec<crate::history::StoredLink>, crate::history::ReadError> {
+            self.0.links()
+        }
+        fn sums(
+            &self,
+            kind: Kind,
+            period: crate::history::Period,
+            links: &crate::history::Links,
+        ) -> Result<crate::history::Sums, crate::history::ReadError> {
+            self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.0.sums(kind, period, links)
+        }
+        fn series(
+            &self,
+            kind: Kind,
+            subjects: &[u32],
+            period: crate::history::Period,
+            links: &crate::history::Links,
+            step: Step,
+        ) -> Result<Vec<crate::history::Point>, crate::history::ReadError> {
+            self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.0.series(kind, subjects, period, links, step)
+        }
+        fn months(
+            &self,
+            kind: Kind,
+            subject: u32,
+        ) -> Result<Vec<crate::history::Month>, crate::history::ReadError> {
+            self.0.months(kind, subject)
+        }
+        fn group(&self, key: &str) -> Result<Option<u32>, crate::history::ReadError> {
+            self.0.group(key)
+        }
+        fn prefix(&self, subject: u32) -> Result<Option<StoredPrefix>, crate::history::ReadError> {
+            self.0.prefix(subject)
+        }
+    }
+    let reads = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut questions = questions(three_days(), now);
+    questions.history = Some(Arc::new(Counting(three_days(), Arc::clone(&reads))));
+    let taken = || reads.swap(0, std::sync::atomic::Ordering::Relaxed);
+    let ask = |n| questions.top(&TopQuery { when: last(DAY), n, ..TopQuery::default() }).unwrap();
+    let first = ask(20);
+    assert_eq!(taken(), 2);
+    assert_eq!(ask(20), first);
+    assert_eq!(taken(), 0);
+    // Another answer of the same sums.
+    ask(1);
+    let query = PastQuery::default();
+    questions.past(&About::Group("netflix".to_owned()), &query).unwrap();
+    // The group's course, and that on each link.
+    assert_eq!(taken(), 3);
+    questions.past(&About::Group("netflix".to_owned()), &query).unwrap();
+    assert_eq!(taken(), 0);
+    // Other groups: anew.
+    questions.view().set_tables(Arc::new(testing::names()), Arc::new(testing::groups()));
+    ask(20);
+    assert_eq!(taken(), 2);
+}
+
+#[test]
+fn what_a_search_finds() {
+    let questions = Questions::new(testing::example(), None);
+    let found = |text: &str| {
+        let found = questions.search(text).unwrap().found;
+        found
+            .into_iter()
+            .map(|name| {
+                name.asn.map(|asn| asn.to_string()).or(name.group).or(name.kind).or(name.link).unwrap()
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found("netflix"), ["netflix", "2906", "40027"]);
+    // By traffic: AS65551 has none.
+    assert_eq!(found("GOOGLE"), ["google", "15169", "65551"]);
+    assert_eq!((found("AS2906"), found("2906")), (vec!["2906".to_owned()], vec!["2906".to_owned()]));
+    assert_eq!(
+        (found("ix"), found("cdn")),
+        (vec!["netflix".into(), "ix".into(), "2906".into(), "40027".into()], vec!["cdn".to_owned()])
+    );
+    assert_eq!(found("nothing like it"), Vec::<String>::new());
+    for text in ["", "  ", &"x".repeat(101)] {
+        assert_eq!(questions.search(text).unwrap_err().code(), "bad_parameter");
+    }
+}

@@ -29,6 +29,13 @@ pub(super) fn change(now: (u64, u64), before: (u64, u64)) -> Option<f64> {
     (before > 0.0).then(|| ratio(now / before - 1.0))
 }
 
+pub(super) const fn no_local_side() -> QueryError {
+    QueryError::NotKept(
+        "the history has the Internet's side only: the local side can be asked for within the last hour, such as with \
+         `last` of 1h",
+    )
+}
+
 /// The period of the same length before.
 pub(super) fn before(period: Period) -> Period {
     let length = Duration::from_secs(period.seconds().unsigned_abs());
@@ -58,10 +65,7 @@ impl Board {
 impl Past {
     pub(super) fn top(&self, query: &TopQuery) -> Result<TopAnswer, QueryError> {
         if query.side == Locality::Local {
-            return Err(QueryError::NotKept(
-                "the history has the Internet's side only: the local side can be asked for within the last hour, such as \
-                 with `last` of 1h",
-            ));
+            return Err(no_local_side());
         }
         if query.by != By::Link && !self.context.count.counts(Locality::Remote) {
             return Err(QueryError::SideNotCounted { side: query.side, count: self.context.count.name() });
@@ -96,21 +100,8 @@ impl Past {
         let total = counter_of(&board.total, direction);
         let scale = Scale { seconds: board.covered as f64, bytes: total.bytes };
         let earlier = earlier.filter(|earlier| earlier.covered > 0);
-        let previous: HashMap<u32, &[Sample; 2]> =
-            earlier.iter().flat_map(|earlier| earlier.rows.iter().map(|(key, row)| (*key, row))).collect();
-        let largest = board.largest(direction, query.n);
-        let shown: Counter = largest.iter().map(|(_, counter)| *counter).sum();
-        let mut rows = Vec::with_capacity(largest.len());
-        for (rank, (key, counter)) in (1..).zip(largest) {
-            let mut row = scale.row(rank, counter);
-            self.name_row(&mut row, query.by, key)?;
-            if let Some(earlier) = earlier {
-                let bytes = previous.get(&key).map_or(0, |samples| of(samples, direction).both().bytes);
-                row.previous_bytes = Some(bytes);
-                row.change = change((counter.bytes, board.covered), (bytes, earlier.covered));
-            }
-            rows.push(row);
-        }
+        let rows = self.ranked(query.by, board, earlier, direction, query.n)?;
+        let shown: Counter = rows.iter().map(|row| Counter { packets: row.packets, bytes: row.bytes }).sum();
         let (unmatched, non_ip) =
             (counter_of(&board.unmatched, direction), counter_of(&board.non_ip, direction));
         let previous_bytes = earlier.map(|earlier| counter_of(&earlier.total, direction).bytes);
@@ -125,6 +116,33 @@ impl Past {
                 .zip(previous_bytes)
                 .and_then(|(earlier, bytes)| change((total.bytes, board.covered), (bytes, earlier.covered))),
         })
+    }
+
+    /// The largest of a board as rows.
+    pub(super) fn ranked(
+        &self,
+        by: By,
+        board: &Board,
+        earlier: Option<&Board>,
+        direction: Direction,
+        n: usize,
+    ) -> Result<Vec<Row>, QueryError> {
+        let total = counter_of(&board.total, direction);
+        let scale = Scale { seconds: board.covered as f64, bytes: total.bytes };
+        let previous: HashMap<u32, &[Sample; 2]> =
+            earlier.iter().flat_map(|earlier| earlier.rows.iter().map(|(key, row)| (*key, row))).collect();
+        let mut rows = Vec::new();
+        for (rank, (key, counter)) in (1..).zip(board.largest(direction, n)) {
+            let mut row = scale.row(rank, counter);
+            self.name_row(&mut row, by, key)?;
+            if let Some(earlier) = earlier {
+                let bytes = previous.get(&key).map_or(0, |samples| of(samples, direction).both().bytes);
+                row.previous_bytes = Some(bytes);
+                row.change = change((counter.bytes, board.covered), (bytes, earlier.covered));
+            }
+            rows.push(row);
+        }
+        Ok(rows)
     }
 
     fn name_row(&self, row: &mut Row, by: By, key: u32) -> Result<(), QueryError> {

@@ -41,7 +41,10 @@ impl Subject {
 impl Reader<'_> {
     pub(super) fn asn(&self, text: &str, query: &DetailQuery) -> Result<AsAnswer, QueryError> {
         self.check_counted(By::As, query.side)?;
-        let asn = self.find_as(text)?;
+        self.as_of(self.find_as(text)?, query)
+    }
+
+    pub(super) fn as_of(&self, asn: Asn, query: &DetailQuery) -> Result<AsAnswer, QueryError> {
         let subject = Subject::As(self.totals.directory.index(asn), asn);
         let stretch = self.totals.stretch_of(query.when);
         let group = self.groups.of(asn).and_then(|place| self.groups.all().get(place));
@@ -301,6 +304,16 @@ impl Reader<'_> {
                 })
             }
         }
+    }
+
+    /// The ASes with this number first, then those whose name contains `text`, by traffic and by likeness.
+    pub(super) fn search(&self, text: &str, most: usize) -> Vec<(Asn, Option<String>)> {
+        let digits = text.get(..2).filter(|start| start.eq_ignore_ascii_case("as")).and(text.get(2..));
+        let number = digits.unwrap_or(text).parse().ok().filter(|&asn| asn != 0 && self.knows(asn));
+        let mut found: Vec<Asn> = self.names.search(text).into_iter().map(|(asn, _)| asn).collect();
+        found.retain(|&asn| Some(asn) != number);
+        found.sort_by_cached_key(|&asn| Reverse(self.bytes_of(asn)));
+        number.into_iter().chain(found).take(most).map(|asn| (asn, self.name(asn))).collect()
     }
 
     /// Whether there ever was a route of this AS, or it has a name.

@@ -193,6 +193,7 @@ pub(crate) fn status() -> StatusInputs {
                 prefixes: 1,
                 made: None,
                 up: false,
+                stale: 0,
             },
             SourceInput {
                 name: "builtin".to_owned(),
@@ -200,6 +201,7 @@ pub(crate) fn status() -> StatusInputs {
                 prefixes: 6,
                 made: Some(at(0) - Duration::from_secs(86_400)),
                 up: true,
+                stale: 0,
             },
         ],
         ipv4_prefixes: 6,

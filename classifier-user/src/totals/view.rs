@@ -59,14 +59,16 @@ pub struct StatusInputs {
 pub struct SourceInput {
     /// Its name, or its file.
     pub name: String,
-    /// What sort: `builtin`, `ranges`, `mrt`, …
+    /// What sort: `builtin`, `ranges`, `mrt`, `bgp`, `bmp`, …
     pub kind: String,
     /// How many prefixes it has.
     pub prefixes: u64,
     /// When its data was made, where that is known.
     pub made: Option<SystemTime>,
-    /// Whether it works: false after a reload that failed.
+    /// Whether it works: false after a reload that failed, or while a peer is away.
     pub up: bool,
+    /// How many of its prefixes are a peer's that is away, or that has not announced them again yet.
+    pub stale: u64,
 }
 
 impl SourceInput {
@@ -223,6 +225,16 @@ impl View {
         self.read(|reader| reader.find_as(text))
     }
 
+    /// One AS by number, whether anything is known of it or not.
+    pub(crate) fn asn_of(&self, asn: Asn, query: &DetailQuery) -> Result<AsAnswer, QueryError> {
+        self.read(|reader| reader.as_of(asn, query))
+    }
+
+    /// At most so many ASes with this number, or with this text in their name, by traffic.
+    pub(crate) fn search(&self, text: &str, most: usize) -> Vec<(Asn, Option<String>)> {
+        self.read(|reader| reader.search(text, most))
+    }
+
     pub(super) fn read<T>(&self, ask: impl FnOnce(&Reader<'_>) -> T) -> T {
         // Nothing that panics leaves half a change behind that matters more than going on.
         let owners = self.0.owners.read().unwrap_or_else(PoisonError::into_inner);
@@ -330,6 +342,7 @@ impl Reader<'_> {
             prefixes: source.prefixes,
             age_seconds: source.age(now).map(|age| age.as_secs()),
             up: source.up,
+            stale: source.stale,
         };
         let isp = totals.isp_links();
         let banks: Vec<_> = Direction::ALL

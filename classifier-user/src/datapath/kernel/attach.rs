@@ -156,6 +156,28 @@ pub(super) fn transmit(
     classifier(ebpf, interface, programs::TC_TX, TcAttachType::Egress, tc)
 }
 
+/// Puts this object's program in the place of the one that is attached.
+pub(super) fn hand_over(ebpf: &mut Ebpf, attached: Attached, hook: Hook) -> Result<Attached, AttachError> {
+    let refused = |source| AttachError::Refused {
+        interface: "the same hook".to_owned(),
+        what: "the programs of larger maps",
+        source: Box::new(source),
+    };
+    match attached {
+        Attached::Xdp(link) => {
+            let program = object::xdp(ebpf, programs::XDP_RX)?;
+            let link = program.attach_to_link(link).and_then(|id| program.take_link(id)).map_err(refused)?;
+            Ok(Attached::Xdp(link))
+        }
+        Attached::Tc(link) => {
+            let name = if hook == Hook::Rx { programs::TC_RX } else { programs::TC_TX };
+            let program = object::classifier(ebpf, name)?;
+            let link = program.attach_to_link(link).and_then(|id| program.take_link(id)).map_err(refused)?;
+            Ok(Attached::Tc(link))
+        }
+    }
+}
+
 /// The number of the program that counts at `hook` in this mode.
 pub(super) fn program_id(ebpf: &mut Ebpf, hook: Hook, mode: Mode) -> Option<u32> {
     let info = match (hook, mode) {

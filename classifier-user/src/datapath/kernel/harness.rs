@@ -60,7 +60,7 @@ impl Kernel {
             entries.extend(BY_CLASS.map(|map| (map, sizes.classes)));
         }
         let loaded = object::load(OBJECT_HARNESS, sizes, setups, &Extra { entries: &entries, xdp })?;
-        Ok(Self::of(loaded, setups))
+        Ok(Self::of(loaded, sizes, setups))
     }
 
     fn harness_xdp(&mut self, name: &str) -> Result<&mut Xdp, HarnessError> {

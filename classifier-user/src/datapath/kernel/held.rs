@@ -10,7 +10,6 @@ use crate::{datapath::netlink, model::Mode};
 
 /// An attached hook of an interface; dropping it detaches.
 pub(super) struct Held {
-    #[expect(dead_code, reason = "held to stay attached")]
     pub(super) attached: Attached,
     pub(super) ifindex: u32,
     pub(super) hook: Hook,

@@ -1,14 +1,15 @@
 //! The datapath in the kernel: the only place that imports aya.
 //!
-//! Reading order: [`object`] (loading), [`attach`] (hooks), `held` (whether they still are), `mapping` (shared memory), `sweep` (reading), `run`
-//! (single frames through `BPF_PROG_TEST_RUN`).
+//! Reading order: [`object`] (loading), [`attach`] (hooks), `held` (whether they still are), `mapping` (shared memory), `sweep` (reading),
+//! `generation` (larger maps), `run` (single frames through `BPF_PROG_TEST_RUN`).
 
 use std::time::{Instant, SystemTime};
 
-use classifier_common::abi::{BankLayout, Hook, Side};
+use classifier_common::abi::{BankLayout, Hook};
 
 mod attach;
 mod detach;
+mod generation;
 mod harness;
 mod held;
 mod mapping;
@@ -22,10 +23,8 @@ pub use harness::{HarnessError, OBJECT_HARNESS};
 pub use object::{LoadError, OBJECT, Setup, cpu_slices};
 pub use run::{Entry, Runner};
 
-use self::{held::Held, mapping::Mapping, sweep::Seen};
-use super::{
-    Applied, Attachment, Batch, Datapath, DatapathError, HookSweep, LinkSweep, Memory, Sizes, Sweep,
-};
+use self::{generation::Carried, held::Held, mapping::Mapping, sweep::Seen};
+use super::{Applied, Attachment, Batch, Datapath, DatapathError, LinkSweep, Memory, Sizes, Sweep};
 use crate::{
     fib::writer::Writer,
     model::{Class, Mode},
@@ -39,6 +38,7 @@ pub struct Kernel {
     banks: Mapping,
     links: Vec<LinkState>,
     layout: BankLayout,
+    sizes: Sizes,
     fib_bytes: u64,
     bank_bytes: u64,
     grace: object::Grace,
@@ -55,6 +55,7 @@ struct LinkState {
     bank: u32,
     modes: [Option<Mode>; 2],
     seen: [[Seen; 2]; 2],
+    carried: [Carried; 2],
 }
 
 impl Kernel {
@@ -71,10 +72,11 @@ impl Kernel {
     /// # Errors
     /// As [`Kernel::load`].
     pub fn load_object(object: &[u8], sizes: &Sizes, setups: &[Setup]) -> Result<Self, LoadError> {
-        object::load(object, sizes, setups, &object::Extra::default()).map(|loaded| Self::of(loaded, setups))
+        object::load(object, sizes, setups, &object::Extra::default())
+            .map(|loaded| Self::of(loaded, sizes, setups))
     }
 
-    fn of(loaded: object::Loaded, setups: &[Setup]) -> Self {
+    fn of(loaded: object::Loaded, sizes: &Sizes, setups: &[Setup]) -> Self {
         let links = setups
             .iter()
             .map(|&setup| LinkState {
@@ -82,6 +84,7 @@ impl Kernel {
                 bank: u32::from(setup.link.0) * loaded.layout.entries(),
                 modes: [None; 2],
                 seen: Default::default(),
+                carried: Default::default(),
             })
             .collect();
         Self {
@@ -91,6 +94,7 @@ impl Kernel {
             banks: loaded.banks,
             links,
             layout: loaded.layout,
+            sizes: *sizes,
             fib_bytes: loaded.fib_bytes,
             bank_bytes: loaded.bank_bytes,
             grace: loaded.grace,
@@ -176,6 +180,14 @@ impl Datapath for Kernel {
         Ok(Applied { words_written })
     }
 
+    fn resize(&mut self, sizes: &Sizes) -> Result<(), DatapathError> {
+        self.replace(sizes)
+    }
+
+    fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
     fn sweep(&mut self) -> Result<Sweep, DatapathError> {
         let (at, began) = (SystemTime::now(), Instant::now());
         // What was taken out of the FIB before this point can be counted into by no program after it; the reading
@@ -183,31 +195,10 @@ impl Datapath for Kernel {
         if !self.retiring.is_empty() || self.writer.quarantined() {
             self.reclaim()?;
         }
-        let (layout, all) = (self.layout, self.detached);
-        let mut links = Vec::with_capacity(self.links.len());
-        for link in &mut self.links {
-            let mut hooks = [None, None];
-            for hook in Hook::ALL {
-                let mut read = HookSweep::default();
-                for side in Side::ALL {
-                    if link.setup.sides[hook as usize] & side.bit() != 0 {
-                        let region = sweep::Region { bank: link.bank, hook, side, layout };
-                        let seen = &mut link.seen[hook as usize][side as usize];
-                        read.sides[side as usize] = Some(sweep::read(&self.banks, region, seen, all));
-                    }
-                }
-                hooks[hook as usize] = Some(read);
-            }
-            links.push(LinkSweep { link: link.setup.link, hooks });
-        }
-        // Classes first, outcomes after: the kernel counts the other way round, so Σ classes ≤ Σ outcomes.
-        for link in &mut links {
-            for hook in Hook::ALL {
-                if let Some(read) = &mut link.hooks[hook as usize] {
-                    read.outcomes = sweep::outcomes(&self.hooks, u32::from(link.link.0), hook, layout.slices);
-                }
-            }
-        }
+        let readings = self.read_all(self.detached);
+        let links = self.links.iter().zip(readings);
+        let links =
+            links.map(|(link, hooks)| LinkSweep { link: link.setup.link, hooks: hooks.map(Some) }).collect();
         Ok(Sweep { at, took: began.elapsed(), links, released: std::mem::take(&mut self.retiring) })
     }
 

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use super::archive::{NotOpened, Opened, Opener, Sink, SinkError};
 use crate::{
     history::{
-        ClosedSlot, LinkNo, Read, StoredPrefix, Subject,
+        ClosedSlot, Keep, LinkNo, Read, StoredPrefix, Subject,
+        keeper::Keeper,
         store::{self, Options, Reader, Store, StoreError},
     },
     model::{LinkKind, Role},
@@ -19,8 +20,8 @@ use crate::{
 /// What damage was met while the store was in use; it is set aside when it is opened again.
 type Damage = Arc<Mutex<Option<String>>>;
 
-/// Opens the store in this directory.
-pub(crate) fn opener(directory: PathBuf, options: Options) -> Opener {
+/// Opens the store in this directory, and keeps of it what is to be kept.
+pub(crate) fn opener(directory: PathBuf, options: Options, keep: Keep) -> Opener {
     let damage = Damage::default();
     Box::new(move || {
         let opened = open(&directory, &options, &damage).map_err(|why| NotOpened {
@@ -50,7 +51,7 @@ pub(crate) fn opener(directory: PathBuf, options: Options) -> Opener {
         Ok(Opened {
             reader: Arc::new(store.reader()),
             last_slot: store.last_slot(),
-            sink: Box::new(Kept { store, damage: damage.clone() }),
+            sink: Box::new(Kept { store, keeper: Keeper::new(keep.clone()), damage: damage.clone() }),
             notices,
         })
     })
@@ -67,6 +68,7 @@ fn open(directory: &Path, options: &Options, damage: &Damage) -> Result<store::O
 
 struct Kept {
     store: Store,
+    keeper: Keeper,
     damage: Damage,
 }
 
@@ -102,8 +104,8 @@ impl Sink for Kept {
         self.noted(done)
     }
 
-    fn maintain(&mut self, _now: Timestamp) -> Result<bool, SinkError> {
-        let done = self.store.maintain();
+    fn maintain(&mut self, now: Timestamp) -> Result<bool, SinkError> {
+        let done = self.keeper.step(&mut self.store, now);
         self.noted(done)
     }
 

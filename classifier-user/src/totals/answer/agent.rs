@@ -147,8 +147,18 @@ pub struct SourceStatus {
     pub prefixes: u64,
     /// Since its data was made; null where that is not known.
     pub age_seconds: Option<u64>,
-    /// Whether it works: false after a reload that failed.
+    /// Whether it works: false after a reload that failed, or while a peer is away.
     pub up: bool,
+    /// How many of its prefixes are stale: kept for a while, their peer being away or not having announced them again
+    /// yet. Left out where it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stale: u64,
+}
+
+/// Whether a number is left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Memory in use, in bytes.

@@ -1,0 +1,158 @@
+//! Changed routes into the FIB, and larger maps where they find no room.
+
+use std::{
+    collections::HashSet,
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+
+use tracing::{error, info};
+
+use super::core::Core;
+use crate::{
+    datapath::Sizes,
+    fib::{
+        classes::{ClassesError, Granularity},
+        sizes::{classes_for, sizes_for},
+    },
+    model::{Asn, Family, Prefix},
+    table::rib::Change,
+};
+
+/// How soon larger maps are tried again where they could not be had.
+const GROW_AGAIN: Duration = Duration::from_secs(60);
+
+/// Why a batch did not get into the FIB.
+enum Refused {
+    /// So many classes would be needed.
+    Classes(u32),
+    /// Rows or nodes.
+    Fib,
+}
+
+impl Core {
+    /// Puts changes, and those that waited, into the FIB. All of them or none.
+    pub(super) fn apply(&mut self, changes: Vec<Change>) -> Result<u64, String> {
+        self.waiting.extend(changes.into_iter().map(|change| (change.prefix, change.origin)));
+        if self.waiting.is_empty() {
+            return Ok(0);
+        }
+        let changes: Vec<_> = self.waiting.iter().map(|(prefix, origin)| (*prefix, *origin)).collect();
+        let words = self.put(&changes)?;
+        self.waiting.clear();
+        Ok(words)
+    }
+
+    /// Puts changes of live routes into the FIB: those that find room. Those that do not wait, as do those that found
+    /// none before, but for prefixes that change once more.
+    pub(super) fn apply_live(&mut self, changes: Vec<Change>) {
+        let changes: Vec<_> = changes.into_iter().map(|change| (change.prefix, change.origin)).collect();
+        for (prefix, _) in &changes {
+            if self.waiting.is_empty() {
+                break;
+            }
+            self.waiting.remove(prefix);
+        }
+        let before = self.waiting.len();
+        let mut why = None;
+        // Halves of what is refused, down to what it is refused for.
+        let mut parts = vec![&changes[..]];
+        while let Some(part) = parts.pop() {
+            match (self.put(part), part) {
+                (Ok(_), _) => {}
+                (Err(error), [change]) => {
+                    self.waiting.insert(change.0, change.1);
+                    why = Some(error);
+                }
+                (Err(_), part) => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+            }
+        }
+        if let Some(why) = why.filter(|_| before == 0) {
+            error!("{} changed routes found no room and wait: {why}", self.waiting.len());
+        }
+    }
+
+    /// Puts changes into the FIB, all or none; the maps grow where they must and may.
+    fn put(&mut self, changes: &[(Prefix, Option<Asn>)]) -> Result<u64, String> {
+        let mut swept = false;
+        loop {
+            let mut classes = self.classes.write().unwrap_or_else(PoisonError::into_inner);
+            let (refused, why) = match classes.propose(changes.iter().copied()) {
+                Ok((batch, undo)) => match self.datapath.apply(&batch) {
+                    Ok(applied) => return Ok(applied.words_written),
+                    Err(error) => {
+                        classes.undo(&batch, undo);
+                        (Refused::Fib, error.to_string())
+                    }
+                },
+                Err(error @ ClassesError::OutOfClasses { needed, .. }) => {
+                    (Refused::Classes(needed), error.to_string())
+                }
+            };
+            let retiring = classes.retiring();
+            drop(classes);
+            if matches!(refused, Refused::Classes(_)) && retiring && !swept {
+                // What was withdrawn is free after its last reading: that need not wait for its time.
+                swept = true;
+                if self.sweep().is_ok() {
+                    continue;
+                }
+            }
+            if let Some((when, error)) = &self.no_growth
+                && when.elapsed() < GROW_AGAIN
+            {
+                return Err(format!("{why}; {error}"));
+            }
+            self.no_growth = None;
+            if let Err(error) = self.grow(&refused) {
+                self.no_growth = Some((Instant::now(), error.clone()));
+                return Err(format!("{why}; {error}"));
+            }
+        }
+    }
+
+    /// Makes the maps as large as the table of now wants them.
+    fn grow(&mut self, refused: &Refused) -> Result<(), String> {
+        let now = self.datapath.sizes();
+        let table = sizes_for(self.tables.rib.iter().map(|route| route.prefix));
+        let granularity = self.classes.read().unwrap_or_else(PoisonError::into_inner).granularity();
+        let classes = match granularity {
+            Granularity::Prefix => table.classes,
+            Granularity::As => {
+                let owners: HashSet<_> =
+                    self.tables.rib.iter().map(|route| (Family::of(&route.prefix), route.asn)).collect();
+                classes_for(owners.len())
+            }
+        };
+        let needed = match refused {
+            Refused::Classes(needed) => *needed,
+            Refused::Fib => 0,
+        };
+        let mut sizes = Sizes {
+            classes: now.classes.max(classes).max(needed),
+            v4_rows: now.v4_rows.max(table.v4_rows),
+            v6_rows: now.v6_rows.max(table.v6_rows),
+            v6_nodes: now.v6_nodes.max(table.v6_nodes),
+        };
+        if sizes == now {
+            // Large enough for the table, but not for the way to it.
+            sizes.v4_rows = sizes.v4_rows.saturating_mul(2);
+            sizes.v6_rows = sizes.v6_rows.saturating_mul(2);
+            sizes.v6_nodes = sizes.v6_nodes.saturating_mul(2);
+        }
+        self.room.check(&sizes).map_err(|error| error.to_string())?;
+        self.datapath.resize(&sizes).map_err(|error| error.to_string())?;
+        self.classes.write().unwrap_or_else(PoisonError::into_inner).extend(sizes.classes);
+        let memory = self.datapath.memory();
+        info!(
+            "the table outgrew its maps: larger ones count on, {} classes, FIB {} MiB, counters {} MiB",
+            sizes.classes,
+            memory.fib_bytes >> 20,
+            memory.bank_bytes >> 20
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,281 @@
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Mutex,
+};
+
+use super::*;
+use crate::{
+    agent::sizing::Room,
+    datapath::{Applied, Attachment, Batch, Datapath, DatapathError, Memory, Sizes, Sweep, fake::Fake},
+    fib::classes::{Classes, Granularity},
+    ingest::{
+        live::{Attributes, Lost, PeerId, PeerInfo, PeerKind, Route, Standing},
+        set::TableSet,
+    },
+    model::{Asn, Hook, Link, LinkId, Prefix, Role, Side},
+    table::{groups::Groups, rib::SourceId},
+    totals::{
+        Limits, Totals,
+        answer::CountMode,
+        view::{StatusInputs, View},
+    },
+};
+
+/// The datapath in memory, for the core to own and the test to send frames through.
+#[derive(Clone)]
+struct Wire(Arc<Mutex<Fake>>);
+
+impl Wire {
+    fn fake(&self) -> std::sync::MutexGuard<'_, Fake> {
+        self.0.lock().unwrap()
+    }
+
+    /// A packet to this address goes out so many times.
+    fn send(&self, address: [u8; 4], packets: u64) {
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+        frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1]);
+        frame.extend(address);
+        frame.extend([0; 8]);
+        self.fake().frame(LinkId(0), Hook::Tx, &frame, packets);
+    }
+}
+
+impl Datapath for Wire {
+    fn apply(&mut self, batch: &Batch) -> Result<Applied, DatapathError> {
+        self.fake().apply(batch)
+    }
+    fn resize(&mut self, sizes: &Sizes) -> Result<(), DatapathError> {
+        self.fake().resize(sizes)
+    }
+    fn sizes(&self) -> Sizes {
+        self.fake().sizes()
+    }
+    fn sweep(&mut self) -> Result<Sweep, DatapathError> {
+        self.fake().sweep()
+    }
+    fn attachments(&self) -> Vec<Attachment> {
+        self.fake().attachments()
+    }
+    fn memory(&self) -> Memory {
+        self.fake().memory()
+    }
+    fn detach(&mut self) -> Result<(), DatapathError> {
+        self.fake().detach()
+    }
+}
+
+const SIZES: Sizes = Sizes { classes: 64, v4_rows: 4, v6_rows: 4, v6_nodes: 16 };
+
+/// A core with these routes of the built-in table, on one upstream link.
+fn core(sizes: Sizes, allowed: u64, builtin: &[(&str, Asn)]) -> (Core, Wire) {
+    let wire =
+        Wire(Arc::new(Mutex::new(Fake::new(&sizes, &[[Side::Source.bit(), Side::Destination.bit()]]))));
+    let link =
+        Link { name: "up".into(), interface: "up".into(), vlan: None, role: Role::Upstream, kind: None };
+    let classes = Arc::new(RwLock::new(Classes::new(Granularity::Prefix, sizes.classes)));
+    let totals = Totals::new(vec![link.clone()], SystemTime::now(), Limits::default());
+    let mut tables = TableSet::default();
+    let changes = builtin
+        .iter()
+        .filter_map(|(net, asn)| tables.rib.update(SourceId::BUILTIN, prefix(net), Some((*asn).into())))
+        .collect();
+    let mut core = Core {
+        datapath: Box::new(wire.clone()),
+        view: View::new(totals, classes.clone(), SystemTime::now),
+        classes,
+        tables,
+        groups: Arc::new(Groups::builtin().unwrap()),
+        history: None,
+        interval: Duration::from_secs(5),
+        links: vec![(link, wire.fake().attachments()[0])],
+        status: StatusInputs::default(),
+        broken: BTreeMap::new(),
+        waiting: BTreeMap::new(),
+        room: Room { count: CountMode::Both, links: 1, slices: 1, allowed },
+        no_growth: None,
+        live: Arc::new(RwLock::new(Live::new(Instant::now()))),
+        heard: VecDeque::new(),
+    };
+    core.apply(changes).unwrap();
+    (core, wire)
+}
+
+fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+fn route(prefix: Prefix, path: &[Asn]) -> Route {
+    let attributes = Attributes { path: path.into(), ..Attributes::default() };
+    Route { prefix, path_id: 0, attributes: Some(Arc::new(attributes)) }
+}
+
+fn withdrawn(net: &str) -> Route {
+    Route { prefix: prefix(net), path_id: 0, attributes: None }
+}
+
+fn say(core: &mut Core, events: Vec<Event>) {
+    let said: Vec<_> = events.into_iter().map(|event| Said { peer: PeerId(0), event }).collect();
+    core.heard.push_back(said.into());
+}
+
+/// Does all that is to do; how many slices that took.
+fn work(core: &mut Core) -> usize {
+    let mut slices = 0;
+    while core.live_work() {
+        core.live_slice();
+        slices += 1;
+    }
+    slices
+}
+
+fn router() -> Event {
+    let (name, kind, standing) = ("192.0.2.1".to_owned(), PeerKind::Bgp, Standing::Router);
+    Event::Peer(Arc::new(PeerInfo { name, kind, standing, local_as: 64500 }))
+}
+
+/// Packets that went out to an AS since the start.
+fn out(core: &Core, asn: Asn) -> u64 {
+    let query = crate::totals::query::DetailQuery::default();
+    core.view
+        .asn(&asn.to_string(), &query)
+        .map_or(0, |answer| answer.directions.outward.map_or(0, |direction| direction.since_start.packets))
+}
+
+fn frames(core: &Core) -> u64 {
+    let status = core.view.status();
+    status.links[0].tx.as_ref().map_or(0, |hook| hook.outcomes.ipv4.packets)
+}
+
+#[test]
+fn what_peers_announce_counts_from_then_on_and_what_they_withdraw_falls_back() {
+    let (mut core, wire) = core(SIZES, u64::MAX, &[("10.0.0.0/8", 1), ("10.1.0.0/16", 2)]);
+    wire.send([10, 1, 2, 3], 1);
+    core.sweep().unwrap();
+    say(
+        &mut core,
+        vec![
+            router(),
+            Event::Up,
+            Event::Routes(vec![
+                route(prefix("10.1.0.0/16"), &[64501, 3]),
+                route(prefix("10.1.2.0/24"), &[64501, 4]),
+            ]),
+        ],
+    );
+    assert_eq!(work(&mut core), 1);
+    wire.send([10, 1, 2, 3], 10);
+    wire.send([10, 1, 3, 3], 20);
+    say(&mut core, vec![Event::Routes(vec![withdrawn("10.1.2.0/24")])]);
+    work(&mut core);
+    wire.send([10, 1, 2, 3], 100);
+    say(&mut core, vec![Event::Routes(vec![withdrawn("10.1.0.0/16")])]);
+    work(&mut core);
+    wire.send([10, 1, 2, 3], 1000);
+    core.sweep().unwrap();
+    core.sweep().unwrap();
+    assert_eq!([1, 2, 3, 4].map(|asn| out(&core, asn)), [0, 1001, 120, 10]);
+    assert_eq!(frames(&core), 1131);
+    assert!(core.view.status().closure_ok);
+}
+
+#[test]
+fn peers_are_sources_and_a_lost_one_is_said() {
+    let (mut core, _) = core(SIZES, u64::MAX, &[("10.0.0.0/8", 1)]);
+    say(&mut core, vec![router(), Event::Up, Event::Routes(vec![route(prefix("10.0.0.0/8"), &[3])])]);
+    work(&mut core);
+    core.publish_tables();
+    let status = core.view.status();
+    let source = &status.table.sources[0];
+    assert_eq!((source.name.as_str(), source.kind.as_str(), source.prefixes), ("192.0.2.1", "bgp", 1));
+    assert_eq!((source.up, source.stale, source.age_seconds), (true, 0, Some(0)));
+    assert!(status.warnings.is_empty());
+    let lost = |stale_seconds| Event::Down(Lost { why: "hold timer expired".to_owned(), stale_seconds });
+    say(&mut core, vec![lost(1800)]);
+    work(&mut core);
+    let status = core.view.status();
+    assert_eq!((status.table.sources[0].up, status.table.sources[0].stale), (false, 1));
+    let warning =
+        "bgp 192.0.2.1: not established (hold timer expired): its 1 routes are stale and stay for 1";
+    assert!(status.warnings[0].starts_with(warning), "{:?}", status.warnings);
+    assert!(core.stale_due().is_some_and(|due| due > Duration::from_secs(1700)));
+    assert_eq!(core.tables.rib.exact(&prefix("10.0.0.0/8")).unwrap().asn, 3, "it still counts");
+    say(&mut core, vec![Event::Up, lost(0)]);
+    work(&mut core);
+    assert_eq!(core.tables.rib.exact(&prefix("10.0.0.0/8")).unwrap().asn, 1, "the next source");
+    assert_eq!(core.view.status().table.sources[0].prefixes, 0);
+}
+
+/// Sweeps come between slices, so a slice must not be all of a flap.
+#[test]
+fn a_flap_of_all_routes_goes_in_slices() {
+    let sizes = Sizes { classes: 60_000, v4_rows: 4, v6_rows: 4, v6_nodes: 16 };
+    let (mut core, wire) = core(sizes, u64::MAX, &[]);
+    let nets = 3 * SLICE;
+    let all: Vec<Route> = (0..nets as u32)
+        .map(|n| Prefix::new_truncate(std::net::Ipv4Addr::from_bits(0x0a00_0000 | n << 8), 24).unwrap())
+        .map(|net| route(net, &[7]))
+        .collect();
+    say(&mut core, vec![router(), Event::Up]);
+    say(&mut core, all.chunks(100).map(|some| Event::Routes(some.to_vec())).collect());
+    assert_eq!(work(&mut core), 3);
+    assert_eq!(wire.fake().writer().prefixes().0, nets);
+    say(&mut core, vec![Event::Down(Lost { why: String::new(), stale_seconds: 0 })]);
+    core.live_slice();
+    wire.send([10, 0, 0, 1], 1);
+    core.sweep().unwrap();
+    assert_eq!(wire.fake().writer().prefixes().0, nets - SLICE);
+    assert_eq!(work(&mut core), 2);
+    assert_eq!(wire.fake().writer().prefixes().0, 0);
+    core.sweep().unwrap();
+    assert_eq!(core.classes.read().unwrap().in_use(), 2, "every class came back");
+}
+
+#[test]
+fn a_table_that_outgrows_its_maps_gets_larger_ones_and_no_count_is_lost() {
+    let (mut core, wire) = core(SIZES, u64::MAX, &[("10.0.0.0/8", 1)]);
+    say(&mut core, vec![router(), Event::Up]);
+    work(&mut core);
+    wire.send([10, 0, 0, 1], 5);
+    // More classes than there are, then more rows.
+    for (number, net) in [(0u32, 16u8), (1, 25)] {
+        let nets = (0..200).map(|n| {
+            let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 | number << 23 | n << 16);
+            Prefix::new_truncate(address, net).unwrap()
+        });
+        let routes = nets.map(|net| route(net, &[9])).collect();
+        say(&mut core, vec![Event::Routes(routes)]);
+        work(&mut core);
+        wire.send([10, 0, 0, 1], 7);
+    }
+    core.sweep().unwrap();
+    assert!(core.waiting.is_empty());
+    let sizes = wire.fake().sizes();
+    assert!(sizes.classes > SIZES.classes && sizes.v4_rows >= 200, "{sizes:?}");
+    assert_eq!(core.classes.read().unwrap().capacity(), sizes.classes);
+    assert_eq!((out(&core, 1), out(&core, 9), frames(&core)), (5, 14, 19));
+    assert!(core.view.status().closure_ok);
+}
+
+#[test]
+fn what_finds_no_room_waits_and_the_rest_does_not() {
+    // As large as permitted.
+    let (mut core, wire) = core(SIZES, 0, &[("10.0.0.0/8", 1)]);
+    let routes: Vec<_> = (0..100).map(|n| route(prefix(&format!("10.{n}.0.0/16")), &[9])).collect();
+    say(&mut core, vec![router(), Event::Up, Event::Routes(routes)]);
+    work(&mut core);
+    // 64 classes less the two unmatched ones and that of 10.0.0.0/8.
+    assert_eq!((wire.fake().writer().prefixes().0, core.waiting.len()), (62, 39));
+    core.look_at_peers();
+    let warnings = core.view.status().warnings;
+    assert!(
+        warnings[0].starts_with("39 changed routes wait for room in the FIB: the counters need"),
+        "{warnings:?}"
+    );
+    // Room is made: what was counted is read, then those that wait go in.
+    let gone = (0..60).map(|n| withdrawn(&format!("10.{n}.0.0/16"))).collect();
+    say(&mut core, vec![Event::Routes(gone)]);
+    work(&mut core);
+    core.look_at_peers();
+    assert_eq!((wire.fake().writer().prefixes().0, core.waiting.len()), (41, 0));
+    assert_eq!(out(&core, 9), 0);
+}

@@ -1,0 +1,22 @@
+//! BGP: a speaker that only listens. What it sends is OPEN, KEEPALIVE, NOTIFICATION and ROUTE-REFRESH, never an UPDATE.
+//!
+//! Reading order: [`codec`] (bytes and messages), [`settings`] (what a session is told to be), [`agreed`] (what both
+//! sides agree on), [`connection`] (one TCP connection), [`peer`] (a peer's task: which connection, when), [`speaker`]
+//! (all of them), [`status`] (what is known of them), [`socket`] (what sockets need).
+
+mod agreed;
+pub mod codec;
+mod connection;
+mod held;
+mod peer;
+mod settings;
+mod socket;
+mod speaker;
+mod status;
+
+pub use self::{
+    agreed::Agreed,
+    settings::{PORT, Password, PeerSettings, Timers},
+    speaker::{Speaker, SpeakerError},
+    status::{Counts, LastError, PeerStatus, Snapshot, State},
+};
