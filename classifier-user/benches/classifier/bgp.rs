@@ -27,7 +27,7 @@ const ROUNDS: usize = 7;
 /// Route changes of the mix.
 const CHANGES: usize = 500_000;
 /// An UPDATE of changes has one prefix in most cases; this many at most.
-const MOST: u64 = 3;
+const MOST: usize = 3;
 /// The ASes between us and the origin.
 const TRANSITS: [[Asn; 2]; 6] =
     [[3356, 1299], [1299, 174], [174, 6453], [6939, 3257], [2914, 6461], [6461, 3491]];
@@ -122,8 +122,8 @@ impl Stream {
         let mut random = Random::new(7);
         let mut stream = Self::new();
         while stream.changes < changes {
-            let at = random.below(routes.len() as u64) as usize;
-            let count = 1 + random.below(MOST * 2).saturating_sub(MOST) as usize;
+            let at = random.below(routes.len());
+            let count = 1 + random.below(MOST * 2).saturating_sub(MOST);
             let (first, origin) = routes[at];
             let same = |prefix: &Prefix| matches!(prefix, Prefix::V4(_)) == matches!(first, Prefix::V4(_));
             let prefixes: Vec<Prefix> =
