@@ -45,6 +45,7 @@ use crate::{
     http,
     ingest::{
         Progress,
+        bgp::SpeakerError,
         set::{Part, SetError, TableRequest, TableSet},
     },
     model::{Family, LinkId, Mode, Prefix},
@@ -106,6 +107,9 @@ pub enum AgentError {
         /// Why it failed.
         source: io::Error,
     },
+    /// BGP.
+    #[error(transparent)]
+    Bgp(#[from] SpeakerError),
     /// The core ended by a panic.
     #[error("the counting thread ended unexpectedly; its last words are above")]
     CoreLost,
@@ -131,10 +135,10 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     // Before anything is attached: what is wrong with the plan shows now.
     let interfaces: Vec<Interface> =
         plan.links.iter().map(|link| Interface::find(&link.interface)).collect::<Result<_, _>>()?;
-    let listen_error = |source| AgentError::Listen { address: plan.listen, source };
-    let listener = std::net::TcpListener::bind(plan.listen).map_err(listen_error)?;
-    listener.set_nonblocking(true).map_err(listen_error)?;
-    let address = listener.local_addr().map_err(listen_error)?;
+    let (listener, address) = listen(plan.listen)?;
+    let public =
+        plan.public.as_ref().map(|public| listen(public.listen).map(|(listener, at)| (public, listener, at)));
+    let public = public.transpose()?;
 
     let request = plan.tables();
     let (tell, told) = mpsc::channel();
@@ -157,12 +161,23 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         })
         .map_err(|source| AgentError::Process { what: "starting the sweep thread", source })?;
     let served = runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error)?;
+        let listen_error = |address| move |source| AgentError::Listen { address, source };
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error(address))?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        if let Some((plan, listener, address)) = public {
+            let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error(address))?;
+            let (plan, questions) = (plan.clone(), questions.clone());
+            // It ends with the runtime: nobody's counts are lost with a page.
+            tokio::spawn(async move {
+                http::public::serve(listener, &plan, questions, std::future::pending()).await
+            });
+            info!("the public's pages are on http://{address}");
+        }
         let server = tokio::spawn(http::serve(listener, questions, async {
             let _ = stopped.await;
         }));
         tokio::spawn(reloader.run());
+        let speaker = live::begin(&plan.bgp, &tell)?;
         let signal_error = |source| AgentError::Process { what: "catching signals", source };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
@@ -173,7 +188,13 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             _ = ended.recv() => warn!("the sweep thread ended"),
         }
         let _ = stop.send(());
-        let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
+        let ending = async {
+            if let Some(speaker) = speaker {
+                speaker.stop().await;
+            }
+            let _ = server.await;
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), ending).await;
         Ok::<(), AgentError>(())
     });
     let _ = tell.send(Message::Stop);
@@ -188,6 +209,14 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     Ok(())
 }
 
+fn listen(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), AgentError> {
+    let error = |source| AgentError::Listen { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(error)?;
+    listener.set_nonblocking(true).map_err(error)?;
+    let address = listener.local_addr().map_err(error)?;
+    Ok((listener, address))
+}
+
 /// Loads tables, decides sizes, loads the program, fills the FIB, and attaches, in this order: what can fail without
 /// a trace in the kernel goes first, and the first frame finds a full table.
 fn prepare(
@@ -200,6 +229,12 @@ fn prepare(
         Some(path) => Groups::builtin()?.with_file(path)?,
         None => Groups::builtin()?,
     });
+    if let Some(public) = &plan.public {
+        // A slip of the pen would publish what is to be hidden; but a group may also come with the next file.
+        for key in public.rules.hide_groups.iter().filter(|key| groups.find(key).is_none()) {
+            warn!("[public] hides the group `{key}`, and there is no such group");
+        }
+    }
     let tables = TableSet::load(request, progress)?;
     let counts = tables.rib.counts();
     for source in tables.sources.iter().filter(|source| source.prefixes.total() > 0) {
@@ -332,7 +367,7 @@ fn record(
         );
         return Ok(None);
     };
-    let HistoryPlan { zone, top_prefixes, .. } = &plan.history;
+    let HistoryPlan { zone, top_prefixes, keep } = &plan.history;
     info!("history: in {}, days of {}", directory.display(), zone.iana_name().unwrap_or("UTC"));
     let by_prefix = decision.granularity == Granularity::Prefix;
     let setup = recorder::Setup {
@@ -342,7 +377,11 @@ fn record(
         owners: classes.clone(),
         groups: Arc::clone(groups),
         started,
-        open: recorder::opener(directory.clone(), Options::new(zone.clone(), plan.router.clone())),
+        open: recorder::opener(
+            directory.clone(),
+            Options::new(zone.clone(), plan.router.clone()),
+            keep.clone(),
+        ),
     };
     let view = view.clone();
     let started = Recorder::start(setup, move |status| view.set_history(status));

@@ -33,6 +33,9 @@ pub enum CliError {
     /// Bytes that would upset a terminal.
     #[error("this format is not for a terminal: write it to a file with -o FILE")]
     BinaryToTerminal,
+    /// A zone that is none.
+    #[error("--zone: `{0}` is no time zone: expected a name such as Europe/Paris or UTC")]
+    Zone(String),
     /// A period that is none.
     #[error("{option}: the time is {what}")]
     Period {
@@ -58,6 +61,9 @@ pub enum CliError {
         /// Why.
         source: io::Error,
     },
+    /// An agent writes the history that is to be written.
+    #[error("an agent keeps its history in {}: stop it first, and start it again afterwards", .0.display())]
+    HistoryInUse(PathBuf),
     /// What did the work failed: its message stands for itself.
     #[error(transparent)]
     Work(Box<dyn Error + Send + Sync>),
@@ -76,8 +82,14 @@ impl CliError {
             | Self::NotATerminal { .. }
             | Self::BinaryToTerminal
             | Self::Period { .. }
+            | Self::Zone(_)
             | Self::TooManyTables(_) => 2,
-            Self::Agent(_) | Self::Output(_) | Self::Terminal(_) | Self::Write { .. } | Self::Work(_) => 1,
+            Self::Agent(_)
+            | Self::Output(_)
+            | Self::Terminal(_)
+            | Self::Write { .. }
+            | Self::HistoryInUse(_)
+            | Self::Work(_) => 1,
         }
     }
 

@@ -4,19 +4,25 @@ use std::{
     fs::File,
     io::{self, BufWriter, IsTerminal as _, Write},
     path::PathBuf,
+    time::SystemTime,
 };
 
 use clap::{Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
-use super::{CliError, args::TableArgs, table::write_file, tables};
+use super::{CliError, args::TableArgs, output, table::write_file, tables};
 use crate::{
+    config::{HistorySettings, history::DEFAULT_TOP_PREFIXES},
     history::{
         Extent, Period, Read as _, Step,
         export::{self, By, ExportError, Request, csv::CsvSink, parquet::ParquetSink},
-        store::Reader,
+        import::{self, AsStats, LinkChoice},
+        recorder::{self, SettleError},
+        store::{Options, Reader, Store, StoreError},
+        synthesis,
     },
+    table::groups::Groups,
     totals::{Clock, Moment},
 };
 
@@ -24,7 +30,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   classifier history export --from 30d --by as --step day --format csv --state-dir /var/lib/classifier
-  classifier history export --from 2026-01 --to 2026-02 --by link --format parquet -o january.parquet --state-dir /var/lib/classifier")]
+  classifier history export --from 2026-01 --to 2026-02 --by link --format parquet -o january.parquet --state-dir /var/lib/classifier
+  classifier history import /var/db/netflow/rrd --link cogent --link decix=ix --state-dir /var/lib/classifier")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -33,6 +40,8 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Export(ExportArgs),
+    Import(ImportArgs),
+    Synthesize(SynthesizeArgs),
 }
 
 /// What a row is of.
@@ -107,10 +116,180 @@ struct ExportArgs {
     tables: TableArgs,
 }
 
+/// Take over the past that AS-Stats kept: a directory of its RRD files
+///
+/// Goes before everything that was counted here, and changes nothing of that: no agent may be running on the history. Needs
+/// rrdtool. What AS-Stats knows are IP bytes of sampled flows, days of them for most of the past.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  classifier history import /var/db/netflow/rrd --link cogent --link decix=ix --state-dir /var/lib/classifier")]
+struct ImportArgs {
+    /// The directory that asstatd.pl was given with -r
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// A link: its tag in AS-Stats, and its name here where that is another; may be repeated
+    #[arg(long = "link", value_name = "TAG[=NAME]", required = true, value_parser = link_choice)]
+    links: Vec<LinkChoice>,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Invent a past, for demonstrations: well-known networks with plausible amounts
+#[derive(Debug, clap::Args)]
+#[command(
+    hide = true,
+    after_help = "Example:
+  classifier history synthesize --days 31 --link internet --link ix --state-dir /tmp/demo"
+)]
+struct SynthesizeArgs {
+    /// How many days before now it begins
+    #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..=800))]
+    days: u32,
+    /// An upstream link; the second one is an exchange
+    #[arg(long = "link", value_name = "NAME", required = true, num_args = 1)]
+    links: Vec<String>,
+    /// The average in, in bits a second
+    #[arg(long, value_name = "BITS", default_value_t = 1_000_000_000)]
+    inward: u64,
+    /// The average out, in bits a second
+    #[arg(long, value_name = "BITS", default_value_t = 200_000_000)]
+    outward: u64,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// A history that is written without an agent.
+#[derive(Debug, clap::Args)]
+struct StoreArgs {
+    /// Where the agent keeps its history
+    #[arg(long, value_name = "DIR")]
+    state_dir: PathBuf,
+    /// The zone of days where there is no history yet, such as Europe/Paris [default: the machine's]
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// Groups of ASes besides the built-in ones, as of `run`
+    #[arg(long, value_name = "FILE")]
+    groups: Option<PathBuf>,
+}
+
 pub(super) fn execute(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
     match args.command {
         Command::Export(args) => export(args, out),
+        Command::Import(args) => import(args, out),
+        Command::Synthesize(args) => synthesize(args, out),
     }
+}
+
+fn link_choice(text: &str) -> Result<LinkChoice, &'static str> {
+    let (tag, name) = text.split_once('=').unwrap_or((text, text));
+    if tag.is_empty() || name.is_empty() {
+        return Err("expected a tag of AS-Stats, or TAG=NAME");
+    }
+    Ok(LinkChoice { tag: tag.to_owned(), name: name.to_owned() })
+}
+
+impl StoreArgs {
+    /// Opens the history to write, with the zone that it has.
+    fn open(&self) -> Result<Store, CliError> {
+        let before = match Reader::open(&self.state_dir) {
+            Ok(reader) => Some((reader.zone(), reader.router().map_err(CliError::work)?)),
+            Err(StoreError::Missing { .. }) => None,
+            Err(error) => return Err(CliError::work(error)),
+        };
+        let zone = match (&self.zone, before.as_ref()) {
+            (Some(zone), _) => TimeZone::get(zone).map_err(|_| CliError::Zone(zone.clone()))?,
+            (None, Some((zone, _))) => zone.clone(),
+            (None, None) => HistorySettings::default().plan().map_err(CliError::work)?.zone,
+        };
+        let router = before.map_or_else(String::new, |(_, router)| router);
+        let options = Options::new(zone, router);
+        if self.state_dir.is_dir() {
+            // What an agent that was killed had not yet written is older than anything that comes now.
+            let now = SystemTime::now();
+            let settled = recorder::settle(&self.state_dir, options.clone(), DEFAULT_TOP_PREFIXES, now);
+            settled.map_err(|error| match error {
+                SettleError::Running => CliError::HistoryInUse(self.state_dir.clone()),
+                error => CliError::work(error),
+            })?;
+        }
+        let opened = Store::open(&self.state_dir, options).map_err(CliError::work)?;
+        if let Some(aside) = &opened.set_aside {
+            tracing::warn!("the history was damaged ({}) and is now {}", aside.why, aside.path.display());
+        }
+        Ok(opened.store)
+    }
+
+    fn groups(&self) -> Result<Groups, CliError> {
+        let groups = Groups::builtin().map_err(CliError::work)?;
+        match &self.groups {
+            None => Ok(groups),
+            Some(file) => groups.with_file(file).map_err(CliError::work),
+        }
+    }
+}
+
+fn import(args: ImportArgs, out: &mut dyn Write) -> Result<(), CliError> {
+    let groups = args.store.groups()?;
+    let bar = Bar::new("databases");
+    let read = AsStats::read(&args.directory, args.links, |done, all| bar.show(done, all));
+    bar.finish();
+    let stats = read.map_err(CliError::work)?;
+    for skipped in &stats.skipped {
+        tracing::warn!("{} is passed over: {}", skipped.file.display(), skipped.why);
+    }
+    let mut store = args.store.open()?;
+    let bar = Bar::new("days");
+    let written =
+        import::write(&stats, &mut store, &groups, Timestamp::now(), |done, all| bar.show(done, all));
+    bar.finish();
+    let imported = written.map_err(CliError::work)?;
+    match imported.period {
+        None => writeln!(out, "nothing was taken over")?,
+        Some(Period { from, to }) => {
+            let zone = store.zone();
+            let day = |time: Timestamp| time.to_zoned(zone.clone()).strftime("%F %R").to_string();
+            let [inward, outward] = imported.bytes.map(output::bytes);
+            writeln!(
+                out,
+                "taken over: {} to {}, {} ASes, {inward} in, {outward} out ({} days{})",
+                day(from),
+                day(to),
+                imported.ases,
+                imported.days,
+                if imported.slots > 0 {
+                    format!(", and then {} slots of 5 minutes", imported.slots)
+                } else {
+                    String::new()
+                },
+            )?;
+        }
+    }
+    if let Some(since) = imported.cut_off {
+        writeln!(out, "left out: the day of {since}, when the history here begins, and what came after")?;
+    }
+    if !stats.skipped.is_empty() {
+        writeln!(out, "passed over: {} databases that could not be read", stats.skipped.len())?;
+    }
+    Ok(())
+}
+
+fn synthesize(args: SynthesizeArgs, out: &mut dyn Write) -> Result<(), CliError> {
+    let groups = args.store.groups()?;
+    let tables = tables::load(&tables::request(TableArgs::default())?)?;
+    let mut store = args.store.open()?;
+    let bar = Bar::new("days");
+    let request = synthesis::Request {
+        days: args.days,
+        now: Timestamp::now(),
+        links: args.links,
+        bits_per_second: [args.inward, args.outward],
+        groups: &groups,
+        rib: &tables.rib,
+    };
+    let filled = synthesis::fill(&mut store, &request, |done, all| bar.show(done, all));
+    bar.finish();
+    let slots = filled.map_err(CliError::work)?;
+    Ok(writeln!(out, "{slots} slots were invented")?)
 }
 
 fn export(args: ExportArgs, out: &mut dyn Write) -> Result<(), CliError> {
@@ -140,7 +319,7 @@ fn export(args: ExportArgs, out: &mut dyn Write) -> Result<(), CliError> {
     };
     let request = Request { by, step, period };
     let columns = request.columns(names.is_some());
-    let bar = Days::new();
+    let bar = Bar::new("days");
     let run = |sink: &mut dyn export::Sink| {
         export::export(&reader, &request, names.as_ref(), sink, |done, all| bar.show(done, all))
     };
@@ -193,13 +372,15 @@ fn period(from: Option<Moment>, to: Option<Moment>, extent: &Extent) -> Result<P
     Ok(Period { from, to })
 }
 
-/// A bar for the days that are done, where someone looks.
-struct Days(ProgressBar);
+/// A bar for what is done, where someone looks.
+struct Bar(ProgressBar);
 
-impl Days {
-    fn new() -> Self {
+impl Bar {
+    /// Of these things.
+    fn new(of: &str) -> Self {
         let bar = if io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} days, {eta} left") {
+        let template = format!("{{bar:40}} {{pos}}/{{len}} {of}, {{eta}} left");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style);
         }
         Self(bar)

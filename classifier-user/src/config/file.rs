@@ -30,8 +30,14 @@ use super::{
     BankMemory, CountMode, DiskSize, GranularityChoice, HistorySettings, Settings, Span, TableSpec,
     ValueError, XdpChoice,
     link::{self, LinkSpec},
+    public::{PagePeriod, PublicSettings},
 };
-use crate::model::{LinkKind, Role};
+use crate::{
+    model::{Asn, LinkKind, Role},
+    totals::By,
+};
+
+mod bgp;
 
 /// What the file may say at its top.
 const KEYS: &[&str] = &[
@@ -44,6 +50,7 @@ const KEYS: &[&str] = &[
     "listen",
     "state_dir",
     "history",
+    "public",
     "interval",
     "count",
     "granularity",
@@ -52,11 +59,29 @@ const KEYS: &[&str] = &[
     "metrics_ases",
     "skip_bad_lines",
     "reload",
+    "bgp",
 ];
 
 /// What a `[[link]]` may say.
 const LINK_KEYS: &[&str] = &["name", "interface", "vlan", "role", "kind"];
 
+/// What `[public]` may say.
+const PUBLIC_KEYS: &[&str] = &[
+    "listen",
+    "title",
+    "contact",
+    "lang",
+    "by",
+    "periods",
+    "min_share",
+    "min_bytes",
+    "delay",
+    "round",
+    "hide_ases",
+    "hide_groups",
+    "hide_links",
+    "cache",
+];
 /// What `[history]` may say.
 const HISTORY_KEYS: &[&str] = &["zone", "slot_days", "hour_days", "day_days", "max_bytes", "top_prefixes"];
 
@@ -100,8 +125,10 @@ pub enum Problem {
         nearest: &'static str,
     },
     /// A key that must be there.
-    #[error("a [[link]] needs `{key}`")]
+    #[error("a {section} needs `{key}`")]
     MissingKey {
+        /// `[[link]]`, `[[bgp]]`.
+        section: &'static str,
         /// The key.
         key: &'static str,
     },
@@ -152,7 +179,12 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
     let section = Section::new(&reader, root.get_ref(), KEYS, "")?;
     Ok(Settings {
         router: section.string("router")?,
-        links: reader.links(&section)?,
+        links: reader.tables(&section, "link", "tables, each under a [[link]] line", |entry, span| {
+            reader.link(&Section::new(&reader, entry, LINK_KEYS, " in [[link]]")?, span)
+        })?,
+        bgp: reader.tables(&section, "bgp", "tables, each under a [[bgp]] line", |entry, span| {
+            bgp::peer(&reader, &Section::new(&reader, entry, bgp::KEYS, " in [[bgp]]")?, span)
+        })?,
         tables: section
             .strings("tables")?
             .into_iter()
@@ -167,7 +199,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
         listen: section.parsed("listen", super::LISTEN_EXPECTED)?,
         state_dir: section.path("state_dir")?,
         history: reader.history(&section)?,
-        interval: section.seconds("interval")?,
+        public: reader.public(&section)?,
+        interval: section.seconds("interval", Span::EXPECTED)?,
         count: section.parsed("count", CountMode::EXPECTED)?,
         granularity: section.parsed("granularity", GranularityChoice::EXPECTED)?,
         bank_memory: section.bank_memory()?,
@@ -199,24 +232,68 @@ impl Reader<'_> {
         }
     }
 
-    fn links(&self, root: &Section<'_, '_>) -> Result<Vec<LinkSpec>, FileError> {
-        const EXPECTED: &str = "tables, each under a [[link]] line";
-        let Some(value) = root.get("link") else { return Ok(Vec::new()) };
+    /// What each table of an array is.
+    fn tables<'a, 'i, T>(
+        &self,
+        root: &Section<'a, 'i>,
+        key: &'static str,
+        expected: &'static str,
+        read: impl Fn(&'a DeTable<'i>, Range<usize>) -> Result<T, FileError>,
+    ) -> Result<Vec<T>, FileError> {
+        let Some(value) = root.get(key) else { return Ok(Vec::new()) };
         let wrong_type = |value: &Spanned<DeValue<'_>>| {
-            self.error(
-                value.span(),
-                Problem::Type { key: "link", found: type_of(value.get_ref()), expected: EXPECTED },
-            )
+            self.error(value.span(), Problem::Type { key, found: type_of(value.get_ref()), expected })
         };
         let array = value.get_ref().as_array().ok_or_else(|| wrong_type(value))?;
         array
             .iter()
             .map(|entry| {
                 let table = entry.get_ref().as_table().ok_or_else(|| wrong_type(entry))?;
-                let section = Section::new(self, table, LINK_KEYS, " in [[link]]")?;
-                self.link(&section, entry.span())
+                read(table, entry.span())
             })
             .collect()
+    }
+
+    fn public(&self, root: &Section<'_, '_>) -> Result<PublicSettings, FileError> {
+        const LANG: &str = "en or fr";
+        const SHARE: &str = "a share from 0 to 1, such as 0.001 for a thousandth";
+        const DELAY: &str = "a duration from 0s to 7d, such as 15m";
+        const CACHE: &str = "a duration from 1s to 1h, such as 30s";
+        let Some(table) = root.typed("public", "a table, under a [public] line", DeValue::as_table)? else {
+            return Ok(PublicSettings::default());
+        };
+        let section = Section::new(self, table, PUBLIC_KEYS, " in [public]")?;
+        let periods = section.chosen("periods", PagePeriod::EXPECTED, |text| {
+            PagePeriod::ALL.into_iter().find(|period| period.name() == text).map(|period| vec![period])
+        })?;
+        let by = section.chosen("by", "as, group or both", |text| match text {
+            "as" => Some(vec![By::As]),
+            "group" => Some(vec![By::Group]),
+            "both" => Some(vec![By::As, By::Group]),
+            _ => None,
+        })?;
+        let shown = |time: Duration| if time.is_zero() { "0s".to_owned() } else { Span(time).to_string() };
+        let within = |key, expected, most: Duration, least: Duration| match section.seconds(key, expected)? {
+            Some(time) if time < least || time > most => Err(section.wrong(key, &shown(time), expected)),
+            time => Ok(time),
+        };
+        const DAY: u64 = 86_400;
+        Ok(PublicSettings {
+            listen: section.parsed("listen", super::LISTEN_EXPECTED)?,
+            title: section.string("title")?,
+            contact: section.string("contact")?,
+            lang: section.parsed("lang", LANG)?,
+            by,
+            periods,
+            min_share: section.share("min_share", SHARE)?,
+            min_bytes: section.integer("min_bytes", 0, "a number of bytes", i64::MAX)?,
+            delay: within("delay", DELAY, Duration::from_secs(7 * DAY), Duration::ZERO)?,
+            round: section.integer("round", 0, "a number of digits from 1 to 9, or 0 for all", 9)?,
+            hide_ases: section.numbers("hide_ases")?,
+            hide_groups: section.strings("hide_groups")?,
+            hide_links: section.strings("hide_links")?,
+            cache: within("cache", CACHE, Duration::from_secs(3600), Duration::from_secs(1))?,
+        })
     }
 
     fn history(&self, root: &Section<'_, '_>) -> Result<HistorySettings, FileError> {
@@ -243,9 +320,9 @@ impl Reader<'_> {
 
     fn link(&self, section: &Section<'_, '_>, span: Range<usize>) -> Result<LinkSpec, FileError> {
         let at = |key: &str| section.get(key).map_or_else(|| span.clone(), Spanned::span);
-        let interface = section
-            .string("interface")?
-            .ok_or_else(|| self.error(span.clone(), Problem::MissingKey { key: "interface" }))?;
+        let interface = section.string("interface")?.ok_or_else(|| {
+            self.error(span.clone(), Problem::MissingKey { section: "[[link]]", key: "interface" })
+        })?;
         link::check_interface(&interface).map_err(|error| self.error(at("interface"), error.into()))?;
         let vlan = section
             .integer("vlan", 1, "a number from 1 to 4094", 4094)?
@@ -396,13 +473,49 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// A span of time: `"5s"`, or a number of seconds.
-    fn seconds(&self, key: &'static str) -> Result<Option<Duration>, FileError> {
+    fn seconds(&self, key: &'static str, expected: &'static str) -> Result<Option<Duration>, FileError> {
         match self.get(key).map(Spanned::get_ref) {
-            Some(DeValue::Integer(_)) => {
-                Ok(self.integer(key, 1, Span::EXPECTED, 86_400)?.map(Duration::from_secs))
-            }
-            _ => Ok(self.parsed::<Span>(key, Span::EXPECTED)?.map(|span| span.0)),
+            Some(DeValue::Integer(_)) => Ok(self.integer(key, 1, expected, 86_400)?.map(Duration::from_secs)),
+            // Of no unit: zero is zero.
+            Some(DeValue::String(text)) if text == "0s" => Ok(Some(Duration::ZERO)),
+            _ => Ok(self.parsed::<Span>(key, expected)?.map(|span| span.0)),
         }
+    }
+
+    /// A number from 0 to 1.
+    fn share(&self, key: &'static str, expected: &'static str) -> Result<Option<f64>, FileError> {
+        let read = |value: &'a DeValue<'i>| match value {
+            DeValue::Float(number) => Some(number.as_str()),
+            DeValue::Integer(number) => Some(number.as_str()),
+            _ => None,
+        };
+        let Some(text) = self.typed(key, expected, read)? else { return Ok(None) };
+        let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+        share.map(Some).ok_or_else(|| self.wrong(key, text, expected))
+    }
+
+    /// AS numbers.
+    fn numbers(&self, key: &'static str) -> Result<Vec<Asn>, FileError> {
+        const EXPECTED: &str = "an array of AS numbers";
+        let read = |value: &'a DeValue<'i>| {
+            value.as_array()?.iter().map(|entry| Some(entry.get_ref().as_integer()?.as_str())).collect()
+        };
+        let texts: Vec<&str> = self.typed(key, EXPECTED, read)?.unwrap_or_default();
+        texts.into_iter().map(|text| text.parse().map_err(|_| self.wrong(key, text, EXPECTED))).collect()
+    }
+
+    /// One string, or several, of those that `choose` knows.
+    fn chosen<T>(
+        &self,
+        key: &'static str,
+        expected: &'static str,
+        choose: impl Fn(&str) -> Option<Vec<T>>,
+    ) -> Result<Vec<T>, FileError> {
+        let mut all = Vec::new();
+        for text in self.strings(key)? {
+            all.extend(choose(&text).ok_or_else(|| self.wrong(key, &text, expected))?);
+        }
+        Ok(all)
     }
 
     /// `"10%"`, `"512M"`, or a number of bytes.
@@ -443,7 +556,7 @@ fn type_of(value: &DeValue<'_>) -> &'static str {
 }
 
 /// The key most like `given`.
-fn nearest(given: &str, keys: &'static [&'static str]) -> &'static str {
+pub(super) fn nearest(given: &str, keys: &'static [&'static str]) -> &'static str {
     let given = given.to_ascii_lowercase().replace('-', "_");
     keys.iter()
         .copied()
@@ -454,6 +567,7 @@ fn nearest(given: &str, keys: &'static [&'static str]) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::questions::words::Lang;
 
     fn parsed(text: &str) -> Result<Settings, String> {
         parse(Path::new("/etc/classifier/classifier.toml"), text).map_err(|error| error.to_string())
@@ -502,6 +616,22 @@ hour_days = 400
 day_days = 4000
 max_bytes = "20GB"
 top_prefixes = 0
+
+[public]
+listen = "[::]:80"
+title = "Example Net"
+contact = "noc@example.net"
+lang = "fr"
+by = "both"
+periods = ["24h", "1y"]
+min_share = 0.002
+min_bytes = 1_000_000
+delay = "15m"
+round = 2
+hide_ases = [64500, 64501]
+hide_groups = ["netflix"]
+hide_links = ["ix"]
+cache = "1m"
 "#,
         )
         .unwrap();
@@ -536,6 +666,22 @@ top_prefixes = 0
                     max_bytes: Some(20_000_000_000),
                     top_prefixes: Some(0),
                 },
+                public: PublicSettings {
+                    listen: Some("[::]:80".parse().unwrap()),
+                    title: Some("Example Net".into()),
+                    contact: Some("noc@example.net".into()),
+                    lang: Some(Lang::Fr),
+                    by: vec![By::As, By::Group],
+                    periods: vec![PagePeriod::Day, PagePeriod::Year],
+                    min_share: Some(0.002),
+                    min_bytes: Some(1_000_000),
+                    delay: Some(Duration::from_secs(900)),
+                    round: Some(2),
+                    hide_ases: vec![64_500, 64_501],
+                    hide_groups: vec!["netflix".into()],
+                    hide_links: vec!["ix".into()],
+                    cache: Some(Duration::from_secs(60)),
+                },
                 interval: Some(Duration::from_secs(2)),
                 count: Some(CountMode::Both),
                 granularity: Some(GranularityChoice::Prefix),
@@ -544,6 +690,7 @@ top_prefixes = 0
                 metrics_ases: Some(1000),
                 skip_bad_lines: Some(true),
                 reload: Some(false),
+                bgp: vec![],
             }
         );
     }
@@ -593,6 +740,28 @@ top_prefixes = 0
             (
                 "[history]\ntop_prefixes = 1001",
                 ":2: `top_prefixes` is `1001`: expected a number from 0 to 1000",
+            ),
+            ("public = 1", ":1: `public` is a number: expected a table, under a [public] line"),
+            (
+                "[public]\nhide_as = [1]",
+                ":2: unknown key `hide_as` in [public]; the nearest valid key is `hide_ases`",
+            ),
+            ("[public]\nhide_ases = ['AS1']", ":2: `hide_ases` is an array: expected an array of AS numbers"),
+            (
+                "[public]\nperiods = ['24h', '2h']",
+                ":2: `periods` is `2h`: expected some of 1h, 24h, 7d, 30d and 1y",
+            ),
+            ("[public]\nby = 'prefix'", ":2: `by` is `prefix`: expected as, group or both"),
+            (
+                "[public]\nmin_share = 1.5",
+                ":2: `min_share` is `1.5`: expected a share from 0 to 1, such as 0.001 for a thousandth",
+            ),
+            ("[public]\ndelay = '8d'", ":2: `delay` is `8d`: expected a duration from 0s to 7d, such as 15m"),
+            ("[public]\ncache = '0s'", ":2: `cache` is `0s`: expected a duration from 1s to 1h, such as 30s"),
+            ("[public]\nlang = 'de'", ":2: `lang` is `de`: expected en or fr"),
+            (
+                "[public]\nround = 10",
+                ":2: `round` is `10`: expected a number of digits from 1 to 9, or 0 for all",
             ),
             ("history = 3", ":1: `history` is a number: expected a table, under a [history] line"),
             ("[links]\n", ":1: unknown key `links`; the nearest valid key is `link`"),

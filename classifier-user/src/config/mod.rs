@@ -1,11 +1,14 @@
 //! What the agent is asked to do: flags and file become [`Settings`], and those a validated [`RunPlan`] before any
-//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`history`], [`mod@file`] (the TOML file), here (plans).
+//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`history`], [`public`],
+//! [`mod@file`] (the TOML file), here (plans).
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub mod bgp;
 pub mod file;
 pub mod history;
 pub mod link;
+pub mod public;
 pub mod value;
 
 pub use history::{HistoryPlan, HistorySettings};
@@ -13,9 +16,10 @@ pub use value::{BankMemory, CountMode, DiskSize, GranularityChoice, Span, ValueE
 
 pub use crate::ingest::TableSpec;
 use crate::{
-    ingest::{LoadOptions, set::TableRequest},
+    ingest::{LoadOptions, bgp::PeerSettings, set::TableRequest},
     model::Link,
 };
+use bgp::BgpSpec;
 use link::LinkSpec;
 
 /// Where the agent listens, and where the reading commands ask, unless told otherwise.
@@ -31,7 +35,7 @@ const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// What flags or a file say; what they do not say is `None` or empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// [`RunPlan::router`].
     pub router: Option<String>,
@@ -51,6 +55,8 @@ pub struct Settings {
     pub state_dir: Option<PathBuf>,
     /// [`RunPlan::history`].
     pub history: HistorySettings,
+    /// [`RunPlan::public`].
+    pub public: public::PublicSettings,
     /// [`RunPlan::interval`].
     pub interval: Option<Duration>,
     /// [`RunPlan::count`].
@@ -67,10 +73,12 @@ pub struct Settings {
     pub skip_bad_lines: Option<bool>,
     /// [`RunPlan::reload`].
     pub reload: Option<bool>,
+    /// [`RunPlan::bgp`].
+    pub bgp: Vec<BgpSpec>,
 }
 
 /// What `classifier run` will do, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RunPlan {
     /// The router's name in answers; the host name by default.
     pub router: String,
@@ -90,6 +98,8 @@ pub struct RunPlan {
     pub state_dir: Option<PathBuf>,
     /// How the history is kept there.
     pub history: HistoryPlan,
+    /// What is shown to everybody, if anything.
+    pub public: Option<public::PublicPlan>,
     /// Time between sweeps.
     pub interval: Duration,
     /// Which sides are counted.
@@ -106,6 +116,8 @@ pub struct RunPlan {
     pub skip_bad_lines: bool,
     /// Whether changed files are loaded again by themselves (SIGHUP always does).
     pub reload: bool,
+    /// BGP sessions; a peer's place is its number.
+    pub bgp: Vec<PeerSettings>,
 }
 
 impl RunPlan {
@@ -130,12 +142,18 @@ pub enum ConfigError {
     /// The links.
     #[error(transparent)]
     Links(#[from] link::LinkError),
+    /// The BGP peers.
+    #[error(transparent)]
+    Bgp(#[from] bgp::BgpError),
     /// A table that is named twice.
     #[error("the table `{0}` is given twice; each source is given once, the first has precedence")]
     DuplicateTable(TableSpec),
     /// What is kept of the past.
     #[error(transparent)]
     Keep(#[from] history::KeepError),
+    /// What is public.
+    #[error(transparent)]
+    Public(#[from] public::HiddenLinkError),
     /// Sweeps too often or too seldom.
     #[error("the interval {} is out of range: expected 100ms to 1h", Span(*.0))]
     Interval(Duration),
@@ -161,6 +179,7 @@ impl Settings {
             listen: self.listen.or(below.listen),
             state_dir: self.state_dir.or(below.state_dir),
             history: self.history.over(below.history),
+            public: self.public.over(below.public),
             interval: self.interval.or(below.interval),
             count: self.count.or(below.count),
             granularity: self.granularity.or(below.granularity),
@@ -169,6 +188,7 @@ impl Settings {
             metrics_ases: self.metrics_ases.or(below.metrics_ases),
             skip_bad_lines: self.skip_bad_lines.or(below.skip_bad_lines),
             reload: self.reload.or(below.reload),
+            bgp: list(self.bgp, below.bgp),
         }
     }
 
@@ -181,12 +201,16 @@ impl Settings {
         if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
             return Err(ConfigError::Interval(interval));
         }
+        let router = match self.router {
+            Some(router) => router,
+            None => host_name().map_err(ConfigError::Router)?,
+        };
+        let links = link::lower(self.links)?;
+        let names: Vec<String> = links.iter().map(|link| link.name.clone()).collect();
         Ok(RunPlan {
-            router: match self.router {
-                Some(router) => router,
-                None => host_name().map_err(ConfigError::Router)?,
-            },
-            links: link::lower(self.links)?,
+            public: self.public.plan(&router, &names)?,
+            router,
+            links,
             tables: tables(self.tables)?,
             overrides: self.overrides,
             as_names: self.as_names,
@@ -202,6 +226,7 @@ impl Settings {
             metrics_ases: self.metrics_ases.unwrap_or(DEFAULT_METRICS_ASES),
             skip_bad_lines: self.skip_bad_lines.unwrap_or(false),
             reload: self.reload.unwrap_or(true),
+            bgp: bgp::lower(self.bgp)?,
         })
     }
 }
@@ -263,6 +288,7 @@ mod tests {
                 listen: "127.0.0.1:9469".parse().unwrap(),
                 state_dir: None,
                 history: HistorySettings::default().plan().unwrap(),
+                public: None,
                 interval: Duration::from_secs(5),
                 count: CountMode::Auto,
                 granularity: GranularityChoice::Auto,
@@ -271,6 +297,7 @@ mod tests {
                 metrics_ases: 500,
                 skip_bad_lines: false,
                 reload: true,
+                bgp: vec![],
             }
         );
     }

@@ -13,6 +13,7 @@ use crate::model::{Asn, Counter, Direction, LinkKind, Prefix, Role};
 
 pub mod export;
 pub mod import;
+pub mod keeper;
 pub mod recorder;
 pub mod store;
 pub mod synthesis;

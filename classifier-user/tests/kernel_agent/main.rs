@@ -14,6 +14,7 @@ mod capabilities;
 mod capture;
 mod history;
 mod lifecycle;
+mod public;
 mod reload;
 mod totals;
 mod variants;

@@ -9,6 +9,7 @@ use std::{
 
 use crate::config::{RunPlan, TableSpec};
 use crate::datapath::netlink::{self, XdpFeatures, XdpProgram};
+use crate::history::store::{Reader, StoreError};
 
 /// The machine.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,8 @@ pub(super) struct Host {
     pub(super) unreadable: Vec<(String, String)>,
     /// Why the plan's address cannot be listened on.
     pub(super) listen: Option<String>,
+    /// Why no history can be kept in the plan's state directory.
+    pub(super) history: Option<String>,
 }
 
 /// An interface.
@@ -95,6 +98,7 @@ impl Host {
             interfaces,
             unreadable: unreadable(plan),
             listen: cannot_listen(plan.listen),
+            history: plan.state_dir.as_deref().and_then(cannot_keep),
         })
     }
 }
@@ -190,6 +194,18 @@ fn cannot_listen(address: SocketAddr) -> Option<String> {
     })
 }
 
+/// What shows without a change: something in the directory's place, or a store that is not for this program.
+fn cannot_keep(directory: &Path) -> Option<String> {
+    let there = directory.ancestors().find(|path| path.exists())?;
+    if !there.is_dir() {
+        return Some(format!("{} is not a directory", there.display()));
+    }
+    match Reader::open(directory) {
+        Ok(_) | Err(StoreError::Missing { .. }) => None,
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,6 +245,22 @@ mod tests {
         assert!(host.cpus >= 1 && host.memory > 0);
         assert_eq!(host.unreadable.len(), 1);
         assert_eq!(host.listen, None);
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_a_history_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        assert_eq!(cannot_keep(&state.join("below")), None);
+        assert!(!state.exists(), "nothing is changed");
+        fs::write(&state, "").unwrap();
+        let why = cannot_keep(&state.join("below")).unwrap();
+        assert_eq!(why, format!("{} is not a directory", state.display()));
+        fs::remove_file(&state).unwrap();
+        fs::create_dir(&state).unwrap();
+        assert_eq!(cannot_keep(&state), None);
+        fs::write(state.join("history.sqlite3"), "somebody's text").unwrap();
+        assert_eq!(cannot_keep(&state).unwrap(), "it is not a SQLite database");
     }
 
     #[test]

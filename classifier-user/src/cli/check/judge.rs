@@ -155,6 +155,13 @@ pub(super) fn judge(plan: &RunPlan, host: &Host, prefixes: Result<Option<u64>, S
             format!("{}: {why} (--listen takes another address)", plan.listen),
         );
     }
+    if let (Some(why), Some(directory)) = (&host.history, &plan.state_dir) {
+        findings.add(
+            Level::Warning,
+            "history",
+            format!("the history in {} cannot be gone on with: {why}", directory.display()),
+        );
+    }
     for bypass in &host.bypasses {
         let what = match *bypass {
             "nf_flow_table" => {

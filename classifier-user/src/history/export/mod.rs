@@ -8,7 +8,7 @@ use ::parquet::errors::ParquetError;
 use jiff::Timestamp;
 
 use super::{
-    Kind, LinkNo, Part, Period, Read as _, ReadError, SLOT_SECONDS, Sample, Step, StoredLink, Subject,
+    Kind, Part, Period, Read as _, ReadError, SLOT_SECONDS, Sample, Step, StoredLink, Subject,
     store::{Reader, StoreError},
 };
 use crate::{

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use super::{csv::CsvSink, parquet::ParquetSink, *};
 use crate::{
     history::{
-        ClosedSlot, Links, Row,
+        ClosedSlot, LinkNo, Links, Row,
         store::{Options, Store},
         testing::{Known, begins, slot, upstream},
     },

@@ -38,6 +38,9 @@ pub(super) struct Piece {
     pub(super) bytes: u64,
 }
 
+/// Times that are believed: until the year 2500.
+const TIMES: std::ops::Range<i64> = 0..16_700_000_000;
+
 /// A stretch of time, its end out.
 pub(super) type Stretch = (i64, i64);
 
@@ -88,6 +91,9 @@ impl Pieces {
     }
 
     fn row(&mut self, begins: i64, seconds: i64, values: &[f64], columns: &[Option<u16>]) {
+        if !TIMES.contains(&begins) || !TIMES.contains(&begins.saturating_add(seconds)) {
+            return;
+        }
         let mut known = false;
         for (&value, &column) in values.iter().zip(columns) {
             let Some(column) = column else { continue };

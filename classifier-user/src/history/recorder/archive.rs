@@ -47,8 +47,9 @@ pub(crate) trait Sink: Send {
     /// Takes a slot that is later than all before: all of it or nothing.
     fn append(&mut self, slot: &ClosedSlot) -> Result<(), SinkError>;
 
-    /// Rolls up, drops what is too old, keeps below the cap on disk.
-    fn maintain(&mut self, now: Timestamp) -> Result<(), SinkError>;
+    /// Does a part of rolling up, dropping what is too old, and keeping below the cap on disk, in about a tenth of a
+    /// second; whether there is more.
+    fn maintain(&mut self, now: Timestamp) -> Result<bool, SinkError>;
 
     /// Bytes on disk.
     fn bytes(&self) -> u64;
@@ -120,6 +121,10 @@ impl Queue {
         self.wake.notify_all();
     }
 
+    fn stopped(&self) -> bool {
+        self.lock().stop
+    }
+
     pub(super) fn len(&self) -> usize {
         self.lock().slots.len()
     }
@@ -160,19 +165,24 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Opens the store where it is not open, and writes what waits. What fails is told, and tried again the next time.
-    /// Whether all was done.
+    /// Opens the store where it is not open, writes what waits, and maintains it. What fails is told, and tried again the
+    /// next time. Whether all was done.
     pub(super) fn turn(&mut self, now: Timestamp) -> bool {
         let was_open = self.sink.is_some();
-        let mut done = self.try_turn(now);
+        let mut done = self.write_and_maintain(now);
         if done.is_err() && was_open {
             // Opened again, one that was found damaged is set aside.
-            done = self.try_turn(now);
+            done = self.write_and_maintain(now);
         }
+        self.tell(done.as_ref().err());
+        done.is_ok()
+    }
+
+    fn tell(&self, error: Option<&SinkError>) {
         let (queued, bytes) = (self.queue.len(), self.sink.as_ref().map(|sink| sink.bytes()));
         let extent = self.past.extent().ok();
         self.health.update(|state| {
-            state.store = done.as_ref().err().map(ToString::to_string);
+            state.store = error.map(ToString::to_string);
             state.status.waiting_slots = queued as u64;
             if let Some(bytes) = bytes {
                 state.status.bytes = bytes;
@@ -182,47 +192,71 @@ impl Archive {
                 state.status.until = extent.since.map(|_| extent.until);
             }
         });
-        done.is_ok()
     }
 
-    fn try_turn(&mut self, now: Timestamp) -> Result<(), SinkError> {
+    fn write_and_maintain(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        // Where anything fails, the store is opened anew.
         let mut sink = match self.sink.take() {
             Some(sink) => sink,
-            None => {
-                if std::mem::take(&mut self.read_only) {
-                    // SQLite's connections in a process share files, which this one may have opened to be read only.
-                    self.past.set(None);
-                }
-                let opened = (self.open)().map_err(|NotOpened { why, reader }| {
-                    if self.past.reader().is_err() {
-                        self.read_only = reader.is_some();
-                        self.past.set(reader);
-                    }
-                    why
-                })?;
+            None => self.opened()?,
+        };
+        let mut more = true;
+        while more {
+            let wrote = self.write(&mut *sink)?;
+            if wrote {
+                self.sink = Some(sink);
+                self.tell(None);
+                let Some(back) = self.sink.take() else { return Ok(()) };
+                sink = back;
+            }
+            // Maintenance may take a while: slots that come meanwhile are written in between.
+            more = !self.queue.stopped() && sink.maintain(now)?;
+        }
+        self.sink = Some(sink);
+        Ok(())
+    }
+
+    fn opened(&mut self) -> Result<Box<dyn Sink>, SinkError> {
+        if std::mem::take(&mut self.read_only) {
+            // SQLite's connections in a process share files, which this one may have opened to be read only.
+            self.past.set(None);
+        }
+        match (self.open)() {
+            Ok(opened) => {
                 for notice in &opened.notices {
                     warn!("history: {notice}");
                 }
                 self.last = opened.last_slot;
                 self.past.set(Some(opened.reader));
-                opened.sink
+                Ok(opened.sink)
             }
-        };
+            Err(NotOpened { why, reader }) => {
+                if self.past.reader().is_err() {
+                    self.read_only = reader.is_some();
+                    self.past.set(reader);
+                }
+                Err(why)
+            }
+        }
+    }
+
+    /// Writes what waits; whether there was any.
+    fn write(&mut self, sink: &mut dyn Sink) -> Result<bool, SinkError> {
+        let mut any = false;
         while let Some(slot) = self.queue.front() {
             if self.last.is_some_and(|last| slot.number <= last) {
                 // Written before the agent was killed.
                 info!("history: the slot of {} is in the store already", time_of(slot.number));
             } else {
-                let closed = slot.resolve(&mut *sink)?;
+                let closed = slot.resolve(sink)?;
                 sink.append(&closed)?;
                 self.last = Some(slot.number);
             }
+            any = true;
             self.queue.done(slot.number);
             journal::remove(&self.directory, slot.number)?;
         }
-        sink.maintain(now)?;
-        self.sink = Some(sink);
-        Ok(())
+        Ok(any)
     }
 
     /// Works until told to stop: at the start, whenever a slot comes, and where something failed from time to time. After

@@ -3,7 +3,7 @@
 use std::{io, path::Path, time::SystemTime};
 
 use super::{archive::SinkError, journal, sink, slots};
-use crate::history::store::Options;
+use crate::history::{Keep, store::Options};
 
 /// Why journals could not be brought into the store.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,8 @@ pub fn settle(
         io::ErrorKind::WouldBlock => SettleError::Running,
         _ => error.into(),
     })?;
-    let mut open = sink::opener(directory.to_owned(), options);
+    // Nothing is maintained here, and so nothing dropped.
+    let mut open = sink::opener(directory.to_owned(), options, Keep::default());
     let mut store = open().map_err(|error| SettleError::Store(error.why))?;
     let mut settled = 0;
     for slot in journal::slots(directory)? {

@@ -1,7 +1,6 @@
 //! The store as what the recorder writes to.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,7 +10,8 @@ use jiff::Timestamp;
 use super::archive::{NotOpened, Opened, Opener, Sink, SinkError};
 use crate::{
     history::{
-        ClosedSlot, LinkNo, Read, StoredPrefix, Subject,
+        ClosedSlot, Keep, LinkNo, Read, StoredPrefix, Subject,
+        keeper::Keeper,
         store::{self, Options, Reader, Store, StoreError},
     },
     model::{LinkKind, Role},
@@ -20,8 +20,8 @@ use crate::{
 /// What damage was met while the store was in use; it is set aside when it is opened again.
 type Damage = Arc<Mutex<Option<String>>>;
 
-/// Opens the store in this directory.
-pub(crate) fn opener(directory: PathBuf, options: Options) -> Opener {
+/// Opens the store in this directory, and keeps of it what is to be kept.
+pub(crate) fn opener(directory: PathBuf, options: Options, keep: Keep) -> Opener {
     let damage = Damage::default();
     Box::new(move || {
         let opened = open(&directory, &options, &damage).map_err(|why| NotOpened {
@@ -51,7 +51,7 @@ pub(crate) fn opener(directory: PathBuf, options: Options) -> Opener {
         Ok(Opened {
             reader: Arc::new(store.reader()),
             last_slot: store.last_slot(),
-            sink: Box::new(Kept { directory: directory.clone(), store, damage: damage.clone() }),
+            sink: Box::new(Kept { store, keeper: Keeper::new(keep.clone()), damage: damage.clone() }),
             notices,
         })
     })
@@ -67,8 +67,8 @@ fn open(directory: &Path, options: &Options, damage: &Damage) -> Result<store::O
 }
 
 struct Kept {
-    directory: PathBuf,
     store: Store,
+    keeper: Keeper,
     damage: Damage,
 }
 
@@ -104,18 +104,12 @@ impl Sink for Kept {
         self.noted(done)
     }
 
-    fn maintain(&mut self, _now: Timestamp) -> Result<(), SinkError> {
-        Ok(())
+    fn maintain(&mut self, now: Timestamp) -> Result<bool, SinkError> {
+        let done = self.keeper.step(&mut self.store, now);
+        self.noted(done)
     }
 
     fn bytes(&self) -> u64 {
-        bytes(&self.directory)
+        self.store.usage().map_or(0, |usage| usage.file)
     }
-}
-
-/// Bytes of the store's files in a directory.
-fn bytes(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("history.sqlite3"));
-    ours.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }

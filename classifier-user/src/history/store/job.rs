@@ -34,9 +34,17 @@ enum Work {
     /// One block of all.
     Pack(Writer),
     /// Sums of all slots of a step, and one block of all if there is a writer for it.
-    Roll { whole: Option<Writer>, links: Writer, isp: Writer, roller: Roller },
+    Roll(Box<Roll>),
     /// One block without some of its subjects.
     Fold { into: Writer, keep: Vec<Subject>, rest: BTreeMap<(Place, u32), Sample> },
+}
+
+#[derive(Debug)]
+struct Roll {
+    whole: Option<Writer>,
+    links: Writer,
+    isp: Writer,
+    roller: Roller,
 }
 
 /// Where blocks are from and what they are of.
@@ -81,7 +89,7 @@ impl Job {
             |scope| Writer::new(conn, Heading { kind, step, scope, start: span.start, stop: span.end });
         let (links, isp) = (writer(Scope::Links)?, writer(Scope::Isp)?);
         let roller = Roller::new(span.start, seconds);
-        let work = Work::Roll { whole, links, isp, roller };
+        let work = Work::Roll(Box::new(Roll { whole, links, isp, roller }));
         let span = i64::from(span.start)..i64::from(span.end);
         Self::new(conn, sources, replace, span, work, Some((kind, step, progress))).map(Some)
     }
@@ -112,7 +120,8 @@ impl Job {
             done += self.rows.len();
             match &mut self.work {
                 Work::Pack(writer) => write(conn, writer, &self.rows)?,
-                Work::Roll { whole, links, isp, roller } => {
+                Work::Roll(roll) => {
+                    let Roll { whole, links, isp, roller } = &mut **roll;
                     if let Some(whole) = whole {
                         write(conn, whole, &self.rows)?;
                     }
@@ -141,7 +150,8 @@ impl Job {
             Work::Pack(writer) => {
                 writer.finish(conn, State::Live)?;
             }
-            Work::Roll { whole, links, isp, .. } => {
+            Work::Roll(roll) => {
+                let Roll { whole, links, isp, .. } = *roll;
                 for writer in [whole, Some(links), Some(isp)].into_iter().flatten() {
                     writer.finish(conn, State::Live)?;
                 }

@@ -37,9 +37,14 @@ use crate::model::{Direction, LinkKind, Role};
 
 mod block;
 mod coverage;
+#[cfg(test)]
+mod damage_tests;
 mod error;
+mod haste;
 mod job;
 mod keep;
+#[cfg(test)]
+mod keep_tests;
 mod maintain;
 mod merge;
 mod open;

@@ -5,6 +5,7 @@
 
 use jiff::{Timestamp, civil::Weekday, tz::TimeZone};
 
+pub use self::fill::{Request, fill};
 use self::networks::Network;
 use super::{ClosedSlot, Kind, LinkNo, NO_AS, Part, Row, SLOT_SECONDS, Sample, Subject};
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     table::groups::Groups,
 };
 
+mod fill;
 mod habit;
 mod hash;
 mod networks;

@@ -127,7 +127,8 @@ struct Inner {
     /// It does not open.
     shut: Option<&'static str>,
     opened: usize,
-    maintained: usize,
+    /// Parts of maintenance that are left.
+    due: usize,
 }
 
 impl Test {
@@ -138,7 +139,7 @@ impl Test {
             fails: None,
             shut: None,
             opened: 0,
-            maintained: 0,
+            due: 0,
         })))
     }
 
@@ -241,9 +242,10 @@ impl Sink for Test {
         Ok(())
     }
 
-    fn maintain(&mut self, _now: Timestamp) -> Result<(), SinkError> {
-        self.inner().maintained += 1;
-        Ok(())
+    fn maintain(&mut self, _now: Timestamp) -> Result<bool, SinkError> {
+        let due = &mut self.inner().due;
+        *due = due.saturating_sub(1);
+        Ok(*due > 0)
     }
 
     fn bytes(&self) -> u64 {

@@ -103,6 +103,22 @@ fn a_slot_that_is_in_the_store_is_not_written_again() {
 }
 
 #[test]
+fn all_of_maintenance_is_done_but_not_once_the_agent_ends() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Test::new();
+    let (mut archive, queue, _) = archive(&store, directory.path());
+    store.inner().due = 5;
+    assert!(archive.turn(Timestamp::UNIX_EPOCH));
+    assert_eq!(store.inner().due, 0);
+    store.inner().due = 5;
+    queue.push(finished(7, 3));
+    queue.stop();
+    assert!(archive.turn(Timestamp::UNIX_EPOCH));
+    let due = store.inner().due;
+    assert_eq!((due, store.slots().len()), (5, 1));
+}
+
+#[test]
 fn a_journal_that_cannot_be_written_is_caught_up_with() {
     let directory = tempfile::tempdir().expect("a directory");
     let (owners, groups) = (owners(), groups());

@@ -130,13 +130,15 @@ impl Snapshot {
             return Ok(Extent { since: None, until: Timestamp::UNIX_EPOCH, slots_since: None, zone });
         };
         let [slots, ..] = self.progress(Kind::As)?;
-        let slots_since = slots.since.max(first);
-        Ok(Extent {
-            since: Some(begins(first)),
-            until: begins(end),
-            slots_since: (slots_since < end).then(|| begins(slots_since)),
-            zone,
-        })
+        let detail: Option<i64> = self
+            .conn()?
+            .prepare_cached(
+                "SELECT min(slot) FROM (SELECT min(first) AS slot FROM day WHERE detail AND stop > ?1
+                                        UNION ALL SELECT min(slot) FROM coverage)",
+            )?
+            .query_row(params![slots.since], |row| row.get(0))?;
+        let slots_since = detail.map(|detail| begins(detail.max(slots.since)));
+        Ok(Extent { since: Some(begins(first)), until: begins(end), slots_since, zone })
     }
 
     fn months(&self, kind: Kind, subject: Subject) -> Result<Vec<Month>, StoreError> {

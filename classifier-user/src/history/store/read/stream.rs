@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
+
 use super::{
     Reader, begins,
     plan::{Kept, Piece, Span, zone_day},
@@ -13,7 +15,7 @@ use crate::{
         store::{
             block::{Entry, Place},
             error::StoreError,
-            rows::HOUR,
+            rows::{HOUR, meta},
         },
     },
     model::Direction,
@@ -136,6 +138,20 @@ impl Reader {
             sums.into_iter().for_each(|((subject, place), sample)| take(&step.row(subject, place, sample)));
         }
         Ok(steps.last().map_or(to, |step| step.span.to).max(from + 1))
+    }
+
+    /// The zone of its days.
+    #[must_use]
+    pub fn zone(&self) -> TimeZone {
+        self.shared.zone.clone()
+    }
+
+    /// The router's name.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn router(&self) -> Result<String, StoreError> {
+        Ok(meta(self.snapshot()?.conn()?, "router")?.unwrap_or_default())
     }
 
     /// Every group's key, by its number.

@@ -1,6 +1,6 @@
 //! Sums of all subjects.
 
-use std::collections::BTreeMap;
+use hashbrown::HashMap;
 
 use super::{
     Snapshot, begins,
@@ -12,52 +12,40 @@ use crate::history::{
     store::{block::Entry, error::StoreError},
 };
 
-/// Subjects of a page.
-const PAGE: usize = 1024;
-
-/// Sums by subject, in pages: rows come in runs of ascending subjects, so the next one is mostly of the same page.
+/// Sums by subject.
 #[derive(Debug, Default)]
 struct Table {
-    pages: Vec<(u32, Box<[[Sample; 2]; PAGE]>)>,
-    places: BTreeMap<u32, usize>,
-    last: (u32, usize),
+    places: HashMap<Subject, usize>,
+    sums: Vec<Sum>,
+    /// The last one's place: a subject's rows mostly come together.
+    last: usize,
 }
 
 impl Table {
     #[inline]
     fn add(&mut self, entry: &Entry) {
-        let page = entry.subject / PAGE as u32;
-        if self.last.0 != page || self.pages.is_empty() {
-            self.turn(page);
+        if self.sums.get(self.last).is_none_or(|sum| sum.subject != entry.subject) {
+            self.find(entry.subject);
         }
-        let cell =
-            self.pages.get_mut(self.last.1).and_then(|(_, page)| page.get_mut(entry.subject as usize % PAGE));
-        if let Some(sample) = cell.and_then(|samples| samples.get_mut(entry.place.direction())) {
+        let sum = self.sums.get_mut(self.last);
+        if let Some(sample) = sum.and_then(|sum| sum.samples.get_mut(entry.place.direction())) {
             *sample += entry.sample;
         }
     }
 
-    #[cold]
-    fn turn(&mut self, page: u32) {
-        let pages = &mut self.pages;
-        let place = *self.places.entry(page).or_insert_with(|| {
-            pages.push((page, Box::new([[Sample::default(); 2]; PAGE])));
-            pages.len() - 1
+    fn find(&mut self, subject: Subject) {
+        let sums = &mut self.sums;
+        self.last = *self.places.entry(subject).or_insert_with(|| {
+            sums.push(Sum { subject, samples: Default::default() });
+            sums.len() - 1
         });
-        self.last = (page, place);
     }
 
     /// Ascending, without those that are zero.
-    fn rows(&self) -> Vec<Sum> {
-        let pages = self.places.values().filter_map(|&place| self.pages.get(place));
-        let rows = pages.flat_map(|(page, samples)| {
-            let first = page * PAGE as u32;
-            samples.iter().enumerate().map(move |(place, &samples)| {
-                let subject: Subject = first + place as u32;
-                Sum { subject, samples }
-            })
-        });
-        rows.filter(|sum| sum.samples != [Sample::default(); 2]).collect()
+    fn rows(mut self) -> Vec<Sum> {
+        self.sums.retain(|sum| sum.samples != [Sample::default(); 2]);
+        self.sums.sort_unstable_by_key(|sum| sum.subject);
+        self.sums
     }
 }
 
