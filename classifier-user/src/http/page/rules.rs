@@ -188,6 +188,8 @@ impl Rules {
             }
         }
         past.links.retain(|link| !self.hides_link(&link.link));
+        // The page has a ranking of them, to which all rules apply.
+        past.ases = None;
         for LinkFigures { directions, .. } in &mut past.links {
             for figures in [&mut directions.inward, &mut directions.outward].into_iter().flatten() {
                 figures.rank = None;
