@@ -222,7 +222,7 @@ stale_time = "1h"
             (&format!("{start}asn = 1"), ":4: unknown key `asn` in [[bgp]]; the nearest valid key is `as`"),
             (
                 &format!("{start}neighbor = 1"),
-                ":4: unknown key `neighbor` in [[bgp]]; the nearest valid key is `peer`",
+                ":4: unknown key `neighbor` in [[bgp]]; the nearest valid key is `name`",
             ),
             (
                 &format!("{start}hold_time = 2"),
