@@ -316,7 +316,7 @@ fn a_store_that_is_garbage_is_set_aside_and_a_newer_one_left_alone() {
         journaled(&agent);
         assert_eq!(agent.end(libc::SIGTERM).0.code(), Some(0));
 
-        let garbage: Vec<u8> = (0..100_000_u32).map(|i| (i * 7919 >> 3) as u8).collect();
+        let garbage: Vec<u8> = (0..100_000_u32).map(|i| ((i * 7919) >> 3) as u8).collect();
         fs::write(&store, &garbage).expect("written");
         let agent = Agent::start(&arguments(&files, directory.path()));
         agent.wait_log(0, "history: the store was damaged");

@@ -14,7 +14,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufReader, Read as _},
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -193,7 +193,8 @@ impl Journal {
             Some(file) => file,
             None => {
                 let path = path(&self.directory, self.slot);
-                let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+                let file =
+                    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
                 if file.metadata()?.len() < self.written {
                     return Err(io::Error::other("somebody else has cut or removed it"));
                 }
