@@ -9,12 +9,16 @@ use super::{
     block::{Entry, Heading, Place, Scope, Top},
     error::StoreError,
     merge::Merge,
-    rows::{BlockRow, Catalog, Progress, State, set_progress},
+    rows::{BlockRow, Catalog, HOUR, Progress, State, set_progress},
 };
 use crate::history::{Kind, REST, Sample, Step, Subject, bits_per_second};
 
 /// Rows of a step, about: a tenth of a second.
 const STEP: usize = 250_000;
+
+/// Slots of the longest block of slots. Longer ones would make a subject's month fewer chunks; but where a period begins
+/// within a day, all of the block is read for some of its slots.
+const PIECE: usize = 3 * HOUR as usize;
 
 /// What is to become of blocks.
 #[derive(Debug)]
@@ -33,7 +37,7 @@ pub(super) struct Job {
 enum Work {
     /// One block of all.
     Pack(Writer),
-    /// Sums of all slots of a step, and one block of all if there is a writer for it.
+    /// Sums of all slots of a step, and blocks of all if there are writers for them.
     Roll(Box<Roll>),
     /// One block without some of its subjects.
     Fold { into: Writer, keep: Vec<Subject>, rest: BTreeMap<(Place, u32), Sample> },
@@ -41,7 +45,8 @@ enum Work {
 
 #[derive(Debug)]
 struct Roll {
-    whole: Option<Writer>,
+    /// Of [`PIECE`] slots each, the first from where the step begins.
+    whole: Vec<Writer>,
     links: Writer,
     isp: Writer,
     roller: Roller,
@@ -62,7 +67,8 @@ impl Job {
         Self::new(conn, sources, true, i64::MIN..i64::MAX, work, None).map(Some)
     }
 
-    /// Sums up the slots of an hour or a day. `replace`: the blocks lie within it, and become one.
+    /// Sums up the slots of an hour or a day. `replace`: where the blocks lie within it, they become one,
+    /// or some.
     pub(super) fn roll(
         conn: &Connection,
         sources: Vec<BlockRow>,
@@ -72,19 +78,17 @@ impl Job {
         progress: Progress,
     ) -> Result<Option<Self>, StoreError> {
         let Some(kind) = sources.first().map(|block| block.heading.kind) else { return Ok(None) };
-        let whole = match heading(&sources, Step::Slot, Scope::Links) {
-            // None of them reaches out of it.
-            Some(heading)
-                if replace
-                    && sources.len() > 1
-                    && heading.start >= span.start
-                    && heading.stop <= span.end =>
-            {
-                Some(Writer::new(conn, heading)?)
+        // None of them reaches out of it.
+        let within = |block: &BlockRow| span.start <= block.heading.start && block.heading.stop <= span.end;
+        let replace = replace && sources.len() > 1 && sources.iter().all(within);
+        let mut whole = Vec::new();
+        if replace {
+            for start in span.clone().step_by(PIECE) {
+                let stop = span.end.min(start.saturating_add(PIECE as u32));
+                let heading = Heading { kind, step: Step::Slot, scope: Scope::Links, start, stop };
+                whole.push(Writer::new(conn, heading)?);
             }
-            _ => None,
-        };
-        let replace = whole.is_some();
+        }
         let writer =
             |scope| Writer::new(conn, Heading { kind, step, scope, start: span.start, stop: span.end });
         let (links, isp) = (writer(Scope::Links)?, writer(Scope::Isp)?);
@@ -122,8 +126,11 @@ impl Job {
                 Work::Pack(writer) => write(conn, writer, &self.rows)?,
                 Work::Roll(roll) => {
                     let Roll { whole, links, isp, roller } = &mut **roll;
-                    if let Some(whole) = whole {
-                        write(conn, whole, &self.rows)?;
+                    for &entry in &self.rows {
+                        let place = usize::try_from(entry.at.saturating_sub(roller.start)).unwrap_or(0);
+                        if let Some(whole) = whole.get_mut(place / PIECE) {
+                            whole.push(conn, entry)?;
+                        }
                     }
                     roller.roll(subject, &self.rows, catalog);
                     write(conn, links, &roller.links)?;
@@ -152,7 +159,7 @@ impl Job {
             }
             Work::Roll(roll) => {
                 let Roll { whole, links, isp, .. } = *roll;
-                for writer in [whole, Some(links), Some(isp)].into_iter().flatten() {
+                for writer in whole.into_iter().chain([links, isp]) {
                     writer.finish(conn, State::Live)?;
                 }
             }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     block::{Decoder, Entry, Place},
     error::StoreError,
+    read::scan::{MISSING, parts},
     rows::BlockRow,
 };
 use crate::history::Subject;
@@ -34,25 +35,22 @@ impl Cursor {
             self.rows.clear();
             self.at = 0;
             let mut query = conn.prepare_cached(
-                "SELECT first, bytes FROM chunk WHERE block = ?1 AND first >= ?2 ORDER BY first LIMIT 1",
+                "SELECT first, rows, tops FROM chunk WHERE block = ?1 AND first >= ?2 ORDER BY first LIMIT 1",
             )?;
             let mut chunks = query.query(params![self.block.id, from])?;
             let Some(chunk) = chunks.next()? else {
                 self.next = None;
                 return Ok(());
             };
-            let bytes = chunk.get_ref(1)?.as_blob().map_err(|_| MISSING)?;
             let whole = 0..=Subject::MAX;
-            let last =
-                decoder.decode(&self.block.heading, chunk.get(0)?, bytes, whole, tops, &mut self.rows)?;
+            let parts = parts(chunk, tops)?;
+            let last = decoder.decode(&self.block.heading, chunk.get(0)?, parts, whole, &mut self.rows)?;
             self.next = last.checked_add(1);
             self.chunks += 1;
         }
         Ok(())
     }
 }
-
-const MISSING: StoreError = StoreError::Damaged("a chunk of a block is missing");
 
 /// Merges blocks of the same kind, step and scope that do not overlap in time.
 #[derive(Debug)]

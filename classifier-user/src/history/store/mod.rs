@@ -337,9 +337,10 @@ impl Writer {
         }
         self.block.chunks += 1;
         self.block.rows += chunk.rows as u64;
-        self.block.bytes += chunk.bytes.len() as u64;
-        conn.prepare_cached("INSERT INTO chunk (block, first, bytes) VALUES (?1, ?2, ?3)")?
-            .execute(params![self.block.id, chunk.first, chunk.bytes])?;
+        let tops = chunk.tops_part.as_ref();
+        self.block.bytes += (chunk.rows_part.len() + tops.map_or(0, Vec::len)) as u64;
+        conn.prepare_cached("INSERT INTO chunk (block, first, rows, tops) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![self.block.id, chunk.first, chunk.rows_part, tops])?;
         Ok(())
     }
 

@@ -23,7 +23,7 @@ pub(super) const SCHEMA: Schema = Schema { version: 1, migrations: &[] };
 /// - `coverage`: the seconds counted of slots whose day is not over. `day`: days that are over; `slots` has the same of
 ///   each of their slots ([`super::coverage`]); `first` and `end` are those of its slots that
 ///   were recorded; `detail` is 0 for days that were imported.
-/// - `block`, `chunk`: [`super::block`]. `state` 0: being written; 1: in use; 2: replaced or expired, to be deleted.
+/// - `block`, `chunk`: [`super::block`]; `tops` comes last, as who does not want it does not read its pages. `state` 0: being written; 1: in use; 2: replaced or expired, to be deleted.
 /// - `progress`, by kind and step: `since`, before which blocks were dropped; `until`, up to which steps were rolled up;
 ///   `packed`, up to which blocks were merged into the longest.
 /// - `month`: [`crate::history::Month`].
@@ -50,8 +50,9 @@ CREATE TABLE block (
     crc INTEGER NOT NULL
 );
 CREATE INDEX block_time ON block (state, kind, step, scope, start);
-CREATE TABLE chunk (block INTEGER NOT NULL, first INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (block, first))
-    WITHOUT ROWID;
+CREATE TABLE chunk (
+    block INTEGER NOT NULL, first INTEGER NOT NULL, rows BLOB NOT NULL, tops BLOB, PRIMARY KEY (block, first)
+) WITHOUT ROWID;
 CREATE TABLE progress (
     kind INTEGER NOT NULL, step INTEGER NOT NULL, since INTEGER NOT NULL DEFAULT 0,
     until INTEGER NOT NULL DEFAULT 0, packed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (kind, step)

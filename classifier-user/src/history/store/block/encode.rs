@@ -1,43 +1,59 @@
 //! How a chunk looks.
 //!
-//! A chunk is a checksum ([`Heading::checksum`], 4 bytes, little endian), the lengths of two parts before and after
-//! compression (4 varints), and the two parts, each a zstd frame: the rows, and their highest slots (empty where rows are
-//! slots), so that who wants only sums need not decompress these.
+//! A chunk has two parts: the rows, and their highest slots (none where rows are slots), which are read only where they
+//! are wanted. Each begins with a checksum ([`Heading::checksum`], 4 bytes, little endian).
 //!
-//! The rows are columns, one after the other: their count, that of runs (rows of one subject and place) and the columns'
-//! lengths, then
+//! The rows are columns. Seven of them zstd makes small: after three lengths (varints: of these before and after
+//! compression, of the highest slots before compression) they are one frame. The last one, the numbers, has little that
+//! could be foretold: it is a frame of its own, or as it is where that saves little ([`Encoder::fill_rows`]).
+//!
+//! The frame begins with the count of rows, that of runs (rows of one subject and place), the slots of a step and the
+//! lengths of the columns and of the numbers. The columns are
 //! by run: the subject's difference to the run before, the place, the count of rows less one, and for longer runs the
 //! mean size of packets of either IP version, by which bytes are foretold;
-//! by row: the time's difference to the row before less one (for a run's first row: to the block's beginning), the
-//! widths of packets and bytes in a byte for either IP version, and these numbers in so many bytes each, bytes less
-//! what was foretold.
+//! by row: the time's difference to the row before less a step (for a run's first row: to the block's beginning), and the
+//! widths of packets and bytes in a byte for either IP version. The numbers are packets and bytes in so many bytes each,
+//! bytes less what was foretold.
+//!
+//! The highest slots are two columns in a frame: the widths of the rate and of the slots since the row's time in a byte,
+//! and these numbers. A rate that is all of the row's bytes in one slot of five minutes, as small subjects have it, is not
+//! written ([`ALL_AT_ONCE`]).
 
 use zstd::bulk::Compressor;
 
 use super::{
-    Damaged, Entry, Heading,
+    Entry, Heading,
     values::{PADDING, put, put_bytes, widths, zigzag},
 };
-use crate::{history::Subject, model::Counter};
+use crate::{
+    history::{SLOT_SECONDS, Sample, Step, Subject, bits_per_second},
+    model::Counter,
+};
 
 /// Rows after which a chunk ends with the next subject: what one subject costs to read.
 const TARGET: usize = 4096;
 /// Of zstd.
 const LEVEL: i32 = 1;
+/// What part of the numbers compression must save.
+const LITTLE: usize = 24;
 /// Runs from this length on have their mean sizes with them.
 pub(super) const FORETOLD: usize = 6;
-/// Columns of the rows.
-pub(super) const COLUMNS: usize = 8;
+/// A bit of the widths of a highest slot that no width has.
+pub(super) const ALL_AT_ONCE: u8 = 0x80;
+/// Columns of the rows, without the numbers.
+pub(super) const COLUMNS: usize = 7;
 
 /// A chunk as it is stored.
 #[derive(Debug)]
 pub(in super::super) struct Chunk {
     /// Its first subject.
     pub(in super::super) first: Subject,
-    /// Its rows.
+    /// How many rows.
     pub(in super::super) rows: usize,
-    /// Its bytes.
-    pub(in super::super) bytes: Vec<u8>,
+    /// The rows.
+    pub(in super::super) rows_part: Vec<u8>,
+    /// Their highest slots.
+    pub(in super::super) tops_part: Option<Vec<u8>>,
 }
 
 /// Makes chunks of rows that come in the order of [`Entry::key`].
@@ -46,6 +62,7 @@ pub(in super::super) struct Encoder {
     compressor: Compressor<'static>,
     entries: Vec<Entry>,
     columns: [Vec<u8>; COLUMNS],
+    numbers: Vec<u8>,
     raw: Vec<u8>,
 }
 
@@ -70,6 +87,7 @@ impl Encoder {
             compressor: Compressor::new(LEVEL)?,
             entries: Vec::with_capacity(TARGET + TARGET / 2),
             columns: Default::default(),
+            numbers: Vec::new(),
             raw: Vec::new(),
         })
     }
@@ -93,29 +111,43 @@ impl Encoder {
     pub(in super::super) fn flush(&mut self) -> std::io::Result<Option<Chunk>> {
         let Some(&Entry { subject: first, .. }) = self.entries.first() else { return Ok(None) };
         self.fill_rows();
-        let raw_rows = self.raw.len();
-        let rows = self.compressor.compress(&self.raw)?;
+        let raw_columns = self.raw.len();
+        let columns = self.compressor.compress(&self.raw)?;
+        let mut numbers = self.compressor.compress(&self.numbers)?;
+        if numbers.len() + self.numbers.len() / LITTLE > self.numbers.len() {
+            numbers = std::mem::take(&mut self.numbers);
+        }
         self.fill_tops();
         let raw_tops = self.raw.len();
-        let tops = if raw_tops == 0 { Vec::new() } else { self.compressor.compress(&self.raw)? };
-
-        let mut bytes = vec![0; 4];
-        for length in [raw_rows, rows.len(), raw_tops, tops.len()] {
-            put(length as u64, &mut bytes);
+        let tops_part = match raw_tops {
+            0 => None,
+            _ => {
+                let frame = self.compressor.compress(&self.raw)?;
+                Some(self.part(first, &frame))
+            }
+        };
+        let mut body = Vec::with_capacity(columns.len() + numbers.len() + 16);
+        for length in [raw_columns, columns.len(), raw_tops] {
+            put(length as u64, &mut body);
         }
-        bytes.extend(rows);
-        bytes.extend(tops);
-        let checksum = self.heading.checksum(first, bytes.get(4..).unwrap_or_default());
-        if let Some(place) = bytes.first_chunk_mut() {
-            *place = checksum.to_le_bytes();
-        }
+        body.extend(columns);
+        body.extend(numbers);
+        let rows_part = self.part(first, &body);
         let rows = self.entries.len();
         self.entries.clear();
-        Ok(Some(Chunk { first, rows, bytes }))
+        Ok(Some(Chunk { first, rows, rows_part, tops_part }))
+    }
+
+    fn part(&self, first: Subject, body: &[u8]) -> Vec<u8> {
+        let checksum = self.heading.checksum(first, body);
+        [checksum.to_le_bytes().as_slice(), body].concat()
     }
 
     fn fill_rows(&mut self) {
-        let [subjects, places, lengths, means, times, widths_v4, widths_v6, numbers] = &mut self.columns;
+        let [subjects, places, lengths, means, times, widths_v4, widths_v6] = &mut self.columns;
+        let numbers = &mut self.numbers;
+        let unit = unit(self.heading.step);
+        numbers.clear();
         let mut runs = 0;
         let mut subject = 0;
         for run in self.entries.chunk_by(|a, b| (a.subject, a.place) == (b.subject, b.place)) {
@@ -133,10 +165,13 @@ impl Encoder {
                 put(mean_v4, means);
                 put(mean_v6, means);
             }
-            let mut next = self.heading.start;
+            put(u64::from(first.at - self.heading.start), times);
+            for pair in run.windows(2) {
+                if let [before, entry] = pair {
+                    put(zigzag(u64::from(entry.at - before.at).wrapping_sub(unit.into())), times);
+                }
+            }
             for entry in run {
-                put(u64::from(entry.at - next), times);
-                next = entry.at + 1;
                 let versions = [(entry.sample.ipv4, mean_v4), (entry.sample.ipv6, mean_v6)];
                 for ((counter, mean), column) in versions.into_iter().zip([&mut *widths_v4, widths_v6]) {
                     let bytes = if mean == 0 {
@@ -155,8 +190,9 @@ impl Encoder {
         self.raw.clear();
         put(self.entries.len() as u64, &mut self.raw);
         put(runs, &mut self.raw);
-        for column in &self.columns {
-            put(column.len() as u64, &mut self.raw);
+        put(unit.into(), &mut self.raw);
+        for length in self.columns.iter().map(Vec::len).chain([numbers.len()]) {
+            put(length as u64, &mut self.raw);
         }
         for column in &mut self.columns {
             self.raw.append(column);
@@ -168,41 +204,31 @@ impl Encoder {
         if self.entries.iter().all(|entry| entry.top.rate == 0) {
             return;
         }
-        let [_, _, _, _, _, both_widths, _, numbers] = &mut self.columns;
-        for Entry { at, top, .. } in &self.entries {
+        self.numbers.clear();
+        for Entry { at, sample, top, .. } in &self.entries {
             let later = if top.rate == 0 { 0 } else { u64::from(top.at.wrapping_sub(*at)) };
-            let widths = widths(top.rate, later);
-            both_widths.push(widths);
-            put_bytes(top.rate, widths & 15, numbers);
-            put_bytes(later, widths >> 4, numbers);
+            let all = top.rate != 0 && top.rate == at_once(sample);
+            let rate = if all { 0 } else { top.rate };
+            let widths = widths(rate, later);
+            self.raw.push(if all { widths | ALL_AT_ONCE } else { widths });
+            put_bytes(rate, widths & 15, &mut self.numbers);
+            put_bytes(later, widths >> 4, &mut self.numbers);
         }
-        numbers.extend([0; PADDING]);
-        self.raw.append(both_widths);
-        self.raw.append(numbers);
+        self.numbers.extend([0; PADDING]);
+        self.raw.append(&mut self.numbers);
     }
 }
 
-/// A chunk in its parts, its checksum not yet looked at.
-#[derive(Debug)]
-pub(super) struct Parts<'a> {
-    pub(super) checksum: u32,
-    /// What the checksum is of.
-    pub(super) body: &'a [u8],
-    pub(super) rows: &'a [u8],
-    pub(super) raw_rows: usize,
-    pub(super) tops: &'a [u8],
-    pub(super) raw_tops: usize,
+/// Slots from a row to the next, where nothing is missing.
+const fn unit(step: Step) -> u32 {
+    match step {
+        Step::Slot => 1,
+        Step::Hour => 12,
+        Step::Day => 288,
+    }
 }
 
-impl<'a> Parts<'a> {
-    pub(super) fn of(bytes: &'a [u8]) -> Result<Self, Damaged> {
-        let (checksum, body) = bytes.split_first_chunk().ok_or(Damaged("a chunk is cut"))?;
-        let mut lengths = super::values::Varints(body);
-        let mut length = || lengths.take().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-        let [raw_rows, rows, raw_tops, tops] = [length()?, length()?, length()?, length()?];
-        let frames = lengths.0;
-        let (rows, frames) = frames.split_at_checked(rows).ok_or(Damaged("a chunk is cut"))?;
-        let tops = frames.get(..tops).ok_or(Damaged("a chunk is cut"))?;
-        Ok(Self { checksum: u32::from_le_bytes(*checksum), body, rows, raw_rows, tops, raw_tops })
-    }
+/// The rate of a slot of five minutes that has all of this.
+pub(super) fn at_once(sample: &Sample) -> u64 {
+    bits_per_second(sample.both().bytes, SLOT_SECONDS.unsigned_abs())
 }

@@ -14,7 +14,7 @@ mod encode;
 mod tests;
 mod values;
 
-pub(super) use decode::Decoder;
+pub(super) use decode::{Decoder, Visit};
 pub(super) use encode::{Chunk, Encoder};
 pub(super) use values::{Varints, put};
 

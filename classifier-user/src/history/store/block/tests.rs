@@ -26,9 +26,45 @@ fn decode(
     let mut decoder = Decoder::new().expect("a decoder");
     let mut entries = Vec::new();
     for chunk in chunks {
-        decoder.decode(heading, chunk.first, &chunk.bytes, subjects.clone(), tops, &mut entries)?;
+        let tops = tops.then_some(chunk.tops_part.as_deref());
+        decoder.decode(heading, chunk.first, (&chunk.rows_part, tops), subjects.clone(), &mut entries)?;
     }
     Ok(entries)
+}
+
+/// What is shown of some times and of places that are not this one.
+struct Shown<const TIMES: bool> {
+    not: Place,
+    at: (Subject, Place),
+    rows: Vec<Entry>,
+}
+
+impl<const TIMES: bool> Visit for Shown<TIMES> {
+    const TIMES: bool = TIMES;
+
+    fn wants(&mut self, subject: Subject, place: Place) -> bool {
+        self.at = (subject, place);
+        place != self.not
+    }
+
+    fn row(&mut self, at: u32, sample: Sample) {
+        let (subject, place) = self.at;
+        self.rows.push(Entry { subject, place, at, sample, top: Top::default() });
+    }
+}
+
+fn show<const TIMES: bool>(
+    heading: &Heading,
+    chunks: &[Chunk],
+    times: std::ops::Range<u32>,
+    not: Place,
+) -> Vec<Entry> {
+    let mut decoder = Decoder::new().expect("a decoder");
+    let mut shown = Shown::<TIMES> { not, at: Default::default(), rows: Vec::new() };
+    for chunk in chunks {
+        decoder.visit(heading, chunk.first, &chunk.rows_part, &times, &mut shown).expect("rows");
+    }
+    shown.rows
 }
 
 /// Numbers of every width.
@@ -62,6 +98,20 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
     })
 }
 
+/// Whether a change of either part of the first chunk is an error, and the second part's absence.
+fn each_is_noticed(entries: &[Entry], change: &dyn Fn(&mut Vec<u8>)) -> bool {
+    let heading = heading(Step::Hour);
+    let fails = |change: &dyn Fn(&mut Chunk)| {
+        let mut chunks = encode(heading, entries);
+        change(&mut chunks[0]);
+        decode(&heading, &chunks, 0..=u32::MAX, true).is_err()
+    };
+    let has_tops = encode(heading, entries)[0].tops_part.is_some();
+    fails(&|chunk| change(&mut chunk.rows_part))
+        && (!has_tops || fails(&|chunk| chunk.tops_part.iter_mut().for_each(change)))
+        && (!has_tops || fails(&|chunk| chunk.tops_part = None))
+}
+
 proptest! {
     #[test]
     fn what_was_written_is_read(entries in entries()) {
@@ -82,17 +132,33 @@ proptest! {
     }
 
     #[test]
+    fn some_times_and_places_are_shown_by_themselves(
+        entries in entries(), from in 990..1300u32, length in 0..300u32, not in 0..10u16,
+    ) {
+        let heading = heading(Step::Slot);
+        let chunks = encode(heading, &entries);
+        let mut wanted: Vec<Entry> = entries
+            .into_iter()
+            .filter(|entry| (from..from + length).contains(&entry.at) && entry.place != Place(not))
+            .map(|entry| Entry { top: Top::default(), ..entry })
+            .collect();
+        prop_assert_eq!(&show::<true>(&heading, &chunks, from..from + length, Place(not)), &wanted);
+        let shown = show::<false>(&heading, &chunks, from..from + length, Place(not));
+        wanted.iter_mut().for_each(|entry| entry.at = 0);
+        let timeless: Vec<Entry> = shown.into_iter().map(|entry| Entry { at: 0, ..entry }).collect();
+        prop_assert_eq!(timeless, wanted);
+    }
+
+    #[test]
     fn a_changed_or_cut_chunk_is_an_error(entries in entries(), place in any::<prop::sample::Index>(), bit in 0..8u32) {
         prop_assume!(!entries.is_empty());
-        let heading = heading(Step::Slot);
-        let mut chunks = encode(heading, &entries);
-        let cut = place.index(chunks[0].bytes.len());
-        let whole = chunks[0].bytes.clone();
-        chunks[0].bytes.truncate(cut);
-        prop_assert!(decode(&heading, &chunks, 0..=u32::MAX, true).is_err());
-        chunks[0].bytes = whole;
-        chunks[0].bytes[cut] ^= 1 << bit;
-        prop_assert!(decode(&heading, &chunks, 0..=u32::MAX, true).is_err());
+        let cut = each_is_noticed(&entries, &|part| part.truncate(place.index(part.len())));
+        prop_assert!(cut);
+        let changed = each_is_noticed(&entries, &|part| {
+            let place = place.index(part.len());
+            part[place] ^= 1 << bit;
+        });
+        prop_assert!(changed);
     }
 
     #[test]
@@ -100,7 +166,7 @@ proptest! {
         let heading = heading(Step::Slot);
         let mut whole = heading.checksum(0, &bytes).to_le_bytes().to_vec();
         whole.extend(&bytes);
-        let chunks = [Chunk { first: 0, rows: 1, bytes: whole }];
+        let chunks = [Chunk { first: 0, rows: 1, rows_part: whole, tops_part: None }];
         prop_assert!(decode(&heading, &chunks, 0..=u32::MAX, true).is_err());
     }
 }

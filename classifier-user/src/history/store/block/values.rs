@@ -16,6 +16,20 @@ pub(in super::super) fn put(mut number: u64, into: &mut Vec<u8>) {
 pub(in super::super) struct Varints<'a>(pub(in super::super) &'a [u8]);
 
 impl Varints<'_> {
+    /// Passes over so many numbers.
+    pub(super) fn skip(&mut self, count: usize) -> Result<(), Damaged> {
+        match self.0.split_at_checked(count) {
+            // Mostly each is one byte.
+            Some((ours, rest)) if ours.iter().all(|&byte| byte < 0x80) => self.0 = rest,
+            _ => {
+                for _ in 0..count {
+                    self.take()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(in super::super) fn take(&mut self) -> Result<u64, Damaged> {
         // Most are one byte.
         if let [byte @ 0..0x80, rest @ ..] = self.0 {
@@ -48,8 +62,8 @@ pub(super) fn put_bytes(number: u64, width: u8, into: &mut Vec<u8>) {
     into.extend(number.to_le_bytes().iter().take(width.into()));
 }
 
-/// Zeros that must follow the last of [`put_bytes`], so that eight bytes can be read anywhere.
-pub(super) const PADDING: usize = 8;
+/// Zeros that must follow the last of [`put_bytes`], so that four numbers of the greatest width can be read anywhere.
+pub(super) const PADDING: usize = 40;
 
 /// What is kept of eight bytes, by width.
 const MASKS: [u64; 16] = {
@@ -81,18 +95,41 @@ impl<'a> Bytes<'a> {
     /// Two numbers whose widths are the low and the high half of `widths`.
     #[inline]
     pub(super) fn pair(&mut self, widths: u8) -> Result<(u64, u64), Damaged> {
+        let window = self.window()?;
         let (low, high) = (usize::from(widths & 15), usize::from(widths >> 4));
-        let first = self.word(self.at)? & MASKS[low];
-        let second = self.word(self.at + low)? & MASKS[high];
+        let pair = (word(window, 0) & MASKS[low], word(window, low) & MASKS[high]);
         self.at += low + high;
-        Ok((first, second))
+        Ok(pair)
+    }
+
+    /// Two such pairs.
+    #[inline]
+    pub(super) fn pairs(&mut self, first: u8, second: u8) -> Result<[(u64, u64); 2], Damaged> {
+        let window = self.window()?;
+        let mut at = 0;
+        let mut next = |width: u8| {
+            let width = usize::from(width);
+            let number = word(window, at) & MASKS[width];
+            at += width;
+            number
+        };
+        let first = (next(first & 15), next(first >> 4));
+        let second = (next(second & 15), next(second >> 4));
+        self.at += at;
+        Ok([first, second])
     }
 
     #[inline]
-    fn word(&self, at: usize) -> Result<u64, Damaged> {
-        let word = self.bytes.get(at..).and_then(|rest| rest.first_chunk());
-        word.map(|word| u64::from_le_bytes(*word)).ok_or(Damaged("numbers are missing"))
+    fn window(&self) -> Result<&'a [u8; PADDING], Damaged> {
+        self.bytes.get(self.at..).and_then(|rest| rest.first_chunk()).ok_or(Damaged("numbers are missing"))
     }
+}
+
+/// Eight bytes from a place on that is at most 24, as it is after three numbers.
+#[inline]
+fn word(window: &[u8; PADDING], at: usize) -> u64 {
+    let bytes = window.get(at & 31..).and_then(|rest| rest.first_chunk());
+    u64::from_le_bytes(*bytes.unwrap_or(&[0; 8]))
 }
 
 /// The widths of two numbers in a byte.

@@ -2,11 +2,14 @@
 
 use rusqlite::params;
 
-use super::{Snapshot, plan::Piece};
+use super::{
+    Snapshot,
+    plan::{Piece, Span},
+};
 use crate::history::{
-    Kind, LinkNo, Links, Step, Subject,
+    Kind, LinkNo, Links, Sample, Step, Subject,
     store::{
-        block::{Decoder, Entry, Scope},
+        block::{Decoder, Entry, Place, Scope, Top, Visit},
         error::StoreError,
         rows::{BlockRow, Catalog, blocks},
     },
@@ -19,43 +22,43 @@ pub(in super::super) struct Wanted<'a> {
     /// Ascending, none twice; `None`: all.
     pub(in super::super) subjects: Option<&'a [Subject]>,
     pub(in super::super) links: &'a Links,
-    /// With the highest slots of longer steps.
+    /// With the highest slots of longer steps; only where subjects are named.
     pub(in super::super) tops: bool,
 }
 
 /// Which links' rows are taken.
-pub(super) struct Filter<'a> {
-    catalog: &'a Catalog,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filter {
     links: [bool; 256],
-    /// Which of them is to be asked for each slot.
-    isp: bool,
-    /// Every row is taken.
-    all: bool,
 }
 
-impl<'a> Filter<'a> {
-    pub(super) fn new(catalog: &'a Catalog, links: &Links, scope: Scope, step: Step) -> Self {
-        let mut wanted = [false; 256];
-        if let Links::Only(links) = links {
-            for &LinkNo(link) in links {
-                if let Some(wanted) = wanted.get_mut(usize::from(link)) {
-                    *wanted = true;
+impl Filter {
+    /// For blocks of a scope from a slot on, up to a slot at which the ISP's links change.
+    fn new(catalog: &Catalog, links: &Links, scope: Scope, from: i64) -> Self {
+        let mut wanted = [scope == Scope::Isp; 256];
+        match links {
+            Links::Only(links) => {
+                for &LinkNo(link) in links {
+                    if let Some(wanted) = wanted.get_mut(usize::from(link)) {
+                        *wanted = true;
+                    }
+                }
+            }
+            Links::Isp => {
+                let from = u32::try_from(from.max(0)).unwrap_or(u32::MAX);
+                for link in &catalog.links {
+                    if let Some(wanted) = wanted.get_mut(usize::from(link.number.0)) {
+                        *wanted |= catalog.is_isp(link.number, from);
+                    }
                 }
             }
         }
-        let isp = *links == Links::Isp && step == Step::Slot;
-        Self { catalog, links: wanted, isp, all: scope == Scope::Isp }
+        Self { links: wanted }
     }
 
     #[inline]
-    pub(super) fn takes(&self, entry: &Entry) -> bool {
-        let link = entry.place.link();
-        self.all
-            || if self.isp {
-                self.catalog.is_isp(link, entry.at)
-            } else {
-                self.links.get(usize::from(link.0)).is_some_and(|&wanted| wanted)
-            }
+    pub(super) fn takes(&self, place: Place) -> bool {
+        self.links.get(usize::from(place.link().0)).is_some_and(|&wanted| wanted)
     }
 }
 
@@ -64,7 +67,55 @@ pub(in super::super) fn scope(links: &Links, step: Step) -> Scope {
     if *links == Links::Isp && step != Step::Slot { Scope::Isp } else { Scope::Links }
 }
 
+/// Of the rows of some links.
+#[derive(Debug)]
+struct Filtered<'a, V> {
+    filter: &'a Filter,
+    visit: &'a mut V,
+}
+
+impl<V: Visit> Visit for Filtered<'_, V> {
+    const TIMES: bool = V::TIMES;
+
+    fn wants(&mut self, subject: Subject, place: Place) -> bool {
+        self.filter.takes(place) && self.visit.wants(subject, place)
+    }
+
+    #[inline]
+    fn row(&mut self, at: u32, sample: Sample) {
+        self.visit.row(at, sample);
+    }
+}
+
+/// Calls with rows.
+#[derive(Debug)]
+struct Each<F> {
+    at: (Subject, Place),
+    take: F,
+}
+
+impl<F: FnMut(&Entry)> Visit for Each<F> {
+    fn wants(&mut self, subject: Subject, place: Place) -> bool {
+        self.at = (subject, place);
+        true
+    }
+
+    #[inline]
+    fn row(&mut self, at: u32, sample: Sample) {
+        let (subject, place) = self.at;
+        (self.take)(&Entry { subject, place, at, sample, top: Top::default() });
+    }
+}
+
 impl Snapshot {
+    /// The pieces of a piece between which the ISP's links do not change.
+    fn between_changes(&self, piece: Piece) -> impl Iterator<Item = Piece> + use<> {
+        let Span { from, to } = piece.span;
+        let change = self.catalog.upstream_since.filter(|&since| from < since && since < to).unwrap_or(to);
+        let spans = [Span { from, to: change }, Span { from: change, to }];
+        spans.into_iter().filter(|span| span.from < span.to).map(move |span| Piece { span, ..piece })
+    }
+
     /// Calls with the rows of a piece, a block after the other, in a block by [`Entry::key`].
     pub(super) fn scan(
         &mut self,
@@ -72,47 +123,79 @@ impl Snapshot {
         piece: Piece,
         mut take: impl FnMut(&Entry),
     ) -> Result<(), StoreError> {
-        let Self { conn, catalog, decoder, .. } = self;
-        let Some(conn) = conn.as_ref() else { return Ok(()) };
+        let Some(subjects) = wanted.subjects else {
+            let mut each = Each { at: Default::default(), take };
+            return self.visit(wanted.kind, wanted.links, piece, &mut each);
+        };
         let scope = scope(wanted.links, piece.step);
-        let filter = Filter::new(catalog, wanted.links, scope, piece.step);
-        let span = piece.span;
         let mut rows = Vec::new();
-        for block in blocks(conn, (wanted.kind, piece.step, scope), span.from, span.to)? {
-            let within = span.from <= block.heading.start.into() && i64::from(block.heading.stop) <= span.to;
-            let take = |rows: &[Entry]| {
-                let in_time = |entry: &&Entry| within || (span.from..span.to).contains(&entry.at.into());
-                for entry in rows.iter().filter(in_time).filter(|entry| filter.takes(entry)) {
-                    take(entry);
-                }
-            };
-            match wanted.subjects {
-                None => all(conn, decoder, &block, wanted.tops, &mut rows, take)?,
-                Some(subjects) => some(conn, decoder, &block, subjects, wanted.tops, &mut rows, take)?,
+        for Piece { step, span } in self.between_changes(piece) {
+            let Self { conn, catalog, decoder, .. } = self;
+            let Some(conn) = conn.as_ref() else { return Ok(()) };
+            let filter = Filter::new(catalog, wanted.links, scope, span.from);
+            for block in blocks(conn, (wanted.kind, step, scope), span.from, span.to)? {
+                some(conn, decoder, &block, subjects, wanted.tops, &mut rows, |rows| {
+                    let ours = rows.iter().filter(|entry| {
+                        (span.from..span.to).contains(&entry.at.into()) && filter.takes(entry.place)
+                    });
+                    ours.for_each(&mut take);
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows all rows of a piece, without their highest slots.
+    pub(super) fn visit<V: Visit>(
+        &mut self,
+        kind: Kind,
+        links: &Links,
+        piece: Piece,
+        visit: &mut V,
+    ) -> Result<(), StoreError> {
+        let scope = scope(links, piece.step);
+        for Piece { step, span } in self.between_changes(piece) {
+            let Self { conn, catalog, decoder, .. } = self;
+            let Some(conn) = conn.as_ref() else { return Ok(()) };
+            let filter = Filter::new(catalog, links, scope, span.from);
+            let mut filtered = Filtered { filter: &filter, visit: &mut *visit };
+            for block in blocks(conn, (kind, step, scope), span.from, span.to)? {
+                all(conn, decoder, &block, &span, &mut filtered)?;
             }
         }
         Ok(())
     }
 }
 
-const MISSING: StoreError = StoreError::Damaged("a chunk of a block is missing");
+pub(in super::super) const MISSING: StoreError = StoreError::Damaged("a chunk of a block is missing");
+
+/// The parts of a chunk, from the columns `rows` and `tops` after `first`.
+pub(in super::super) type Parts<'a> = (&'a [u8], Option<Option<&'a [u8]>>);
+
+pub(in super::super) fn parts<'a>(chunk: &'a rusqlite::Row<'_>, tops: bool) -> Result<Parts<'a>, StoreError> {
+    let rows = chunk.get_ref(1)?.as_blob().map_err(|_| MISSING)?;
+    let tops = match tops {
+        true => Some(chunk.get_ref(2)?.as_blob_or_null().map_err(|_| MISSING)?),
+        false => None,
+    };
+    Ok((rows, tops))
+}
 
 fn all(
     conn: &rusqlite::Connection,
     decoder: &mut Decoder,
     block: &BlockRow,
-    tops: bool,
-    rows: &mut Vec<Entry>,
-    mut take: impl FnMut(&[Entry]),
+    span: &Span,
+    visit: &mut impl Visit,
 ) -> Result<(), StoreError> {
-    let mut query = conn.prepare_cached("SELECT first, bytes FROM chunk WHERE block = ?1 ORDER BY first")?;
+    let number = |slot: i64| u32::try_from(slot.max(0)).unwrap_or(u32::MAX);
+    let times = number(span.from)..number(span.to);
+    let mut query = conn.prepare_cached("SELECT first, rows FROM chunk WHERE block = ?1 ORDER BY first")?;
     let mut chunks = query.query(params![block.id])?;
     let mut count = 0;
     while let Some(chunk) = chunks.next()? {
-        rows.clear();
-        let bytes = chunk.get_ref(1)?.as_blob().map_err(|_| MISSING)?;
-        decoder.decode(&block.heading, chunk.get(0)?, bytes, 0..=Subject::MAX, tops, rows)?;
-        take(rows);
+        let (rows, _) = parts(chunk, false)?;
+        decoder.visit(&block.heading, chunk.get(0)?, rows, &times, visit)?;
         count += 1;
     }
     if count == block.chunks { Ok(()) } else { Err(MISSING) }
@@ -128,7 +211,7 @@ fn some(
     mut take: impl FnMut(&[Entry]),
 ) -> Result<(), StoreError> {
     let mut query = conn.prepare_cached(
-        "SELECT first, bytes FROM chunk WHERE block = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1",
+        "SELECT first, rows, tops FROM chunk WHERE block = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1",
     )?;
     // Subjects up to this one were in a chunk that was read.
     let mut done = None;
@@ -139,10 +222,10 @@ fn some(
         let mut chunks = query.query(params![block.id, subject])?;
         let chunk = chunks.next()?.ok_or(MISSING)?;
         rows.clear();
-        let bytes = chunk.get_ref(1)?.as_blob().map_err(|_| MISSING)?;
+        let parts = parts(chunk, tops)?;
         let rest = subjects.get(place..).unwrap_or_default();
         let last_wanted = rest.last().copied().unwrap_or(subject);
-        let last = decoder.decode(&block.heading, chunk.get(0)?, bytes, subject..=last_wanted, tops, rows)?;
+        let last = decoder.decode(&block.heading, chunk.get(0)?, parts, subject..=last_wanted, rows)?;
         for run in rows.chunk_by(|a, b| a.subject == b.subject) {
             if run.first().is_some_and(|entry| rest.binary_search(&entry.subject).is_ok()) {
                 take(run);

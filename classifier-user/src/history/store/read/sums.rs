@@ -5,11 +5,13 @@ use hashbrown::HashMap;
 use super::{
     Snapshot, begins,
     plan::{Kept, Span},
-    scan::Wanted,
 };
 use crate::history::{
     Kind, Links, Period, Sample, Step, Subject, Sum, Sums,
-    store::{block::Entry, error::StoreError},
+    store::{
+        block::{Place, Visit},
+        error::StoreError,
+    },
 };
 
 /// Sums by subject.
@@ -19,20 +21,12 @@ struct Table {
     sums: Vec<Sum>,
     /// The last one's place: a subject's rows mostly come together.
     last: usize,
+    /// Which direction rows are of.
+    direction: usize,
 }
 
 impl Table {
-    #[inline]
-    fn add(&mut self, entry: &Entry) {
-        if self.sums.get(self.last).is_none_or(|sum| sum.subject != entry.subject) {
-            self.find(entry.subject);
-        }
-        let sum = self.sums.get_mut(self.last);
-        if let Some(sample) = sum.and_then(|sum| sum.samples.get_mut(entry.place.direction())) {
-            *sample += entry.sample;
-        }
-    }
-
+    #[cold]
     fn find(&mut self, subject: Subject) {
         let sums = &mut self.sums;
         self.last = *self.places.entry(subject).or_insert_with(|| {
@@ -46,6 +40,26 @@ impl Table {
         self.sums.retain(|sum| sum.samples != [Sample::default(); 2]);
         self.sums.sort_unstable_by_key(|sum| sum.subject);
         self.sums
+    }
+}
+
+impl Visit for Table {
+    const TIMES: bool = false;
+
+    fn wants(&mut self, subject: Subject, place: Place) -> bool {
+        if self.sums.get(self.last).is_none_or(|sum| sum.subject != subject) {
+            self.find(subject);
+        }
+        self.direction = place.direction();
+        true
+    }
+
+    #[inline]
+    fn row(&mut self, _: u32, sample: Sample) {
+        let sum = self.sums.get_mut(self.last);
+        if let Some(sum) = sum.and_then(|sum| sum.samples.get_mut(self.direction)) {
+            *sum += sample;
+        }
     }
 }
 
@@ -65,9 +79,8 @@ impl Snapshot {
         let kept = Kept { coverage: &coverage, progress };
         let clipped = Span { from: span.from.max(first), to: span.to.min(end) };
         let mut table = Table::default();
-        let wanted = Wanted { kind, subjects: None, links, tops: false };
         for piece in kept.pieces(clipped) {
-            self.scan(wanted, piece, |entry| table.add(entry))?;
+            self.visit(kind, links, piece, &mut table)?;
         }
         Ok(Sums {
             period: outside(period, span),

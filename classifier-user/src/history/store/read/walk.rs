@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Reader, Snapshot, end_slot, scan::Filter, slot_of};
+use super::{Reader, Snapshot, end_slot, slot_of};
 use crate::history::{
     Kind, Links, Period, Sample, Step, Subject,
     store::{
@@ -68,8 +68,11 @@ impl Walk {
         loop {
             let conn = self.snapshot.conn()?;
             let Some(subject) = self.merge.next(conn, &mut self.rows)? else { return Ok(None) };
-            let filter = Filter::new(&self.snapshot.catalog, &self.links, Scope::Links, Step::Slot);
-            self.rows.retain(|entry| filter.takes(entry));
+            let catalog = &self.snapshot.catalog;
+            match &self.links {
+                Links::Isp => self.rows.retain(|entry| catalog.is_isp(entry.place.link(), entry.at)),
+                Links::Only(links) => self.rows.retain(|entry| links.contains(&entry.place.link())),
+            }
             self.rows.sort_by_key(|entry| entry.at);
             self.slots.clear();
             for slot in self.rows.chunk_by(|a, b| a.at == b.at) {
