@@ -51,11 +51,17 @@ const PACKAGES: &[Package] = &[
     package("iperf3", Program("iperf3"), "TCP and UDP traffic of the tests"),
     package("tcpdump", Program("tcpdump"), "captures of the tests"),
     package("tcpreplay", Program("tcpreplay"), "captures onto a link"),
+    package("bird2", Program("bird"), "a BGP peer of the tests"),
+    package("frr", File("/usr/lib/frr/bgpd"), "a BGP and BMP peer of the tests"),
     package("bgpdump", Program("bgpdump"), "a second reader of MRT"),
     package("prometheus", Program("promtool"), "promtool checks the metrics"),
     package("rrdtool", Program("rrdtool"), "databases of AS-Stats that are imported"),
     package("chromium", Program("chromium"), "the tests look at the pages with it"),
 ];
+
+/// What some packages would start at the next boot.
+const SERVICES: [(&str, &str); 3] =
+    [("prometheus", "prometheus.service"), ("bird2", "bird.service"), ("frr", "frr.service")];
 
 impl Package {
     fn is_there(&self) -> bool {
@@ -168,11 +174,15 @@ fn install_packages(packages: &[&Package]) -> Result<bool> {
             )
         })?;
     }
-    if names.contains(&"prometheus") && Path::new("/run/systemd/system").exists() {
-        let mut command = Command::new("systemctl");
-        command.args(["disable", "--quiet", "prometheus.service"]).stderr(Stdio::null());
-        // Only promtool is wanted; a server that starts at the next boot is a nuisance, not a failure.
-        let _ = command.status();
+    if Path::new("/run/systemd/system").exists() {
+        for (package, service) in SERVICES {
+            if names.contains(&package) {
+                let mut command = Command::new("systemctl");
+                command.args(["disable", "--quiet", service]).stderr(Stdio::null());
+                // Only the programs are wanted; a server that starts at the next boot is a nuisance, not a failure.
+                let _ = command.status();
+            }
+        }
     }
     Ok(true)
 }

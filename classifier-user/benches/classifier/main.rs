@@ -9,6 +9,7 @@ use std::{fs, io::Write as _, path::PathBuf, time::Instant};
 use anyhow::{Context as _, Result, bail};
 
 mod agent;
+mod bgp;
 mod history;
 mod keys;
 #[path = "../../tests/support/lab.rs"]
@@ -19,6 +20,7 @@ mod measure;
 mod memory;
 mod mrt;
 mod packet;
+mod page;
 mod replay;
 mod report;
 mod rib;
@@ -33,7 +35,7 @@ use self::report::{Machine, Section};
 /// A section's name, and what it does.
 type Named = (&'static str, fn() -> Result<Section>);
 
-const SECTIONS: [Named; 9] = [
+const SECTIONS: [Named; 10] = [
     ("lookup", lookup::run),
     ("packet", packet::run),
     ("wire", wire::run),
@@ -43,6 +45,7 @@ const SECTIONS: [Named; 9] = [
     ("memory", memory::run),
     ("replay", replay::run),
     ("history", history::run),
+    ("bgp", bgp::run),
 ];
 
 struct Arguments {

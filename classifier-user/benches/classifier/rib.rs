@@ -31,7 +31,6 @@ const CHANGES: usize = 1_000_000;
 const EVENT: usize = 64;
 /// Changes that go into the FIB together: as the agent's slices.
 const SLICE: usize = 16_384;
-const MIB: f64 = 1_048_576.0;
 
 pub(crate) fn run() -> Result<Section> {
     let routes = routes(&World::builtin()?);

@@ -10,7 +10,10 @@ use tracing::debug;
 
 use super::core::{Core, Message};
 use crate::{
-    ingest::live::{Event, Said},
+    ingest::{
+        bgp::{PeerSettings, Speaker, SpeakerError, Timers},
+        live::{Event, PeerId, PeerInfo, PeerKind, Said, Standing},
+    },
     table::live::{self, Live, peers::PeerStatus},
     totals::view::SourceInput,
 };
@@ -18,10 +21,10 @@ use crate::{
 /// The routes of all peers, shared with whoever is asked about them.
 pub(crate) type SharedLive = Arc<RwLock<Live>>;
 
-/// Events between the sessions and the core, at most.
-const QUEUE: usize = 4096;
+/// Events between the sessions and the core, at most; each may have thousands of routes.
+const QUEUE: usize = 16;
 /// Events that go to the core together, at most.
-const BATCH: usize = 1024;
+const BATCH: usize = 16;
 /// Batches that the core has at a time, at most: a peer that is faster waits.
 const BATCHES: usize = 4;
 /// Routes that go into the FIB together, at most: a sweep that is due does not wait for longer than these take.
@@ -40,13 +43,38 @@ impl From<Vec<Said>> for Heard {
     }
 }
 
-/// Where sessions say what they hear, and where that comes out.
-pub(super) fn channel() -> (mpsc::Sender<Said>, mpsc::Receiver<Said>) {
-    mpsc::channel(QUEUE)
+/// Begins the BGP sessions of these peers, if any; a peer's number is its place. Within a runtime.
+///
+/// # Errors
+/// [`SpeakerError`]: nothing was begun.
+pub(super) fn begin(peers: &[PeerSettings], core: &Sender<Message>) -> Result<Option<Speaker>, SpeakerError> {
+    if peers.is_empty() {
+        return Ok(None);
+    }
+    let (say, said) = mpsc::channel(QUEUE);
+    let mut speaker = Speaker::new(peers.to_vec(), Timers::default(), say);
+    speaker.start()?;
+    let introduced: Vec<Said> = (0..)
+        .zip(peers)
+        .map(|(number, peer)| Said { peer: PeerId(number), event: Event::Peer(Arc::new(info(peer))) })
+        .collect();
+    // A core that is gone needs no routes.
+    let _ = core.send(Message::Live(introduced.into()));
+    tokio::spawn(forward(said, core.clone()));
+    Ok(Some(speaker))
+}
+
+fn info(peer: &PeerSettings) -> PeerInfo {
+    PeerInfo {
+        name: peer.name.clone(),
+        kind: PeerKind::Bgp,
+        standing: if peer.internal() { Standing::Router } else { Standing::Neighbor },
+        local_as: peer.remote_as,
+    }
 }
 
 /// Takes what sessions say to the core until either side is gone.
-pub(super) async fn forward(mut sessions: mpsc::Receiver<Said>, core: Sender<Message>) {
+async fn forward(mut sessions: mpsc::Receiver<Said>, core: Sender<Message>) {
     let places = Arc::new(Semaphore::new(BATCHES));
     loop {
         // First the place, then the batch: while the core is busy, what comes is put together.

@@ -45,6 +45,7 @@ use crate::{
     http,
     ingest::{
         Progress,
+        bgp::SpeakerError,
         set::{Part, SetError, TableRequest, TableSet},
     },
     model::{Family, LinkId, Mode, Prefix},
@@ -106,6 +107,9 @@ pub enum AgentError {
         /// Why it failed.
         source: io::Error,
     },
+    /// BGP.
+    #[error(transparent)]
+    Bgp(#[from] SpeakerError),
     /// The core ended by a panic.
     #[error("the counting thread ended unexpectedly; its last words are above")]
     CoreLost,
@@ -173,6 +177,7 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             let _ = stopped.await;
         }));
         tokio::spawn(reloader.run());
+        let speaker = live::begin(&plan.bgp, &tell)?;
         let signal_error = |source| AgentError::Process { what: "catching signals", source };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
@@ -183,7 +188,13 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             _ = ended.recv() => warn!("the sweep thread ended"),
         }
         let _ = stop.send(());
-        let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
+        let ending = async {
+            if let Some(speaker) = speaker {
+                speaker.stop().await;
+            }
+            let _ = server.await;
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), ending).await;
         Ok::<(), AgentError>(())
     });
     let _ = tell.send(Message::Stop);

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     config::{
-        BankMemory, ConfigError, CountMode, GranularityChoice, RunPlan, Settings, Span, XdpChoice, file,
-        link::LinkSpec, public::PublicSettings,
+        BankMemory, ConfigError, CountMode, GranularityChoice, RunPlan, Settings, Span, XdpChoice,
+        bgp::BgpSpec, file, link::LinkSpec, public::PublicSettings,
     },
     model::Role,
 };
@@ -56,7 +56,7 @@ pub(super) struct SettingsArgs {
     /// Where the API, the metrics and the page are served [default: 127.0.0.1:9469]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// Where the pages that everybody may see are served; what they show is in the file's [public]
+    /// Where the pages that everybody may see are served; what they show is in the file's `[public]`
     #[arg(long, value_name = "ADDR:PORT")]
     public: Option<SocketAddr>,
     /// Where the history is kept, such as /var/lib/classifier; without it there is none
@@ -83,6 +83,9 @@ pub(super) struct SettingsArgs {
     /// Do not load changed files again by themselves (SIGHUP still does)
     #[arg(long)]
     no_reload: bool,
+    /// A BGP peer whose routes the table follows: its address, as=NUMBER, and where it may connect to, listen=PORT; every key of `[[bgp]]` but the password; may be repeated
+    #[arg(long, value_name = "PEER-ADDR,as=NUMBER[,KEY=VALUE]…", value_parser = BgpSpec::parse)]
+    bgp: Vec<BgpSpec>,
 }
 
 impl SettingsArgs {
@@ -112,6 +115,7 @@ impl SettingsArgs {
             xdp_mode: self.xdp_mode,
             metrics_ases: self.metrics_ases.map(|count| count as usize),
             reload: self.no_reload.then_some(false),
+            bgp: self.bgp,
             ..self.tables.settings()
         }
     }
@@ -130,6 +134,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{HistorySettings, TableSpec},
+        ingest::bgp::PeerSettings,
         model::Link,
     };
 
@@ -153,7 +158,7 @@ mod tests {
             "run -i eth0=transit-a --upstream eth1:vlan=100=ix -d eth2 -d eth2.5 --router r1 --table a.mrt \
              --table builtin --override o --as-names n1 --as-names n2 --skip-bad-lines --groups g --listen [::]:1 --public [::]:80 \
              --state-dir /s --interval 500ms --count both --granularity as --bank-memory 2G --xdp-mode tc \
-             --metrics-ases 9 --no-reload",
+             --metrics-ases 9 --no-reload --bgp 192.0.2.1,as=64500",
         );
         assert_eq!(
             plan.unwrap(),
@@ -186,6 +191,7 @@ mod tests {
                 metrics_ases: 9,
                 skip_bad_lines: true,
                 reload: false,
+                bgp: vec![PeerSettings::new("192.0.2.1".parse().unwrap(), 64_500)],
             }
         );
     }

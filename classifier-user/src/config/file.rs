@@ -37,6 +37,8 @@ use crate::{
     totals::By,
 };
 
+mod bgp;
+
 /// What the file may say at its top.
 const KEYS: &[&str] = &[
     "router",
@@ -57,6 +59,7 @@ const KEYS: &[&str] = &[
     "metrics_ases",
     "skip_bad_lines",
     "reload",
+    "bgp",
 ];
 
 /// What a `[[link]]` may say.
@@ -122,8 +125,10 @@ pub enum Problem {
         nearest: &'static str,
     },
     /// A key that must be there.
-    #[error("a [[link]] needs `{key}`")]
+    #[error("a {section} needs `{key}`")]
     MissingKey {
+        /// `[[link]]`, `[[bgp]]`.
+        section: &'static str,
         /// The key.
         key: &'static str,
     },
@@ -174,7 +179,12 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
     let section = Section::new(&reader, root.get_ref(), KEYS, "")?;
     Ok(Settings {
         router: section.string("router")?,
-        links: reader.links(&section)?,
+        links: reader.tables(&section, "link", "tables, each under a [[link]] line", |entry, span| {
+            reader.link(&Section::new(&reader, entry, LINK_KEYS, " in [[link]]")?, span)
+        })?,
+        bgp: reader.tables(&section, "bgp", "tables, each under a [[bgp]] line", |entry, span| {
+            bgp::peer(&reader, &Section::new(&reader, entry, bgp::KEYS, " in [[bgp]]")?, span)
+        })?,
         tables: section
             .strings("tables")?
             .into_iter()
@@ -222,22 +232,24 @@ impl Reader<'_> {
         }
     }
 
-    fn links(&self, root: &Section<'_, '_>) -> Result<Vec<LinkSpec>, FileError> {
-        const EXPECTED: &str = "tables, each under a [[link]] line";
-        let Some(value) = root.get("link") else { return Ok(Vec::new()) };
+    /// What each table of an array is.
+    fn tables<'a, 'i, T>(
+        &self,
+        root: &Section<'a, 'i>,
+        key: &'static str,
+        expected: &'static str,
+        read: impl Fn(&'a DeTable<'i>, Range<usize>) -> Result<T, FileError>,
+    ) -> Result<Vec<T>, FileError> {
+        let Some(value) = root.get(key) else { return Ok(Vec::new()) };
         let wrong_type = |value: &Spanned<DeValue<'_>>| {
-            self.error(
-                value.span(),
-                Problem::Type { key: "link", found: type_of(value.get_ref()), expected: EXPECTED },
-            )
+            self.error(value.span(), Problem::Type { key, found: type_of(value.get_ref()), expected })
         };
         let array = value.get_ref().as_array().ok_or_else(|| wrong_type(value))?;
         array
             .iter()
             .map(|entry| {
                 let table = entry.get_ref().as_table().ok_or_else(|| wrong_type(entry))?;
-                let section = Section::new(self, table, LINK_KEYS, " in [[link]]")?;
-                self.link(&section, entry.span())
+                read(table, entry.span())
             })
             .collect()
     }
@@ -308,9 +320,9 @@ impl Reader<'_> {
 
     fn link(&self, section: &Section<'_, '_>, span: Range<usize>) -> Result<LinkSpec, FileError> {
         let at = |key: &str| section.get(key).map_or_else(|| span.clone(), Spanned::span);
-        let interface = section
-            .string("interface")?
-            .ok_or_else(|| self.error(span.clone(), Problem::MissingKey { key: "interface" }))?;
+        let interface = section.string("interface")?.ok_or_else(|| {
+            self.error(span.clone(), Problem::MissingKey { section: "[[link]]", key: "interface" })
+        })?;
         link::check_interface(&interface).map_err(|error| self.error(at("interface"), error.into()))?;
         let vlan = section
             .integer("vlan", 1, "a number from 1 to 4094", 4094)?
@@ -544,7 +556,7 @@ fn type_of(value: &DeValue<'_>) -> &'static str {
 }
 
 /// The key most like `given`.
-fn nearest(given: &str, keys: &'static [&'static str]) -> &'static str {
+pub(super) fn nearest(given: &str, keys: &'static [&'static str]) -> &'static str {
     let given = given.to_ascii_lowercase().replace('-', "_");
     keys.iter()
         .copied()
@@ -678,6 +690,7 @@ cache = "1m"
                 metrics_ases: Some(1000),
                 skip_bad_lines: Some(true),
                 reload: Some(false),
+                bgp: vec![],
             }
         );
     }

@@ -1,9 +1,10 @@
 //! What the agent is asked to do: flags and file become [`Settings`], and those a validated [`RunPlan`] before any
-//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`history`], [`public`],
+//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`history`], [`public`],
 //! [`mod@file`] (the TOML file), here (plans).
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub mod bgp;
 pub mod file;
 pub mod history;
 pub mod link;
@@ -15,9 +16,10 @@ pub use value::{BankMemory, CountMode, DiskSize, GranularityChoice, Span, ValueE
 
 pub use crate::ingest::TableSpec;
 use crate::{
-    ingest::{LoadOptions, set::TableRequest},
+    ingest::{LoadOptions, bgp::PeerSettings, set::TableRequest},
     model::Link,
 };
+use bgp::BgpSpec;
 use link::LinkSpec;
 
 /// Where the agent listens, and where the reading commands ask, unless told otherwise.
@@ -71,6 +73,8 @@ pub struct Settings {
     pub skip_bad_lines: Option<bool>,
     /// [`RunPlan::reload`].
     pub reload: Option<bool>,
+    /// [`RunPlan::bgp`].
+    pub bgp: Vec<BgpSpec>,
 }
 
 /// What `classifier run` will do, checked.
@@ -112,6 +116,8 @@ pub struct RunPlan {
     pub skip_bad_lines: bool,
     /// Whether changed files are loaded again by themselves (SIGHUP always does).
     pub reload: bool,
+    /// BGP sessions; a peer's place is its number.
+    pub bgp: Vec<PeerSettings>,
 }
 
 impl RunPlan {
@@ -136,6 +142,9 @@ pub enum ConfigError {
     /// The links.
     #[error(transparent)]
     Links(#[from] link::LinkError),
+    /// The BGP peers.
+    #[error(transparent)]
+    Bgp(#[from] bgp::BgpError),
     /// A table that is named twice.
     #[error("the table `{0}` is given twice; each source is given once, the first has precedence")]
     DuplicateTable(TableSpec),
@@ -179,6 +188,7 @@ impl Settings {
             metrics_ases: self.metrics_ases.or(below.metrics_ases),
             skip_bad_lines: self.skip_bad_lines.or(below.skip_bad_lines),
             reload: self.reload.or(below.reload),
+            bgp: list(self.bgp, below.bgp),
         }
     }
 
@@ -216,6 +226,7 @@ impl Settings {
             metrics_ases: self.metrics_ases.unwrap_or(DEFAULT_METRICS_ASES),
             skip_bad_lines: self.skip_bad_lines.unwrap_or(false),
             reload: self.reload.unwrap_or(true),
+            bgp: bgp::lower(self.bgp)?,
         })
     }
 }
@@ -286,6 +297,7 @@ mod tests {
                 metrics_ases: 500,
                 skip_bad_lines: false,
                 reload: true,
+                bgp: vec![],
             }
         );
     }

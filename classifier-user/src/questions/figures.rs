@@ -23,6 +23,7 @@ use crate::{
 const P95_DAYS: i64 = 100;
 
 /// The course of a subject in short.
+#[derive(Clone)]
 struct Course {
     samples: [Sample; 2],
     peaks: [Option<PeakAnswer>; 2],
@@ -121,7 +122,7 @@ impl Past {
         };
         let course =
             Course::of(&self.series(&selected, board.period, &chosen.links, Step::Slot)?, board.period);
-        let parts = self.by_link(&selected, &board, &chosen, query.direction)?;
+        let parts = self.by_link(&selected, &board, &chosen, &course, query.direction)?;
         let figures =
             |direction| self.figure(&selected, key, &board, earlier.as_ref(), &course, &chosen, direction);
         Ok(PastAnswer {
@@ -198,6 +199,7 @@ impl Past {
         selected: &Selected,
         board: &Board,
         chosen: &Chosen,
+        whole: &Course,
         only_direction: Option<Direction>,
     ) -> Result<Vec<LinkFigures>, QueryError> {
         let mut parts = Vec::new();
@@ -205,8 +207,13 @@ impl Past {
             return Ok(parts);
         }
         for link in &chosen.stored {
-            let points = self.series(selected, board.period, &only(link.number), Step::Slot)?;
-            let course = Course::of(&points, board.period);
+            // One link alone has it all.
+            let course = if self.stored.len() == 1 || chosen.links == only(link.number) {
+                whole.clone()
+            } else {
+                let points = self.series(selected, board.period, &only(link.number), Step::Slot)?;
+                Course::of(&points, board.period)
+            };
             let figures = |direction| {
                 let Counter { packets, bytes } = of(&course.samples, direction).both();
                 let scale =

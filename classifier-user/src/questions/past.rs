@@ -1,6 +1,9 @@
 //! The history as questions read it: which links, which subjects, and sums of all of them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -288,8 +291,7 @@ impl Past {
         })
     }
 
-    /// The course of a subject. Where ASes have no five-minute detail any more, a group's is that of the group as it was
-    /// then, which has.
+    /// The course of a subject.
     pub(super) fn series(
         &self,
         selected: &Selected,
@@ -297,12 +299,44 @@ impl Past {
         links: &Links,
         step: Step,
     ) -> Result<Vec<Point>, QueryError> {
-        let as_it_was = !selected.groups.is_empty()
-            && self.extent.slots_since.is_none_or(|since| period.from < since)
-            && self.extent.since.is_some_and(|since| self.extent.slots_since != Some(since));
-        let (kind, subjects) =
-            if as_it_was { (Kind::Group, &selected.groups) } else { (selected.kind, &selected.subjects) };
+        let (kind, subjects) = if self.as_it_was(selected, period, step)? {
+            (Kind::Group, &selected.groups)
+        } else {
+            (selected.kind, &selected.subjects)
+        };
         Ok(self.history.series(kind, subjects, period, links, step)?)
+    }
+
+    /// Whether the course of groups as they were is taken for that of their ASes: where these have no five-minute detail any
+    /// more, or are in part folded together; and where it makes no difference, because it is one course in place of many, and
+    /// has the peaks of the sum.
+    fn as_it_was(&self, selected: &Selected, period: Period, step: Step) -> Result<bool, QueryError> {
+        if selected.groups.is_empty() {
+            return Ok(false);
+        }
+        let Extent { since, slots_since, .. } = self.extent;
+        if since.is_some() && since != slots_since && slots_since.is_none_or(|since| period.from < since) {
+            return Ok(true);
+        }
+        if step == Step::Day || selected.subjects.len() < 2 {
+            return Ok(false);
+        }
+        let ases = self.sums(Kind::As, period, &Links::Isp)?;
+        if ases.rows.last().is_some_and(|row| row.subject == REST) {
+            return Ok(true);
+        }
+        let then = self.sums(Kind::Group, ases.period, &Links::Isp)?;
+        let sum = |sums: &Sums, of: &[Subject]| {
+            let wanted: HashSet<Subject> = of.iter().copied().collect();
+            let mut sum = [Sample::default(); 2];
+            for row in sums.rows.iter().filter(|row| wanted.contains(&row.subject)) {
+                for (sum, sample) in sum.iter_mut().zip(row.samples) {
+                    *sum += sample;
+                }
+            }
+            sum
+        };
+        Ok(ases.period == then.period && sum(&ases, &selected.subjects) == sum(&then, &selected.groups))
     }
 
     /// Sums of all of a sort.

@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fs,
     net::IpAddr,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -372,61 +371,4 @@ fn write_bird(directory: &Path, session: &str, routes: &str) {
         six.join("\n")
     );
     fs::write(directory.join("bird.conf"), text).expect("written");
-}
-
-/// bgpd of FRR in a namespace, without the other daemons.
-pub(crate) struct Frr<'a> {
-    peer: &'a Peer,
-    directory: tempfile::TempDir,
-    pub(crate) daemon: Daemon,
-}
-
-impl<'a> Frr<'a> {
-    /// Starts it with this `router bgp` and what follows.
-    pub(crate) fn start(peer: &'a Peer, configuration: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        // It works as a user of its own.
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
-        fs::write(directory.path().join("bgpd.conf"), configuration).expect("written");
-        let daemon = Self::daemon(peer, directory.path());
-        Self { peer, directory, daemon }
-    }
-
-    fn daemon(peer: &Peer, directory: &Path) -> Daemon {
-        let path = |name: &str| directory.join(name).display().to_string();
-        let arguments = ["-Z", "-n", "-S", "-P", "0", "--log", "file:", "--log-level", "informational"];
-        let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
-        if let Some(log) = arguments.get_mut(6) {
-            log.push_str(&path("bgpd.log"));
-        }
-        for (flag, name) in [("-f", "bgpd.conf"), ("-i", "bgpd.pid"), ("--vty_socket", "")] {
-            arguments.extend([flag.to_owned(), path(name)]);
-        }
-        Daemon::start(peer, directory.join("bgpd.log"), "/usr/lib/frr/bgpd", arguments)
-    }
-
-    /// Starts it again.
-    pub(crate) fn again(&mut self) {
-        self.daemon.kill();
-        self.daemon = Self::daemon(self.peer, self.directory.path());
-    }
-
-    /// Commands one after the other.
-    pub(crate) fn ask(&self, commands: &[&str]) -> String {
-        let mut vtysh = Command::new("vtysh");
-        vtysh.args(["--vty_socket", &self.directory.path().display().to_string(), "-d", "bgpd"]);
-        for command in commands {
-            vtysh.args(["-c", command]);
-        }
-        let output = vtysh.output().expect("vtysh (`cargo xtask setup` installs it)");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// Changes its configuration.
-    pub(crate) fn configure(&self, commands: &[&str]) {
-        let mut all = vec!["configure terminal"];
-        all.extend(commands);
-        let said = self.ask(&all);
-        assert!(!said.contains('%'), "{commands:?}: {said}");
-    }
 }

@@ -206,7 +206,7 @@ impl Task {
         match self.connection(stream) {
             Ok(connection) => self.incoming = Some(connection),
             Err(error) => {
-                self.report(format!("its connection cannot be used: {error}"), |counts| counts.failures += 1)
+                self.report(format!("its connection cannot be used: {error}"), |counts| counts.failures += 1);
             }
         }
     }

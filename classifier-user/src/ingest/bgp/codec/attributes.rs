@@ -157,7 +157,7 @@ pub(super) struct Read<'a> {
 }
 
 impl<'a> Read<'a> {
-    pub(super) fn read(attributes: &'a [u8], context: &Context) -> Result<Self, Reset> {
+    pub(super) fn of(attributes: &'a [u8], context: &Context) -> Result<Self, Reset> {
         let mut read = Self::default();
         let mut bytes = Bytes(attributes);
         let mut seen = [0u64; 4];

@@ -88,7 +88,7 @@ impl Decoder {
             contents.end_of_rib = self.context.families.ipv4.then_some(Family::Ipv4);
             return Ok(contents);
         }
-        let mut read = Read::read(attributes, &self.context)?;
+        let mut read = Read::of(attributes, &self.context)?;
 
         let before = routes.len();
         contents.ignored += self.network_field(withdrawn, None, routes)?;
