@@ -102,11 +102,15 @@ impl Core {
     /// The packet path could not be detached, or its last counts not be read.
     pub(super) fn run(mut self, messages: &Receiver<Message>) -> Result<(), DatapathError> {
         let mut next = Instant::now() + self.interval;
+        // A slot of the history ends with a sweep, whatever the interval. Until there was one its end stays due.
+        let mut slot_ends: Option<Instant> = None;
         loop {
             let mut wait = next.saturating_duration_since(Instant::now());
             if self.history.is_some() {
-                // A slot of the history ends with a sweep, whatever the interval.
-                wait = wait.min(until_next_slot(SystemTime::now()));
+                let ends = Instant::now() + until_next_slot(SystemTime::now());
+                let ends = slot_ends.map_or(ends, |before| before.min(ends));
+                slot_ends = Some(ends);
+                wait = wait.min(ends.saturating_duration_since(Instant::now()));
             }
             let until = match self.stale_due() {
                 Some(stale) if stale < wait => {
@@ -148,6 +152,7 @@ impl Core {
                     }
                     self.look_at_hooks();
                     self.look_at_peers();
+                    slot_ends = None;
                     let now = Instant::now();
                     if now >= next {
                         // A sweep that came late does not make the later ones hurry.

@@ -53,6 +53,11 @@ pub(crate) trait Sink: Send {
 
     /// Bytes on disk.
     fn bytes(&self) -> u64;
+
+    /// What people should know of it although it works.
+    fn concern(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A store that was opened.
@@ -181,7 +186,9 @@ impl Archive {
     fn tell(&self, error: Option<&SinkError>) {
         let (queued, bytes) = (self.queue.len(), self.sink.as_ref().map(|sink| sink.bytes()));
         let extent = self.past.extent().ok();
+        let concern = self.sink.as_ref().and_then(|sink| sink.concern());
         self.health.update(|state| {
+            state.concern = concern;
             state.store = error.map(ToString::to_string);
             state.status.waiting_slots = queued as u64;
             if let Some(bytes) = bytes {

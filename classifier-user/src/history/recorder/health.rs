@@ -18,6 +18,8 @@ pub(super) struct State {
     pub(super) journal: Option<String>,
     /// What is odd about the clock.
     pub(super) clock: Option<String>,
+    /// What is to be known of the store although it works.
+    pub(super) concern: Option<String>,
     /// What is published; its state and message are made of the above.
     pub(super) status: HistoryStatus,
 }
@@ -39,20 +41,20 @@ impl Health {
     pub(super) fn new(path: String, publish: impl Fn(HistoryStatus) + Send + Sync + 'static) -> Self {
         let status = HistoryStatus { state: HistoryState::Ok, path: Some(path), ..HistoryStatus::default() };
         publish(status.clone());
-        let state = State { store: None, journal: None, clock: None, status };
+        let state = State { store: None, journal: None, clock: None, concern: None, status };
         Self { state: Mutex::new(state), publish: Box::new(publish) }
     }
 
     /// Takes what has changed in, logs what is worth it, and publishes.
     pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = (state.store.clone(), state.journal.clone(), state.clock.clone());
+        let before = (state.store.clone(), state.journal.clone(), state.clock.clone(), state.concern.clone());
         change(&mut state);
-        let failing = "the agent goes on counting";
-        log(&before.0, &state.store, "the store works", failing);
-        log(&before.1, &state.journal, "the journal works", failing);
-        log(&before.2, &state.clock, "the clock is as expected", failing);
-        let troubles = [&state.store, &state.journal, &state.clock];
+        log(&before.0, &state.store, "the store works");
+        log(&before.1, &state.journal, "the journal works");
+        log(&before.2, &state.clock, "the clock is as expected");
+        log(&before.3, &state.concern, "all is well with the store");
+        let troubles = [&state.store, &state.journal, &state.clock, &state.concern];
         let message: Vec<&str> = troubles.into_iter().flatten().map(String::as_str).collect();
         let message = (!message.is_empty()).then(|| message.join("; "));
         state.status.message = message;
@@ -62,9 +64,11 @@ impl Health {
     }
 }
 
-fn log(before: &Option<String>, now: &Option<String>, works: &str, failing: &str) {
+fn log(before: &Option<String>, now: &Option<String>, works: &str) {
     match (before, now) {
-        (before, Some(now)) if before.as_ref() != Some(now) => warn!("history: {now}; {failing}"),
+        (before, Some(now)) if before.as_ref() != Some(now) => {
+            warn!("history: {now}; the agent goes on counting")
+        }
         (Some(_), None) => info!("history: {works} again"),
         _ => {}
     }

@@ -14,6 +14,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufReader, Read as _},
+    ops::Range,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -31,6 +32,8 @@ use crate::{
     },
 };
 
+/// Slots that there can be: until the year 2500, as in the store.
+const SLOTS: Range<i64> = 0..56_000_000;
 const MAGIC: &[u8; 4] = b"CLSJ";
 const VERSION: u64 = 1;
 const LIFE: u8 = 1;
@@ -76,7 +79,8 @@ pub(super) fn slots(directory: &Path) -> io::Result<Vec<i64>> {
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
         let number = name.to_str().and_then(|name| name.strip_prefix("slot-")?.strip_suffix(".journal"));
-        slots.extend(number.and_then(|number| number.parse::<i64>().ok()));
+        slots
+            .extend(number.and_then(|number| number.parse::<i64>().ok()).filter(|slot| SLOTS.contains(slot)));
     }
     slots.sort_unstable();
     Ok(slots)
@@ -186,6 +190,9 @@ impl Journal {
     /// # Errors
     /// The disk did not take it. It waits on, so long as it is not too much.
     pub(super) fn flush(&mut self) -> io::Result<()> {
+        if self.holes {
+            return Err(io::Error::other("too much waited for it; until the slot ends it is in memory only"));
+        }
         if self.waiting.is_empty() {
             return Ok(());
         }

@@ -51,7 +51,12 @@ pub(crate) fn opener(directory: PathBuf, options: Options, keep: Keep) -> Opener
         Ok(Opened {
             reader: Arc::new(store.reader()),
             last_slot: store.last_slot(),
-            sink: Box::new(Kept { store, keeper: Keeper::new(keep.clone()), damage: damage.clone() }),
+            sink: Box::new(Kept {
+                store,
+                keeper: Keeper::new(keep.clone()),
+                max_bytes: keep.max_bytes,
+                damage: damage.clone(),
+            }),
             notices,
         })
     })
@@ -69,6 +74,7 @@ fn open(directory: &Path, options: &Options, damage: &Damage) -> Result<store::O
 struct Kept {
     store: Store,
     keeper: Keeper,
+    max_bytes: u64,
     damage: Damage,
 }
 
@@ -111,5 +117,14 @@ impl Sink for Kept {
 
     fn bytes(&self) -> u64 {
         self.store.usage().map_or(0, |usage| usage.file)
+    }
+
+    fn concern(&self) -> Option<String> {
+        self.keeper.is_over_cap().then(|| {
+            format!(
+                "the store takes more than max_bytes ({}) although all that may be dropped of it is; give it more",
+                self.max_bytes
+            )
+        })
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
     io,
+    ops::Range,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
@@ -20,8 +21,8 @@ use super::{
 };
 use crate::{history::SLOT_SECONDS, model::OwnerId, table::groups::Groups, totals::SharedOwners};
 
-/// No clock of a router that is set says less: 2020-01-01T00:00:00Z.
-const SET: Duration = Duration::from_secs(1_577_836_800);
+/// What a clock that is set says, in seconds since 1970: 2020 to 2500, where the store's slots end too.
+const SET: Range<u64> = 1_577_836_800..16_725_225_600;
 /// What a clock may be off from one sweep to the next without a word.
 const DRIFT: Duration = Duration::from_secs(2);
 
@@ -43,6 +44,8 @@ pub(super) struct Slots {
     lock: Option<File>,
     /// Which journals there are could not be seen at the start.
     unread: bool,
+    /// There was a sweep in this life.
+    swept: bool,
     /// What the last sweep met: see [`Slots::trouble`].
     trouble: Option<String>,
     /// See [`Slots::clock`].
@@ -66,8 +69,8 @@ pub(super) fn lock(directory: &Path) -> io::Result<File> {
 
 /// When a slot is over.
 pub(super) fn end_of(slot: i64) -> SystemTime {
-    let seconds = u64::try_from((slot + 1).saturating_mul(SLOT_SECONDS)).unwrap_or(0);
-    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    let seconds = u64::try_from(slot.saturating_add(1).saturating_mul(SLOT_SECONDS)).unwrap_or(0);
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 impl Slots {
@@ -93,6 +96,7 @@ impl Slots {
             directory: directory.to_owned(),
             lock,
             unread: false,
+            swept: false,
             trouble: None,
             clock: None,
         }
@@ -175,7 +179,8 @@ impl Slots {
     /// Takes a sweep in. Gives the slots that are over with it.
     pub(super) fn take(&mut self, counted: Counted) -> Vec<Finished> {
         let mut finished = Vec::new();
-        if counted.at < SystemTime::UNIX_EPOCH + SET {
+        let at = counted.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        if !SET.contains(&at.as_secs()) {
             self.clock = Some("the clock is not set; what is counted waits until it is".to_owned());
             match &mut self.early {
                 Some(early) => early.absorb(counted),
@@ -203,6 +208,7 @@ impl Slots {
     fn count(&mut self, counted: Counted, covered: Duration, finished: &mut Vec<Finished>) {
         let slot = counted.slot();
         self.look_at_clock(&counted, slot);
+        self.swept = true;
         if self.open.as_ref().is_some_and(|open| slot > open.number) {
             self.finish(finished);
         }
@@ -261,7 +267,7 @@ impl Slots {
         };
         self.clock = (slot < open.number).then(|| Self::held(open.number));
         let expected = open.last + counted.elapsed;
-        if open.covered > Duration::ZERO && counted.at > expected + DRIFT && slot > open.number {
+        if self.swept && counted.at > expected + DRIFT && slot > open.number {
             let by = counted.at.duration_since(expected).unwrap_or_default().as_secs();
             info!(
                 "history: the clock went forward by {by} s, or the machine slept: nothing is known of that time"
@@ -300,6 +306,9 @@ impl Slots {
 
     /// Brings the journal to the disk for good.
     pub(super) fn end(&mut self) {
+        if self.lock.is_none() {
+            return;
+        }
         if let Err(error) = self.journal.sync() {
             self.trouble = Some(self.journal_error(&error));
         }

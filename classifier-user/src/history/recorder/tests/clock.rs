@@ -97,7 +97,8 @@ fn back_over_what_is_in_the_store_doubles_nothing() {
 fn a_clock_that_is_not_set_is_waited_for() {
     let mut line = Line::new(None);
     let found = [(0, Hook::Rx, 2, Counter { packets: 7, bytes: 7000 })];
-    for second in [5_u64, 10] {
+    // A second after 1970, and the year 3000.
+    for second in [5_u64, 32_503_680_000] {
         let early = Counted {
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(second),
             elapsed: Duration::from_secs(5),

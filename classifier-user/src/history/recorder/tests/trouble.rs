@@ -142,6 +142,34 @@ fn a_journal_that_cannot_be_written_is_caught_up_with() {
 }
 
 #[test]
+fn what_waits_for_a_journal_is_bounded_and_the_slot_is_whole_all_the_same() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (owners, groups, store) = (owners(), groups(), Test::new());
+    let mut slots = slots_in(directory.path(), &owners, 10, None);
+    let path = journal::path(directory.path(), SLOT);
+    symlink("/dev/full", &path).expect("a link");
+    // Of 20 MB each: names of owners that nobody looks at.
+    let mut large = delta(&owners, 2, &[(0, Hook::Rx, 2, Counter { packets: 1, bytes: 100 })], 0);
+    let far = |owner: u32| (1_000_000 + owner, Counter { packets: 1 << 60, bytes: 1 << 60 });
+    large.hooks[3].remote = Packed::new((0..1_000_000_u32).map(far), &mut Vec::new());
+    for i in 1..=5 {
+        slots.take(counted(f64::from(i), 1.0, large.clone(), &groups));
+        assert!(slots.trouble().is_some());
+    }
+    fs::remove_file(&path).expect("removed");
+    slots.take(counted(6.0, 1.0, large.clone(), &groups));
+    let trouble = slots.trouble().expect("it is said").to_owned();
+    assert!(trouble.contains("until the slot ends it is in memory only"), "{trouble}");
+    store.take(&slots.take(counted(300.0, 294.0, large, &groups))[0]);
+    assert_eq!(
+        store.told()[&(SLOT, "AS2906".to_owned(), "transit".to_owned(), Direction::In)].ipv4.packets,
+        7
+    );
+    slots.take(counted(305.0, 5.0, delta(&owners, 2, &[], 1), &groups));
+    assert_eq!(slots.trouble(), None, "the next slot has a journal again");
+}
+
+#[test]
 fn a_directory_that_comes_late_is_used_from_then_on() {
     let parent = tempfile::tempdir().expect("a directory");
     let directory = parent.path().join("state");
