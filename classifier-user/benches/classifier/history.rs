@@ -1,6 +1,6 @@
 //! The history's store: what a slot costs to write, what a row takes on disk, how long questions take.
 
-use std::{path::Path, time::Instant};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, Result};
 use classifier_user::{
@@ -15,6 +15,7 @@ use jiff::{Timestamp, ToSpan as _, Zoned, tz::TimeZone};
 use crate::{
     keys::Random,
     measure::{median, seconds},
+    page::Pages,
     report::{Cell, Goal, Section, Table, Target},
 };
 
@@ -297,6 +298,7 @@ pub(crate) fn run() -> Result<Section> {
     drop(store);
 
     // The usual one.
+    let mut page = 0.0_f64;
     let mut traffic = Traffic::new(DAY);
     let mut store = open(&dir.path().join("usual"))?;
     let mut usual = Writing::default();
@@ -320,6 +322,19 @@ pub(crate) fn run() -> Result<Section> {
     })?;
     let day = Period { from: at(last - 288)?, to: at(last)? };
     questions.ask("top 100 of 24 hours", || Ok(largest(&reader.sums(Kind::As, day, &Links::Isp)?)))?;
+    let names: Vec<String> = (0..LINKS.len()).map(|number| format!("transit{number}")).collect();
+    let pages = Pages::new(Arc::new(store.reader()), &names, at(last)?)?;
+    let asn = traffic.asn(9);
+    for (name, path) in [
+        ("page, 24 hours", "/?last=24h".to_owned()),
+        ("page, 30 days", "/?last=30d".to_owned()),
+        ("page of an AS, 30 days", format!("/as/{asn}?last=30d")),
+    ] {
+        questions.ask(&format!("{name}, first after a slot"), || pages.ask(&pages.listener(), &path))?;
+        let listener = pages.listener();
+        pages.ask(&listener, &path)?;
+        page = page.max(questions.ask(&format!("{name}, again"), || pages.ask(&listener, &path))?);
+    }
     drop(store);
 
     // A year of days.
@@ -379,6 +394,7 @@ pub(crate) fn run() -> Result<Section> {
                 unit: "ms",
             },
             Target { what: "top 100 of 30 days", value: top, goal: Goal::AtMost(500.0), unit: "ms" },
+            Target { what: "a page, made again", value: page, goal: Goal::AtMost(50.0), unit: "ms" },
             Target { what: "a year's daily top 100", value: year_top, goal: Goal::AtMost(500.0), unit: "ms" },
         ],
         notes: vec![format!(

@@ -20,6 +20,7 @@ mod measure;
 mod memory;
 mod mrt;
 mod packet;
+mod page;
 mod replay;
 mod report;
 mod rib;

@@ -56,7 +56,7 @@ pub(super) struct SettingsArgs {
     /// Where the API, the metrics and the page are served [default: 127.0.0.1:9469]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// Where the pages that everybody may see are served; what they show is in the file's [public]
+    /// Where the pages that everybody may see are served; what they show is in the file's `[public]`
     #[arg(long, value_name = "ADDR:PORT")]
     public: Option<SocketAddr>,
     /// Where the history is kept, such as /var/lib/classifier; without it there is none
@@ -83,7 +83,7 @@ pub(super) struct SettingsArgs {
     /// Do not load changed files again by themselves (SIGHUP still does)
     #[arg(long)]
     no_reload: bool,
-    /// A BGP peer whose routes the table follows: its address, as=NUMBER, and where it may connect to, listen=PORT; every key of [[bgp]] but the password; may be repeated
+    /// A BGP peer whose routes the table follows: its address, as=NUMBER, and where it may connect to, listen=PORT; every key of `[[bgp]]` but the password; may be repeated
     #[arg(long, value_name = "PEER-ADDR,as=NUMBER[,KEY=VALUE]…", value_parser = BgpSpec::parse)]
     bgp: Vec<BgpSpec>,
 }

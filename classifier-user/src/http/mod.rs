@@ -1,7 +1,7 @@
 //! The HTTP side of the agent: pages for people (`/`), `/metrics` for Prometheus, `/healthz`, and the JSON API
 //! (`/api/v1/…`, docs/api.md); and on a listener of its own the pages for the public ([`public`]). It only reads.
 //!
-//! Reading order: here ([`serve`], [`router`]), [`listen`] (connections and their limits), [`api`], [`metrics`], [`page`],
+//! Reading order: here ([`serve`], [`router`]), [`listen`] (connections and their limits), [`api`], [`metrics`], [`mod@page`],
 //! [`public`].
 
 use std::{io, sync::Arc, time::Duration};

@@ -1,6 +1,6 @@
 //! The pages for the public, on a listener of their own: nothing else is there, and only what the rules publish.
 //!
-//! It cannot be made to work hard: what can be asked for is bounded ([`super::page`]), answers are kept for a while and
+//! It cannot be made to work hard: what can be asked for is bounded ([`mod@super::page`]), answers are kept for a while and
 //! shared, few are made at a time, and connections are few, and short.
 
 use std::{

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::{api::Client, lab::ROUTER_INTERFACE, view::View};
+use super::{api::Client, lab::ROUTER_INTERFACE, mix::VLAN, view::View};
 use crate::sys::{self, Namespace};
 
 /// The agent's usual port: inside the namespace it is free.
@@ -21,15 +21,28 @@ const PORT: u16 = 9469;
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(15);
 
+/// The links: what is not tagged, and what is.
+pub(crate) const TRANSIT: &str = "transit";
+pub(crate) const EXCHANGE: &str = "ix";
+
 /// The running agent; it is ended, and waited for, when this goes.
 pub(crate) struct Agent(Child);
 
 impl Agent {
-    /// Starts it on the router's link, and hands what it says to `view`.
-    pub(crate) fn start(program: &Path, router: &Namespace, view: &Arc<View>) -> Result<Self> {
+    /// Starts it on the router's interface, and hands what it says to `view`.
+    pub(crate) fn start(
+        program: &Path,
+        router: &Namespace,
+        state: Option<&Path>,
+        view: &Arc<View>,
+    ) -> Result<Self> {
         let mut command = Command::new(program);
-        command.args(["run", "--upstream", &format!("{ROUTER_INTERFACE}=internet"), "--interval", "1s"]);
+        command.args(["run", "--upstream", &format!("{ROUTER_INTERFACE}={TRANSIT}"), "--interval", "1s"]);
+        command.args(["--upstream", &format!("{ROUTER_INTERFACE}:vlan={VLAN}={EXCHANGE}")]);
         command.args(["--table", "builtin", "--listen", &format!("127.0.0.1:{PORT}")]);
+        if let Some(state) = state {
+            command.arg("--state-dir").arg(state);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = router
             .host(&mut command)

@@ -53,11 +53,38 @@ pub(crate) struct Row {
     pub(crate) rated: Rated,
 }
 
+/// `/api/v1/as/N`.
+#[derive(Debug, Deserialize)]
+struct As {
+    directions: Both<AsDirection>,
+}
+
+/// A direction of `as`.
+#[derive(Debug, Deserialize)]
+struct AsDirection {
+    since_start: Count,
+}
+
 /// `/api/v1/status`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Status {
     pub(crate) links: Vec<LinkStatus>,
     pub(crate) closure_ok: bool,
+}
+
+impl Status {
+    /// What the links counted together, in and out: they face the Internet, so what they receive comes in.
+    pub(crate) fn counted(&self) -> [Outcomes; 2] {
+        let mut sums = [Outcomes::default(); 2];
+        for link in &self.links {
+            for (sum, hook) in sums.iter_mut().zip([&link.rx, &link.tx]) {
+                if let Some(hook) = hook {
+                    *sum += hook.outcomes;
+                }
+            }
+        }
+        sums
+    }
 }
 
 /// A link of `status`.
@@ -81,6 +108,16 @@ pub(crate) struct Outcomes {
     pub(crate) non_ip: Count,
     pub(crate) malformed: Count,
     pub(crate) unsupported: Count,
+}
+
+impl std::ops::AddAssign for Outcomes {
+    fn add_assign(&mut self, other: Self) {
+        self.ipv4 += other.ipv4;
+        self.ipv6 += other.ipv6;
+        self.non_ip += other.non_ip;
+        self.malformed += other.malformed;
+        self.unsupported += other.unsupported;
+    }
 }
 
 impl Outcomes {
@@ -122,9 +159,16 @@ impl Client {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// The ASes with most bytes of the last `period`, both directions.
+    /// The ASes with most bytes of a period, such as `last=10s`, both directions.
     pub(crate) fn top(&self, rows: usize, period: &str) -> Result<Top> {
-        self.get(&format!("top?by=as&side=remote&n={rows}&last={period}"))
+        self.get(&format!("top?by=as&side=remote&n={rows}&{period}"))
+    }
+
+    /// What an AS had since the agent's start.
+    pub(crate) fn since_start(&self, asn: u32) -> Result<Both<Count>> {
+        let answer: As = self.get(&format!("as/{asn}?side=remote&n=1&last=10s"))?;
+        let Both { inward, outward } = answer.directions;
+        Ok(Both { inward: inward.since_start, outward: outward.since_start })
     }
 
     /// The agent itself.

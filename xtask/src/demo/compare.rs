@@ -6,14 +6,12 @@ use anyhow::Result;
 
 use super::{
     Direction,
-    api::{Client, Outcomes, Status, Top},
+    api::{Both, Client, Outcomes, Status, Top},
     generator::Count,
     mix,
+    routes::As,
     view::{exact, grouped},
 };
-
-/// A period that begins before any demo: answers for such are exact, back to the agent's start.
-const SINCE_START: &str = "3650d";
 
 /// One direction's counts by AS; none is zero.
 pub(crate) type ByAs = BTreeMap<u32, Count>;
@@ -25,25 +23,38 @@ pub(crate) struct Counted {
     pub(crate) ases: [ByAs; 2],
     /// What is under no AS, by [`Direction`].
     pub(crate) elsewhere: [Count; 2],
-    /// What the link counted, by [`Direction`].
+    /// What the links counted, by [`Direction`].
     pub(crate) link: [Outcomes; 2],
     /// The agent's own check: all it saw is under a class.
     pub(crate) closure_ok: bool,
 }
 
 impl Counted {
-    /// Asks for everything since the start.
-    pub(crate) fn read(client: &Client) -> Result<Self> {
-        Ok(Self::of(&client.top(mix::ASES, SINCE_START)?, &client.status()?))
+    /// Asks for everything of a period that begins before the agent's start, and that its memory answers.
+    pub(crate) fn read(client: &Client, period: &str) -> Result<Self> {
+        Ok(Self::of(&client.top(mix::ASES, period)?, &client.status()?))
+    }
+
+    /// Asks for each AS that something was sent to or from: where memory does not reach back to the start.
+    pub(crate) fn read_each(client: &Client, ases: &[As], tally: &[Vec<Count>; 2]) -> Result<Self> {
+        let status = client.status()?;
+        let mut counted = Self { link: status.counted(), closure_ok: status.closure_ok, ..Self::default() };
+        for (place, entry) in ases.iter().enumerate() {
+            let was_sent = tally.iter().any(|tally| tally.get(place).is_some_and(|count| count.packets > 0));
+            if was_sent {
+                let Both { inward, outward } = client.since_start(entry.asn)?;
+                for (map, count) in counted.ases.iter_mut().zip([inward, outward]) {
+                    if count != Count::default() {
+                        map.insert(entry.asn, count);
+                    }
+                }
+            }
+        }
+        Ok(counted)
     }
 
     fn of(top: &Top, status: &Status) -> Self {
-        let link = status.links.first();
-        let rx = link.and_then(|link| link.rx.as_ref());
-        let tx = link.and_then(|link| link.tx.as_ref());
-        // The link faces the Internet: what it receives comes in.
-        let link = [rx, tx].map(|hook| hook.map_or_else(Outcomes::default, |hook| hook.outcomes));
-        let mut counted = Self { link, closure_ok: status.closure_ok, ..Self::default() };
+        let mut counted = Self { link: status.counted(), closure_ok: status.closure_ok, ..Self::default() };
         for (index, direction) in [&top.directions.inward, &top.directions.outward].into_iter().enumerate() {
             for row in &direction.rows {
                 *counted.ases[index].entry(row.asn).or_default() += row.rated.count;
@@ -81,7 +92,7 @@ pub(crate) fn differences(sent: &[ByAs; 2], counted: &Counted) -> Vec<String> {
         let outcomes = counted.link[index];
         let (total, ip) = (sent.values().copied().sum::<Count>(), outcomes.ipv4 + outcomes.ipv6);
         if ip != total {
-            lines.push(format!("{name}: sent {}; the link counted {}", exact(total), exact(ip)));
+            lines.push(format!("{name}: sent {}; the links counted {}", exact(total), exact(ip)));
         }
         if outcomes.unexpected() != Count::default() {
             lines.push(format!("{name}: not IP, or not read: {}", exact(outcomes.unexpected())));
@@ -149,7 +160,7 @@ mod tests {
             (|_, counted, one| counted.elsewhere[0] = one, "in: under no AS: 1 packets, 60 bytes"),
             (
                 |_, counted, one| counted.link[1].ipv4 = one,
-                "out: sent 5 packets, 400 bytes; the link counted 6 packets, 460 bytes",
+                "out: sent 5 packets, 400 bytes; the links counted 6 packets, 460 bytes",
             ),
             (
                 |_, counted, one| counted.link[0].malformed = one,

@@ -27,7 +27,7 @@ pub(crate) const ASES: usize = 80_000;
 const ISP_V4: Piece = Piece { first: 0xcb00_7100, last: 0xcb00_71ff, asn: 0 };
 const ISP_V6: Piece = Piece { first: 0x2001_0db8 << 96, last: (0x2001_0db8 << 96) + 0xffff_ffff, asn: 0 };
 /// The tag of a tagged frame.
-const VLAN: u16 = 100;
+pub(crate) const VLAN: u16 = 100;
 
 /// One direction's traffic.
 pub(crate) struct Mix<'a> {
@@ -100,26 +100,42 @@ impl<'a> Mix<'a> {
 
     /// Mostly full frames in, mostly short ones out, and all lengths between.
     fn length(&self, random: &mut Random) -> usize {
-        let (full, short) = match self.direction {
-            Direction::In => (60, 15),
-            Direction::Out => (10, 65),
-        };
+        let (full, short) = lengths(self.direction);
         let any = |random: &mut Random, first: usize, last: usize| {
             first + random.below((last - first + 1) as u64) as usize
         };
         match random.below(100) {
             percent if percent < full => Frame::MAX_LENGTH,
-            percent if percent < full + short => any(random, 60, 128),
+            percent if percent < full + short => any(random, 60, SHORT),
             _ => any(random, 60, Frame::MAX_LENGTH),
         }
     }
+}
+
+/// A short frame is no longer.
+const SHORT: usize = 128;
+
+/// Of 100 frames, how many are full and how many are short.
+const fn lengths(direction: Direction) -> (u64, u64) {
+    match direction {
+        Direction::In => (60, 15),
+        Direction::Out => (10, 65),
+    }
+}
+
+/// The mean length of a frame, about: a few are longer than drawn, because of their headers.
+pub(crate) fn mean_length(direction: Direction) -> f64 {
+    let (full, short) = lengths(direction);
+    let mean = |last: usize| (60.0 + last as f64) / 2.0;
+    let others = (100 - full - short) as f64 * mean(Frame::MAX_LENGTH);
+    (full as f64 * Frame::MAX_LENGTH as f64 + short as f64 * mean(SHORT) + others) / 100.0
 }
 
 #[cfg(test)]
 mod tests {
     use std::{collections::HashMap, net::IpAddr};
 
-    use super::Mix;
+    use super::{Mix, mean_length};
     use crate::demo::{
         Direction,
         frame::{Addresses, Frame},
@@ -138,6 +154,7 @@ mod tests {
             let mix = Mix::new(direction, &ases).unwrap();
             let mut random = Random(1);
             let mut drawn: HashMap<u32, u64> = HashMap::new();
+            let mut sum = 0;
             let mut lengths = (usize::MAX, 0);
             for _ in 0..20_000 {
                 let (index, frame) = mix.draw(&mut random).unwrap();
@@ -171,10 +188,13 @@ mod tests {
                 let mut bytes = Vec::new();
                 frame.write(&mut bytes);
                 assert_eq!(bytes.len(), frame.length);
+                sum += frame.length;
                 lengths = (lengths.0.min(frame.length), lengths.1.max(frame.length));
                 *drawn.entry(expected).or_default() += 1;
             }
             assert_eq!(lengths, (60, Frame::MAX_LENGTH));
+            let mean = sum as f64 / 20_000.0;
+            assert!((0.95..1.05).contains(&(mean / mean_length(direction))), "{mean}");
             // Zipf over four: 12/25, 6/25, 4/25 and 3/25 of the frames, by rank.
             let first = if direction == Direction::In { 2906 } else { 3215 };
             assert!((9_200..10_000).contains(&drawn[&first]), "{drawn:?}");

@@ -7,6 +7,7 @@ mod api;
 mod compare;
 mod frame;
 mod generator;
+mod history;
 mod lab;
 mod mix;
 mod random;
@@ -34,6 +35,7 @@ use self::{
     api::Client,
     compare::{ByAs, Counted},
     generator::{Count, Generator, Sent},
+    history::History,
     lab::{CountersFile, INTERNET_INTERFACE, Lab, ROUTER_INTERFACE},
     mix::Mix,
     random::Random,
@@ -50,6 +52,9 @@ pub(crate) struct Options {
     /// Ends after so long [default: at Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
+    /// Begins without a past; else a month is invented, that the page may show
+    #[arg(long)]
+    no_history: bool,
     /// Prints the result as JSON on standard output
     #[arg(long)]
     json: bool,
@@ -57,6 +62,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PPS", default_value_t = 40_000, value_parser = clap::value_parser!(u32).range(2..))]
     rate: u32,
 }
+
+/// What the agent's memory tells exactly; longer ago it asks the history, which has slots of five minutes.
+const MEMORY: Duration = Duration::from_secs(3590);
+/// How long the last frames may take until they are swept up.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// As the ISP sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,13 +175,19 @@ fn play(
     view: &Arc<View>,
     interrupted: &AtomicBool,
 ) -> Result<Played> {
+    let history = match options.no_history {
+        true => None,
+        false => Some(History::invent(program, options.rate)?),
+    };
     let Lab { router, internet } = Lab::new()?;
     let router = Arc::new(router);
     let address = agent::forward(&router)?;
     let client = Client::new(format!("http://{address}"));
-    let mut agent = Agent::start(program, &router, view)?;
+    let since = Instant::now();
+    let mut agent = Agent::start(program, &router, history.as_ref().map(History::directory), view)?;
     agent.wait_until_ready(&client, interrupted)?;
-    view.say(&format!("metrics: http://{address}/metrics   page: http://{address}/"));
+    let behind = if history.is_some() { ", with a month of invented history behind it" } else { "" };
+    view.say(&format!("the page: http://{address}/{behind}   metrics: http://{address}/metrics"));
     let short = program.strip_prefix(process::root()).unwrap_or(program);
     view.say(&format!("ask it: {} top --agent http://{address}", short.display()));
 
@@ -194,8 +210,9 @@ fn play(
     }
     let stop = AtomicBool::new(false);
     let sent = [Sent::default(), Sent::default()];
-    let since = Instant::now();
     let mut second = 0;
+    let since_start = since;
+    let since = Instant::now();
     let done = |since: Instant, threads: &[thread::ScopedJoinHandle<'_, Result<Vec<Count>>>]| {
         interrupted.load(Ordering::Relaxed)
             || options.seconds.is_some_and(|seconds| since.elapsed() >= Duration::from_secs(seconds))
@@ -224,14 +241,22 @@ fn play(
     })?;
     view.keep();
     let tally: [Vec<Count>; 2] = tallies.try_into().map_err(|_| anyhow!("a direction is missing"))?;
-    let counted = settle(&client, &tally)?;
+    let counted = settle(&client, &tally, &|| {
+        if history.is_none() {
+            Counted::read(&client, "last=3650d")
+        } else if since_start.elapsed() < MEMORY {
+            Counted::read(&client, &format!("from={}s", MEMORY.as_secs()))
+        } else {
+            Counted::read_each(&client, ases, &tally)
+        }
+    })?;
     agent.stop()?;
     Ok(Played { tally, counted })
 }
 
 fn show(view: &View, client: &Client, sent: &[Sent; 2], second: u64) -> Result<()> {
     let total: Count = sent.iter().map(Sent::count).sum();
-    let top = client.top(view::ROWS, &format!("{}s", second.clamp(1, 10)))?;
+    let top = client.top(view::ROWS, &format!("last={}s", second.clamp(1, 10)))?;
     let mut lines = vec![format!("{second} s: sent {}", view::exact(total))];
     lines.extend(view::table(&top));
     view.draw(second, lines);
@@ -240,15 +265,21 @@ fn show(view: &View, client: &Client, sent: &[Sent; 2], second: u64) -> Result<(
 
 /// What the agent has counted once it has swept up the last frame: as much as was sent, or what there is after a
 /// time that many sweeps fit in.
-fn settle(client: &Client, tally: &[Vec<Count>; 2]) -> Result<Counted> {
+fn settle(client: &Client, tally: &[Vec<Count>; 2], read: &dyn Fn() -> Result<Counted>) -> Result<Counted> {
     let total: Count = tally.iter().flatten().copied().sum();
     let stopped = Instant::now();
     loop {
         thread::sleep(Duration::from_millis(200));
-        let counted = Counted::read(client)?;
+        // Asking for every AS may take a while: only once all is in.
+        let link = client.status()?.counted();
+        let there: Count = link.iter().map(|outcomes| outcomes.ipv4 + outcomes.ipv6).sum();
+        if there.packets < total.packets && stopped.elapsed() < PATIENCE {
+            continue;
+        }
+        let counted = read()?;
         let link: Count = counted.link.iter().map(|outcomes| outcomes.ipv4 + outcomes.ipv6).sum();
         let all_in = counted.total().packets >= total.packets && link.packets >= total.packets;
-        if all_in || stopped.elapsed() > Duration::from_secs(10) {
+        if all_in || stopped.elapsed() > PATIENCE {
             return Ok(counted);
         }
     }

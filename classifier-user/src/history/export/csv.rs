@@ -43,5 +43,9 @@ impl<W: Write> Sink for CsvSink<W> {
 }
 
 fn error(error: csv::Error) -> ExportError {
-    ExportError::Write(error.into())
+    // What its own conversion makes of a pipe that was closed does not say so.
+    ExportError::Write(match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        kind => std::io::Error::other(format!("{kind:?}")),
+    })
 }

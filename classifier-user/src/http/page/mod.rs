@@ -44,7 +44,6 @@ use self::{
         other,
         subject::{self, Subject},
     },
-    site::LAYERS,
     text::{fill, messages},
 };
 use crate::{
@@ -52,9 +51,6 @@ use crate::{
     questions::{About, answer::SeriesAnswer, words},
     totals::{By, QueryError, answer::TopAnswer, query::Pair},
 };
-
-/// Steps of the courses that trends are drawn of.
-const TREND_STEPS: usize = 60;
 
 /// A page or a file.
 #[derive(Clone, Debug)]
@@ -251,13 +247,18 @@ impl Maker<'_> {
         let now = site.now()?;
         let mut rankings = Vec::new();
         for &by in &site.choices.by {
-            let trends = site.series(&About::All, Some(by), span, LAYERS, Some(TREND_STEPS))?;
+            let trends = site.series(&About::All, by, span, self.options.rows)?;
             rankings.push((site.top(by, span)?, Some(trends)));
         }
         rankings.push((site.top(By::Link, span)?, None));
         let rankings: Vec<(&TopAnswer, Option<&SeriesAnswer>)> =
             rankings.iter().map(|(top, trends)| (&**top, trends.as_ref())).collect();
-        let series = self.layered(&About::All)?;
+        let shown =
+            rankings.iter().find(|(top, _)| top.by == self.options.by).and_then(|(_, trends)| *trends);
+        let series = match shown {
+            Some(series) => site.first_layers(series, NAMED),
+            None => self.layered(&About::All)?,
+        };
         let status = site.status();
         let warnings = if site.is_public() { &[][..] } else { &status.warnings };
         let home = Home {
@@ -275,14 +276,16 @@ impl Maker<'_> {
 
     /// The course of a subject as it is drawn and written: in layers where there are any, small ones put together.
     fn layered(&self, about: &About) -> Result<SeriesAnswer, QueryError> {
-        self.site.series(about, Some(self.options.by), self.options.span, NAMED, None)
+        let series = self.site.series(about, self.options.by, self.options.span, self.options.rows)?;
+        Ok(self.site.first_layers(&series, NAMED))
     }
 
     fn subject(&self, about: &About) -> Made {
         let site = self.site;
         let span = self.options.span;
         let past = site.past(about, span)?;
-        let series = self.layered(about)?;
+        let whole = site.series(about, self.options.by, span, self.options.rows)?;
+        let series = site.first_layers(&whole, NAMED);
         let (group, members) = match about {
             About::As(asn) => (site.group_of(*asn), None),
             About::Group(key) => (site.group(key), site.members(key, span)?),
@@ -290,12 +293,7 @@ impl Maker<'_> {
             About::Link(link) => (None, Some(site.top_of_link(link, self.options.by, span)?)),
             About::All => (None, None),
         };
-        let trends = match about {
-            About::Link(_) => {
-                Some(site.series(about, Some(self.options.by), span, LAYERS, Some(TREND_STEPS))?)
-            }
-            _ => None,
-        };
+        let trends = matches!(about, About::Link(_)).then_some(&whole);
         let subject = Subject {
             about,
             name: self.name(about, past.subject.name.as_deref()),
@@ -303,7 +301,7 @@ impl Maker<'_> {
             series: &series,
             group: group.as_ref(),
             members: members.as_ref(),
-            trends: trends.as_ref(),
+            trends,
             link: self.link_words(about),
         };
         let path = Asked::Subject(about.clone()).path();

@@ -129,14 +129,12 @@ impl Rules {
         part.share = self.fraction(part.share);
     }
 
-    /// What is published of a course; `top` is the published ranking of its layers, of which the
-    /// first `most` stay.
+    /// What is published of a course; `top` is the published ranking of its layers.
     pub(super) fn series(
         &self,
         mut series: SeriesAnswer,
         title: &str,
         top: Option<&TopAnswer>,
-        most: usize,
     ) -> SeriesAnswer {
         title.clone_into(&mut series.router);
         if let (Some(by), Some(top)) = (series.by, top) {
@@ -145,7 +143,6 @@ impl Rules {
                 ranks.map(|rank| rank.is_some())
             });
         }
-        layers::first(&mut series, most);
         for layer in &mut series.layers {
             self.courses(&mut layer.directions);
         }
@@ -153,7 +150,7 @@ impl Rules {
         series
     }
 
-    fn courses(&self, directions: &mut Directions<Course>) {
+    pub(super) fn courses(&self, directions: &mut Directions<Course>) {
         for course in [&mut directions.inward, &mut directions.outward].into_iter().flatten() {
             course.bytes = self.number(course.bytes);
             for rate in course.bits_per_second.iter_mut().flatten() {
@@ -188,6 +185,8 @@ impl Rules {
             }
         }
         past.links.retain(|link| !self.hides_link(&link.link));
+        // The page has a ranking of them, to which all rules apply.
+        past.ases = None;
         for LinkFigures { directions, .. } in &mut past.links {
             for figures in [&mut directions.inward, &mut directions.outward].into_iter().flatten() {
                 figures.rank = None;

@@ -18,7 +18,7 @@ use crate::{
     questions::{
         About, Questions,
         answer::{Name, PastAnswer, SeriesAnswer},
-        query::{PastQuery, SeriesQuery},
+        query::{MAX_LAYERS, PastQuery, SeriesQuery},
         words::Lang,
     },
     table::groups::{Group, Groups},
@@ -29,10 +29,10 @@ use crate::{
 };
 
 /// Rows of a ranking that are asked for: more than are shown, so that a row's other direction is found, and some can be
-/// hidden.
-const RANKED: usize = 2000;
-/// Layers of a series that are asked for.
-pub(super) const LAYERS: usize = 60;
+/// hidden. No more than the questions keep.
+const RANKED: usize = 1000;
+/// Layers that are asked for beyond those that are wanted: the largest in one direction are not the largest in all.
+const SPARE_LAYERS: usize = 4;
 /// What is shown as now.
 const NOW: Duration = Duration::from_secs(300);
 
@@ -189,48 +189,49 @@ impl Site {
         Ok(self.published(self.questions.top(&query)?))
     }
 
-    /// The course of a subject, or of all in at most so many layers and the rest.
+    /// The course of a subject; of all traffic or a link's in layers, at least `n` of them where there are so many.
     pub(super) fn series(
         &self,
         about: &About,
-        by: Option<By>,
+        by: By,
         span: Span,
-        most: usize,
-        max_steps: Option<usize>,
+        n: usize,
     ) -> Result<SeriesAnswer, QueryError> {
         let (about, links) = match about {
             About::Link(link) => (About::All, vec![link.clone()]),
             about => (about.clone(), Vec::new()),
         };
-        let by = by.filter(|_| about == About::All);
+        let by = (about == About::All).then_some(by);
         let when = self.when(span.length());
-        let link = links.first().cloned();
-        let query = SeriesQuery {
-            about: about.clone(),
-            by,
-            n: LAYERS,
-            when,
-            links,
-            max_steps,
-            ..SeriesQuery::default()
-        };
+        let hidden = self.rules.as_ref().map_or(0, |rules| rules.hide_ases.len() + rules.hide_groups.len());
+        let n = (n + SPARE_LAYERS + hidden).min(MAX_LAYERS);
+        let query =
+            SeriesQuery { about: about.clone(), by, n, when, links: links.clone(), ..SeriesQuery::default() };
         let mut series = self.questions.series(&query)?;
-        let Some(rules) = &self.rules else {
-            layers::first(&mut series, most);
-            return Ok(series);
-        };
-        let top = match (by, link) {
+        let Some(rules) = &self.rules else { return Ok(series) };
+        let top = match (by, links.first()) {
             (None, _) => None,
             (Some(by), None) => Some(self.top(by, span)?),
-            (Some(by), Some(link)) => Some(Arc::new(self.top_of_link(&link, by, span)?)),
+            (Some(by), Some(link)) => Some(Arc::new(self.top_of_link(link, by, span)?)),
         };
-        if let Some(Standing(ranks)) = self.standing(&about, span)? {
+        if let Some(Standing([inward, outward])) = self.standing(&about, span)? {
             // A direction that is too small is not drawn.
-            let [inward, outward] = ranks;
             series.total.inward = series.total.inward.filter(|_| inward.is_some());
             series.total.outward = series.total.outward.filter(|_| outward.is_some());
         }
-        Ok(rules.series(series, &self.title(), top.as_deref(), most))
+        Ok(rules.series(series, &self.title(), top.as_deref()))
+    }
+
+    /// The first layers of a series; the others are in `other`.
+    pub(super) fn first_layers(&self, series: &SeriesAnswer, n: usize) -> SeriesAnswer {
+        let mut series = series.clone();
+        layers::first(&mut series, n);
+        if let Some(rules) = &self.rules {
+            for layer in &mut series.layers {
+                rules.courses(&mut layer.directions);
+            }
+        }
+        series
     }
 
     /// The figures of a subject, or of all.
