@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     history::{Kind, Links, Part, Period, Point, SLOT_SECONDS, Sample, Step, bits_per_second, percentile_95},
-    model::{Counter, Direction, Locality},
+    model::{Counter, Direction, Link, Locality},
     totals::{
         By, QueryError, TopQuery,
         answer::{Directions, Row},
@@ -319,7 +319,14 @@ impl Questions {
                 (Some(By::Kind), Name { kind: Some(kind.to_owned()), ..Name::default() })
             }
             About::Link(name) => {
-                links = vec![name.clone()];
+                // Ranked among the links that face its way.
+                let of = |link: &&Link| link.name == *name;
+                let role = context.links.iter().find(of).map(|link| link.role);
+                let among = context.links.iter().filter(|link| Some(link.role) == role);
+                links = among.map(|link| link.name.clone()).collect();
+                if links.is_empty() {
+                    links = vec![name.clone()];
+                }
                 (Some(By::Link), Name { link: Some(name.clone()), ..Name::default() })
             }
         };

@@ -41,6 +41,8 @@ pub mod words;
 
 /// What memory tells of: longer ago is the history's.
 const MEMORY: Duration = Duration::from_secs(3600);
+/// How much later than asked for memory may begin: its spans are a minute long.
+const SLACK: i64 = 60;
 /// The most that a search finds.
 pub const FOUND: usize = 20;
 /// The longest text that is looked for.
@@ -334,7 +336,12 @@ impl Questions {
         let (from, to) = match when {
             When::Last(last) if last <= MEMORY => return Ok(None),
             When::Last(_) => (None, None),
-            When::Between { from, .. } if from >= hour_ago => return Ok(None),
+            // After a restart memory does not reach back an hour.
+            When::Between { from, .. }
+                if from >= hour_ago && from.as_second() + SLACK >= context.reach.as_second() =>
+            {
+                return Ok(None);
+            }
             When::Between { from, to } => (Some(from), to),
         };
         let until_now = to.is_none_or(|to| to >= context.last);

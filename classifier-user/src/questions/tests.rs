@@ -915,3 +915,90 @@ fn a_group_is_that_of_now_unless_the_detail_of_its_ases_is_gone() {
     assert_eq!(course(&questions, DAY), day);
     assert_eq!(course(&questions, 2 * DAY), day + 288 * 4005);
 }
+
+#[test]
+fn memory_is_compared_with_what_memory_or_the_history_has_of_before() {
+    let questions = Questions::new(testing::example(), Some(Arc::new(three_days())));
+    let compared = |seconds| {
+        let query = TopQuery { when: last(seconds), compare: true, ..TopQuery::default() };
+        questions.top(&query).unwrap()
+    };
+    // Five minutes, and the five before, of which nothing came but Apple's in the first minute.
+    let answer = compared(300);
+    let before = answer.compare.unwrap();
+    assert_eq!((before.from, before.to), (at("2026-01-02T00:01:00Z"), at("2026-01-02T00:06:00Z")));
+    assert_eq!((inward(&answer).previous_bytes, inward(&answer).change), (Some(0), None));
+    // Eleven minutes since the start; what was before is in three slots.
+    let answer = compared(3600);
+    let before = answer.compare.unwrap();
+    assert_eq!((before.from, before.to), (at("2026-01-01T23:45:00Z"), at("2026-01-02T00:00:00Z")));
+    assert_eq!(inward(&answer).previous_bytes, Some(3 * 6660));
+    let change = ratio(2_110_720.0 / 660.0 / (3.0 * 6660.0 / 900.0) - 1.0);
+    assert_eq!(inward(&answer).change, Some(change));
+    let netflix = inward(&answer).rows.iter().find(|row| row.asn == Some(NETFLIX)).unwrap();
+    assert_eq!(netflix.previous_bytes, Some(3 * 3000));
+    // Without a history nothing is known of before the start.
+    let alone = Questions::new(testing::example(), None);
+    let answer = alone.top(&TopQuery { when: last(3600), compare: true, ..TopQuery::default() }).unwrap();
+    assert_eq!((answer.compare, inward(&answer).previous_bytes), (None, None));
+}
+
+#[test]
+fn the_figures_of_the_last_hour_are_from_memory() {
+    let questions = Questions::new(testing::example(), Some(Arc::new(three_days())));
+    let query = PastQuery { when: last(3600), ..PastQuery::default() };
+    let inside = |about| {
+        let answer = questions.past(&about, &query).unwrap();
+        let figures = answer.directions.get(Direction::In).unwrap().clone();
+        (answer, figures)
+    };
+    let (answer, netflix) = inside(About::Group("netflix".to_owned()));
+    assert_eq!((netflix.bytes, netflix.rank), (780_000, Some(1)));
+    let links: Vec<_> = answer
+        .links
+        .iter()
+        .map(|link| (link.link.as_str(), link.directions.get(Direction::In).unwrap().bytes))
+        .collect();
+    assert_eq!(links, [("transit", 600_000), ("ix", 180_000)]);
+    assert_eq!((inside(About::All).1.bytes, inside(About::All).1.share), (2_110_720, 1.0));
+    let (_, ix) = inside(About::Link("ix".to_owned()));
+    assert_eq!((ix.bytes, ix.rank, ix.share), (180_000, Some(2), ratio(180_000.0 / 2_110_720.0)));
+    let (_, customers) = inside(About::Link("customers".to_owned()));
+    assert_eq!((customers.rank, customers.share), (Some(1), 1.0));
+    assert_eq!(inside(About::As(APPLE)).1.bytes, 1_000_000);
+    assert_eq!(inside(About::Kind("content".to_owned())).1.bytes, 1_080_000);
+}
+
+/// October 2026 in Paris has 745 hours: 8940 slots. Every one has another rate, from 2 to 17880 bit/s; 447 are left out.
+#[test]
+fn the_95th_percentile_of_a_month_by_hand() {
+    let mut known = Known::new(vec![upstream(0, "transit")], paris());
+    let (from, to) = (at("2026-09-30T22:00:00Z"), at("2026-10-31T23:00:00Z"));
+    let first = from.as_second() / 300;
+    for k in 0..8940_u64 {
+        // 7919 is a prime: every number from 1 to 8940 once.
+        let number = k * 7919 % 8940 + 1;
+        let slot = Slot::default().add(0, NETFLIX, [number * 75, 7500]);
+        known.push(slot.close(first + k as i64, 300));
+    }
+    assert_eq!((first + 8940) * 300, to.as_second());
+    let after = || at("2026-11-01T00:00:00Z").into();
+    let query = PastQuery { when: When::Between { from, to: Some(to) }, ..PastQuery::default() };
+    let answer = questions(known.clone(), after).past(&About::As(NETFLIX), &query).unwrap();
+    let p95 = |answer: &PastAnswer, direction| answer.directions.get(direction).unwrap().p95_bits_per_second;
+    // ⌈0.95 · 8940⌉ = 8493.
+    assert_eq!((p95(&answer, Direction::In), p95(&answer, Direction::Out)), (Some(2 * 8493), Some(200)));
+    assert_eq!(answer.p95_bits_per_second, Some(2 * 8493));
+    let [month] = &answer.months[..] else { panic!("{:?}", answer.months) };
+    assert_eq!((month.month.as_str(), month.from, month.to), ("2026-10", from, to));
+    assert_eq!((month.p95_in, month.p95_out, month.p95, month.covered), (2 * 8493, 200, 2 * 8493, 1.0));
+    assert_eq!(month.bytes_in, 75 * 8940 * 8941 / 2);
+    // The 940 lowest were not counted: of 8000 samples place 7600 is the 8540th of all.
+    known.slots.retain(|_, slot| {
+        slot.rows.iter().any(|row| row.sample.ipv4.bytes > 940 * 75 && row.sample.ipv4.bytes != 7500)
+    });
+    assert_eq!(known.slots.len(), 8000);
+    let answer = questions(known, after).past(&About::As(NETFLIX), &query).unwrap();
+    assert_eq!(p95(&answer, Direction::In), Some(2 * 8540));
+    assert_eq!(answer.covered, ratio(8000.0 / 8940.0));
+}

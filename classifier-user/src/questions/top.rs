@@ -178,8 +178,9 @@ impl Questions {
         let earlier = if from >= context.reach {
             self.view().top(&earlier_query)?
         } else {
-            match self.source(when)? {
-                Some(past) if query.side == Locality::Remote => past.top(&earlier_query)?,
+            // Where nothing tells of before, there is an answer all the same.
+            match self.source(when) {
+                Ok(Some(past)) if query.side == Locality::Remote => past.top(&earlier_query)?,
                 _ => return Ok(answer),
             }
         };
