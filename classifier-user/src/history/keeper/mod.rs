@@ -36,7 +36,7 @@ impl Keeper {
     /// Does a part of what is due, about a tenth of a second's; gives whether there is more. After that it need not be
     /// called before the next slot.
     ///
-    /// Detail that is needed to freeze a month goes only when the month is frozen, unless the disk is short.
+    /// A month that is over is frozen before anything of it is dropped for its age.
     ///
     /// # Errors
     /// What the store says; it can be called again, and goes on where it was.
