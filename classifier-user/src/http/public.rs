@@ -100,6 +100,13 @@ async fn any(State(public): State<Public>, method: Method, uri: Uri, headers: He
 
 impl Public {
     async fn answer(&self, question: Question) -> Response {
+        if !question.is_bounded() {
+            // What everybody can word otherwise would push out what many ask for.
+            return match self.make(question).await {
+                Ok(reply) => reply.response(Some(self.cache.as_secs())),
+                Err(reply) => refusal(&reply),
+            };
+        }
         let cell = self.lock().place(&question, self.cache);
         let made = cell.answer.get_or_try_init(|| self.make(question.clone())).await;
         match made {
@@ -109,13 +116,7 @@ impl Public {
                 let left = self.cache.saturating_sub(cell.since.elapsed()).as_secs();
                 reply.response(Some(left))
             }
-            Err(reply) => {
-                let mut response = reply.response(None);
-                if reply.status == StatusCode::SERVICE_UNAVAILABLE {
-                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-                }
-                response
-            }
+            Err(reply) => refusal(&reply),
         }
     }
 
@@ -145,6 +146,15 @@ impl Public {
             }
         }
     }
+}
+
+/// What is no answer: kept by nobody.
+fn refusal(reply: &Reply) -> Response {
+    let mut response = reply.response(None);
+    if reply.status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
 }
 
 /// Answers that were made a while ago, or are being made.

@@ -115,11 +115,29 @@ async fn too_much_at_a_time_is_refused() {
 #[tokio::test]
 async fn what_is_kept_is_bounded() {
     let public = public();
+    let question = |number: usize| {
+        let uri = format!("/as/{}", number + 1).parse().unwrap();
+        page::read(&public.site, &uri, &HeaderMap::new()).unwrap()
+    };
+    let hour = Duration::from_secs(3600);
+    let mut kept = Kept::default();
     for number in 0..KEPT + 20 {
-        assert_eq!(ask(&public, "GET", &format!("/search?q={number}")).await.0, 200);
+        kept.place(&question(number), hour);
+        kept.weigh(&question(number), 1000);
     }
-    assert_eq!(public.lock().answers.len(), KEPT);
-    assert_eq!(public.lock().bytes.len(), KEPT);
+    assert_eq!((kept.answers.len(), kept.bytes.len()), (KEPT, KEPT));
+    // The oldest went; the last one is there.
+    assert!(!kept.answers.contains_key(&question(19)) && kept.answers.contains_key(&question(KEPT + 19)));
+    // Few large ones are as much.
+    for number in 0..40 {
+        kept.place(&question(number), hour);
+        kept.weigh(&question(number), 1 << 20);
+    }
+    kept.place(&question(40), hour);
+    assert!(kept.bytes.values().sum::<usize>() <= KEPT_BYTES);
+    // What anyone can word in a new way is not kept at all.
+    assert_eq!(ask(&public, "GET", "/search?q=net").await.0, 200);
+    assert!(public.lock().answers.is_empty());
 }
 
 #[tokio::test]

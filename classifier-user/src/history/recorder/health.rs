@@ -67,7 +67,7 @@ impl Health {
 fn log(before: &Option<String>, now: &Option<String>, works: &str) {
     match (before, now) {
         (before, Some(now)) if before.as_ref() != Some(now) => {
-            warn!("history: {now}; the agent goes on counting")
+            warn!("history: {now}; the agent goes on counting");
         }
         (Some(_), None) => info!("history: {works} again"),
         _ => {}

@@ -354,3 +354,64 @@ fn downstream_links_are_the_isps_until_there_is_an_upstream_one() {
         maintain(&mut store);
     }
 }
+
+#[test]
+fn days_keep_their_edges_when_the_zone_changes() {
+    let from = number("2026-06-01T00:00:00Z");
+    let mut both = Both::new("UTC");
+    let mut random = Random(6);
+    let zones = ["UTC", "Asia/Kathmandu", "America/New_York", "UTC"];
+    // Changed in the middle of a day, after its last hours were rolled up.
+    let changes = [from, from + 288 + 230, from + 2 * 288 + 100, from + 3 * 288 + 7, from + 5 * 288];
+    for (zone, days) in zones.into_iter().zip(changes.windows(2)) {
+        let spare = directory();
+        drop(std::mem::replace(&mut both.store, open(spare.path(), "UTC")));
+        both.store = open(both.dir(), zone);
+        for number in days[0]..days[1] {
+            both.some_slot(number, &mut random);
+            if number % 12 == 11 {
+                maintain(&mut both.store);
+            }
+        }
+    }
+    let end = from + 5 * 288;
+    for (a, b) in
+        [(from, end), (from + 229, from + 3 * 288), (from + 288 + 219, end - 30), (from + 500, from + 501)]
+    {
+        let period = Period { from: begins(a), to: begins(b) };
+        for links in [Links::Isp, Links::Only(vec![LinkNo(2)])] {
+            both.compare_sums(Kind::As, period, &links);
+            for step in [Step::Slot, Step::Hour] {
+                both.compare_series(Kind::As, &[2906], period, &links, step);
+            }
+        }
+    }
+    let all = Period { from: begins(from), to: begins(end) };
+    let days = both.store.reader().series(Kind::As, &[2906], all, &Links::Isp, Step::Day).expect("days");
+    let edges: Vec<String> = days.iter().map(|day| day.period.from.to_string()).collect();
+    assert!(days.windows(2).all(|days| days[0].period.to == days[1].period.from), "{edges:?}");
+    let bytes = |points: &[Point]| points.iter().map(|point| point.samples[0].both().bytes).sum::<u64>();
+    assert_eq!(
+        bytes(&days),
+        both.known
+            .sums(Kind::As, all, &Links::Isp)
+            .expect("sums")
+            .rows
+            .iter()
+            .find(|sum| sum.subject == 2906)
+            .expect("it")
+            .samples[0]
+            .both()
+            .bytes
+    );
+    // A day that is not over ends with the zone that there is then, where no hour was merged over it.
+    let expected = [
+        "2026-06-01T00:00:00Z",
+        "2026-06-02T00:00:00Z",
+        "2026-06-02T19:00:00Z",
+        "2026-06-03T04:00:00Z",
+        "2026-06-04T00:00:00Z",
+        "2026-06-05T00:00:00Z",
+    ];
+    assert_eq!(edges, expected);
+}

@@ -114,6 +114,13 @@ pub(super) struct Question {
     options: Options,
 }
 
+impl Question {
+    /// Whether there are only so many such questions.
+    pub(super) fn is_bounded(&self) -> bool {
+        !matches!(self.asked, Asked::Search(_))
+    }
+}
+
 /// What a request asks for; or at once the reply to it, where there is nothing to be asked.
 pub(super) fn read(site: &Site, uri: &Uri, headers: &HeaderMap) -> Result<Question, Reply> {
     if let Some(asset) = ASSETS.find(uri.path()) {

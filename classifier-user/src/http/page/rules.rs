@@ -12,18 +12,23 @@ use crate::{
     model::{Asn, Direction},
     questions::{
         When,
-        answer::{Course, Figures, LinkFigures, Name, PastAnswer, SeriesAnswer},
+        answer::{
+            Course, Figures, Layer, LinkFigures, MonthAnswer, Name, PastAnswer, PeakAnswer, SeriesAnswer,
+        },
     },
     table::groups::Groups,
     totals::{
         By,
-        answer::{Directions, Part, Row, TopAnswer, TopDirection},
+        answer::{Directions, Part, Row, TopAnswer, TopDirection, Total},
     },
 };
 
 /// How a subject stands among what is published: by direction its rank, if it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing(pub(super) [Option<u32>; 2]);
+
+/// Published, without a rank.
+const UNRANKED: Standing = Standing([Some(0); 2]);
 
 impl Standing {
     /// Where this subject is in a ranking that was published.
@@ -32,6 +37,11 @@ impl Standing {
             let rows = &top.directions.get(direction)?.rows;
             rows.iter().find(|row| is(row)).map(|row| row.rank)
         }))
+    }
+
+    /// The same, but for the ranks.
+    fn without_ranks(self) -> Self {
+        Self(self.0.map(|rank| rank.map(|_| 0)))
     }
 
     pub(super) const fn is_published(self) -> bool {
@@ -80,53 +90,97 @@ impl Rules {
         }
     }
 
+    // Every answer is taken apart and put together again, field by field: one that is added to an answer is published
+    // only once someone has said here how.
+
     /// What is published of a ranking. It should have more rows than are shown: those that are hidden go first.
-    pub(super) fn top(&self, mut top: TopAnswer, title: &str, groups: &Groups) -> TopAnswer {
-        title.clone_into(&mut top.router);
-        let by = top.by;
-        for part in [&mut top.directions.inward, &mut top.directions.outward].into_iter().flatten() {
-            self.top_direction(part, by, groups);
+    pub(super) fn top(&self, top: TopAnswer, title: &str, groups: &Groups) -> TopAnswer {
+        let TopAnswer { router: _, from, to, by, side, zone, since, covered, compare, directions } = top;
+        let Directions { inward, outward } = directions;
+        let part = |part: TopDirection| self.top_direction(part, by, groups);
+        TopAnswer {
+            router: title.to_owned(),
+            from,
+            to,
+            by,
+            side,
+            zone,
+            since,
+            covered,
+            compare,
+            directions: Directions { inward: inward.map(part), outward: outward.map(part) },
         }
-        top
     }
 
-    fn top_direction(&self, part: &mut TopDirection, by: By, groups: &Groups) {
-        let rows = std::mem::take(&mut part.rows);
-        for mut row in rows {
+    fn top_direction(&self, part: TopDirection, by: By, groups: &Groups) -> TopDirection {
+        let TopDirection { total, rows, mut other, unmatched, non_ip, previous_bytes, change } = part;
+        let mut kept: Vec<Row> = Vec::new();
+        for row in rows {
             let small = by != By::Link && (row.share < self.min_share || row.bytes < self.min_bytes);
             if small || self.hides_row(&row, by, groups) {
-                let other = &mut part.other;
-                other.packets += row.packets;
-                other.bytes += row.bytes;
-                other.bits_per_second += row.bits_per_second;
-                other.share += row.share;
-                continue;
+                put_into(&mut other, &row);
+            } else {
+                let rank = u32::try_from(kept.len() + 1).unwrap_or(u32::MAX);
+                kept.push(self.row(row, rank));
             }
-            row.rank = u32::try_from(part.rows.len() + 1).unwrap_or(u32::MAX);
-            row.packets = self.number(row.packets);
-            row.bytes = self.number(row.bytes);
-            row.bits_per_second = self.number(row.bits_per_second);
-            row.share = self.fraction(row.share);
-            row.previous_bytes = row.previous_bytes.map(|bytes| self.number(bytes));
-            row.change = row.change.map(|change| self.fraction(change));
-            part.rows.push(row);
         }
-        let total = &mut part.total;
-        total.packets = self.number(total.packets);
-        total.bytes = self.number(total.bytes);
-        total.bits_per_second = self.number(total.bits_per_second);
-        part.previous_bytes = part.previous_bytes.map(|bytes| self.number(bytes));
-        part.change = part.change.map(|change| self.fraction(change));
-        for part in [&mut part.other, &mut part.unmatched, &mut part.non_ip] {
-            self.part(part);
+        let Total { packets, bytes, bits_per_second } = total;
+        TopDirection {
+            total: Total {
+                packets: self.number(packets),
+                bytes: self.number(bytes),
+                bits_per_second: self.number(bits_per_second),
+            },
+            rows: kept,
+            other: self.part(other),
+            unmatched: self.part(unmatched),
+            non_ip: self.part(non_ip),
+            previous_bytes: previous_bytes.map(|bytes| self.number(bytes)),
+            change: change.map(|change| self.fraction(change)),
         }
     }
 
-    pub(super) fn part(&self, part: &mut Part) {
-        part.packets = self.number(part.packets);
-        part.bytes = self.number(part.bytes);
-        part.bits_per_second = self.number(part.bits_per_second);
-        part.share = self.fraction(part.share);
+    fn row(&self, row: Row, rank: u32) -> Row {
+        let Row {
+            rank: _,
+            prefix,
+            asn,
+            group,
+            kind,
+            link,
+            name,
+            packets,
+            bytes,
+            bits_per_second,
+            share,
+            previous_bytes,
+            change,
+        } = row;
+        Row {
+            rank,
+            prefix,
+            asn,
+            group,
+            kind,
+            link,
+            name,
+            packets: self.number(packets),
+            bytes: self.number(bytes),
+            bits_per_second: self.number(bits_per_second),
+            share: self.fraction(share),
+            previous_bytes: previous_bytes.map(|bytes| self.number(bytes)),
+            change: change.map(|change| self.fraction(change)),
+        }
+    }
+
+    pub(super) fn part(&self, part: Part) -> Part {
+        let Part { packets, bytes, bits_per_second, share } = part;
+        Part {
+            packets: self.number(packets),
+            bytes: self.number(bytes),
+            bits_per_second: self.number(bits_per_second),
+            share: self.fraction(share),
+        }
     }
 
     /// What is published of a course; `top` is the published ranking of its layers.
@@ -136,95 +190,150 @@ impl Rules {
         title: &str,
         top: Option<&TopAnswer>,
     ) -> SeriesAnswer {
-        title.clone_into(&mut series.router);
         if let (Some(by), Some(top)) = (series.by, top) {
             layers::fold(&mut series, |layer| {
                 let Standing(ranks) = Standing::of(top, |row| is_row(row, by, &layer.subject));
                 ranks.map(|rank| rank.is_some())
             });
         }
-        for layer in &mut series.layers {
-            self.courses(&mut layer.directions);
+        let SeriesAnswer { router: _, from, to, zone, since, by, subject, steps, layers, total } = series;
+        let layer = |Layer { subject, directions }| Layer { subject, directions: self.courses(directions) };
+        SeriesAnswer {
+            router: title.to_owned(),
+            from,
+            to,
+            zone,
+            since,
+            by,
+            subject,
+            steps,
+            layers: layers.into_iter().map(layer).collect(),
+            total: self.courses(total),
         }
-        self.courses(&mut series.total);
-        series
     }
 
-    pub(super) fn courses(&self, directions: &mut Directions<Course>) {
-        for course in [&mut directions.inward, &mut directions.outward].into_iter().flatten() {
-            course.bytes = self.number(course.bytes);
-            for rate in course.bits_per_second.iter_mut().flatten() {
-                *rate = self.number(*rate);
-            }
-        }
+    pub(super) fn courses(&self, directions: Directions<Course>) -> Directions<Course> {
+        let course = |Course { bytes, bits_per_second }| Course {
+            bytes: self.number(bytes),
+            bits_per_second: bits_per_second
+                .into_iter()
+                .map(|rate| rate.map(|rate| self.number(rate)))
+                .collect(),
+        };
+        let Directions { inward, outward } = directions;
+        Directions { inward: inward.map(course), outward: outward.map(course) }
     }
 
     /// What is published of a subject that has this standing; of all traffic, where that is `None`. A subject's directions that
     /// are too small are not there.
-    pub(super) fn past(&self, mut past: PastAnswer, title: &str, standing: Option<Standing>) -> PastAnswer {
-        title.clone_into(&mut past.router);
-        if let Some(Standing([inward, outward])) = standing {
-            let of = |figures: &mut Option<Figures>, rank: Option<u32>| match rank {
-                None => *figures = None,
-                Some(_) => {
-                    if let Some(figures) = figures {
-                        figures.rank = rank;
-                    }
-                }
-            };
-            of(&mut past.directions.inward, inward);
-            of(&mut past.directions.outward, outward);
-            for link in &mut past.links {
-                of(&mut link.directions.inward, inward.and(Some(0)));
-                of(&mut link.directions.outward, outward.and(Some(0)));
-            }
-            if inward.is_none() || outward.is_none() {
-                // What is billed, and the months, would tell of the direction that is not shown.
-                past.p95_bits_per_second = None;
-                past.months.clear();
-            }
+    pub(super) fn past(&self, past: PastAnswer, title: &str, standing: Option<Standing>) -> PastAnswer {
+        let PastAnswer {
+            router: _,
+            from,
+            to,
+            zone,
+            since,
+            covered,
+            compare,
+            by,
+            subject,
+            directions,
+            p95_bits_per_second,
+            links,
+            // Those of the published ranking are shown in their place.
+            ases: _,
+            months,
+        } = past;
+        // What is billed, and the months, would tell of a direction that is not shown.
+        let whole = standing.is_none_or(|Standing(ranks)| ranks.iter().all(Option::is_some));
+        let links = links.into_iter().filter(|link| !self.hides_link(&link.link));
+        let link = |LinkFigures { link, directions }| LinkFigures {
+            link,
+            // Among links the hidden ones would count.
+            directions: self.directions(directions, Some(standing.map_or(UNRANKED, Standing::without_ranks))),
+        };
+        PastAnswer {
+            router: title.to_owned(),
+            from,
+            to,
+            zone,
+            since,
+            covered,
+            compare,
+            by,
+            subject,
+            directions: self.directions(directions, standing),
+            p95_bits_per_second: p95_bits_per_second.filter(|_| whole).map(|rate| self.number(rate)),
+            links: links.map(link).collect(),
+            ases: None,
+            months: if whole {
+                months.into_iter().map(|month| self.month(month)).collect()
+            } else {
+                Vec::new()
+            },
         }
-        past.links.retain(|link| !self.hides_link(&link.link));
-        // The page has a ranking of them, to which all rules apply.
-        past.ases = None;
-        for LinkFigures { directions, .. } in &mut past.links {
-            for figures in [&mut directions.inward, &mut directions.outward].into_iter().flatten() {
-                figures.rank = None;
-            }
-        }
-        let links = past.links.iter_mut().map(|link| &mut link.directions);
-        for directions in links.chain([&mut past.directions]) {
-            for figures in [&mut directions.inward, &mut directions.outward].into_iter().flatten() {
-                self.figures(figures);
-            }
-        }
-        past.p95_bits_per_second = past.p95_bits_per_second.map(|rate| self.number(rate));
-        for month in &mut past.months {
-            for number in [
-                &mut month.bytes_in,
-                &mut month.bytes_out,
-                &mut month.p95_in,
-                &mut month.p95_out,
-                &mut month.p95,
-            ] {
-                *number = self.number(*number);
-            }
-        }
-        past
     }
 
-    fn figures(&self, figures: &mut Figures) {
-        figures.packets = self.number(figures.packets);
-        figures.bytes = self.number(figures.bytes);
-        figures.share = self.fraction(figures.share);
-        figures.bits_per_second = self.number(figures.bits_per_second);
-        if let Some(peak) = &mut figures.peak {
-            peak.bits_per_second = self.number(peak.bits_per_second);
+    fn directions(&self, figures: Directions<Figures>, standing: Option<Standing>) -> Directions<Figures> {
+        let Directions { inward, outward } = figures;
+        let of = |figures: Option<Figures>, rank: Option<Option<u32>>| match rank {
+            // Not ranked: all traffic, a link.
+            None => figures.map(|figures| self.figures(figures, |rank| rank)),
+            Some(None) => None,
+            Some(rank) => figures.map(|figures| self.figures(figures, |_| rank.filter(|&rank| rank > 0))),
+        };
+        let [ranked_in, ranked_out] = match standing {
+            None => [None, None],
+            Some(Standing(ranks)) => ranks.map(Some),
+        };
+        Directions { inward: of(inward, ranked_in), outward: of(outward, ranked_out) }
+    }
+
+    fn figures(&self, figures: Figures, rank_of: impl FnOnce(Option<u32>) -> Option<u32>) -> Figures {
+        let Figures {
+            packets,
+            bytes,
+            share,
+            rank,
+            bits_per_second,
+            peak,
+            p95_bits_per_second,
+            ipv6_share,
+            previous_bytes,
+            change,
+        } = figures;
+        let published = |PeakAnswer { bits_per_second, at }| PeakAnswer {
+            bits_per_second: self.number(bits_per_second),
+            at,
+        };
+        Figures {
+            packets: self.number(packets),
+            bytes: self.number(bytes),
+            share: self.fraction(share),
+            rank: rank_of(rank),
+            bits_per_second: self.number(bits_per_second),
+            peak: peak.map(published),
+            p95_bits_per_second: p95_bits_per_second.map(|rate| self.number(rate)),
+            ipv6_share: ipv6_share.map(|share| self.fraction(share)),
+            previous_bytes: previous_bytes.map(|bytes| self.number(bytes)),
+            change: change.map(|change| self.fraction(change)),
         }
-        figures.p95_bits_per_second = figures.p95_bits_per_second.map(|rate| self.number(rate));
-        figures.ipv6_share = figures.ipv6_share.map(|share| self.fraction(share));
-        figures.previous_bytes = figures.previous_bytes.map(|bytes| self.number(bytes));
-        figures.change = figures.change.map(|change| self.fraction(change));
+    }
+
+    fn month(&self, month: MonthAnswer) -> MonthAnswer {
+        let MonthAnswer { month, from, to, zone, bytes_in, bytes_out, p95_in, p95_out, p95, covered } = month;
+        MonthAnswer {
+            month,
+            from,
+            to,
+            zone,
+            bytes_in: self.number(bytes_in),
+            bytes_out: self.number(bytes_out),
+            p95_in: self.number(p95_in),
+            p95_out: self.number(p95_out),
+            p95: self.number(p95),
+            covered,
+        }
     }
 
     /// A number with no more significant digits than are published.
@@ -257,4 +366,12 @@ pub(super) fn is_row(row: &Row, by: By, name: &Name) -> bool {
         By::Kind => row.kind.is_some() && row.kind == name.kind,
         By::Link => row.link.is_some() && row.link == name.link,
     }
+}
+
+/// Adds a row to what is in no row.
+pub(super) fn put_into(other: &mut Part, row: &Row) {
+    other.packets = other.packets.saturating_add(row.packets);
+    other.bytes = other.bytes.saturating_add(row.bytes);
+    other.bits_per_second = other.bits_per_second.saturating_add(row.bits_per_second);
+    other.share += row.share;
 }

@@ -11,7 +11,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{
     ask::{Choices, Span},
     layers,
-    rules::{Rules, Standing, is_row},
+    rules::{Rules, Standing, is_row, put_into},
 };
 use crate::{
     model::Asn,
@@ -161,13 +161,10 @@ impl Site {
         let mut top = top.clone();
         for part in [&mut top.directions.inward, &mut top.directions.outward].into_iter().flatten() {
             for row in part.rows.drain(n.min(part.rows.len())..) {
-                part.other.packets = part.other.packets.saturating_add(row.packets);
-                part.other.bytes = part.other.bytes.saturating_add(row.bytes);
-                part.other.bits_per_second = part.other.bits_per_second.saturating_add(row.bits_per_second);
-                part.other.share += row.share;
+                put_into(&mut part.other, &row);
             }
             if let Some(rules) = &self.rules {
-                rules.part(&mut part.other);
+                part.other = rules.part(part.other);
             }
         }
         top
@@ -228,7 +225,7 @@ impl Site {
         layers::first(&mut series, n);
         if let Some(rules) = &self.rules {
             for layer in &mut series.layers {
-                rules.courses(&mut layer.directions);
+                layer.directions = rules.courses(layer.directions.clone());
             }
         }
         series
