@@ -12,6 +12,7 @@ use std::{
 use tracing::{error, info, warn};
 
 use super::{
+    follow::Place,
     live::{Heard, SharedLive},
     sizing::Room,
 };
@@ -25,7 +26,10 @@ use crate::{
     },
     model::{Asn, Hook, Link, Prefix},
     table::groups::Groups,
-    totals::view::{SourceInput, StatusInputs, View},
+    totals::{
+        answer::GapStatus,
+        view::{SourceInput, StatusInputs, View},
+    },
 };
 
 /// What the core is told.
@@ -36,6 +40,8 @@ pub(super) enum Message {
     Groups(Arc<Groups>),
     /// Peers said something.
     Live(Heard),
+    /// Interfaces changed; these went away.
+    Interfaces(Vec<u32>),
     /// Detach, read a last time, end.
     Stop,
 }
@@ -76,8 +82,10 @@ pub(super) struct Core {
     pub(super) view: View,
     /// Where what was swept is recorded.
     pub(super) history: Option<Feed>,
+    /// Whether the kernel counts on when this ends.
+    pub(super) keep: bool,
     pub(super) interval: Duration,
-    /// The links, and how they were attached at the start.
+    /// The links, and how they were attached at the start, or when their interface came back.
     pub(super) links: Vec<(Link, Attachment)>,
     /// What never changes in the status.
     pub(super) status: StatusInputs,
@@ -93,6 +101,10 @@ pub(super) struct Core {
     pub(super) live: SharedLive,
     /// What peers said and was not looked at yet.
     pub(super) heard: VecDeque<Heard>,
+    /// Where the links are.
+    pub(super) places: Vec<Place>,
+    /// When links were not counted: the latest times that are over.
+    pub(super) gaps: Vec<GapStatus>,
 }
 
 impl Core {
@@ -101,6 +113,7 @@ impl Core {
     /// # Errors
     /// The packet path could not be detached, or its last counts not be read.
     pub(super) fn run(mut self, messages: &Receiver<Message>) -> Result<(), DatapathError> {
+        self.miss();
         let mut next = Instant::now() + self.interval;
         // A slot of the history ends with a sweep, whatever the interval. Until there was one its end stays due.
         let mut slot_ends: Option<Instant> = None;
@@ -143,6 +156,7 @@ impl Core {
                     self.groups = groups;
                     self.publish_tables();
                 }
+                Ok(Message::Interfaces(gone)) => self.follow(&gone),
                 Ok(Message::Live(heard)) => self.heard.push_back(heard),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) if matches!(until, Until::Stale) => self.live_slice(),
@@ -150,6 +164,7 @@ impl Core {
                     if let Err(error) = self.sweep() {
                         error!("a sweep failed, its counts come with the next one: {error}");
                     }
+                    self.follow(&[]);
                     self.look_at_hooks();
                     self.look_at_peers();
                     slot_ends = None;
@@ -161,7 +176,8 @@ impl Core {
                 }
             }
         }
-        let detached = self.datapath.detach();
+        self.end_gaps();
+        let detached = if self.keep { Ok(()) } else { self.datapath.detach() };
         let swept = self.sweep();
         if let Some(mut history) = self.history.take()
             && !history.flush(LAST_WORDS)
@@ -200,11 +216,13 @@ impl Core {
         let hooks = self.links.iter().zip(now).flat_map(|((link, start), now)| {
             let hooks = Hook::ALL.into_iter().zip(["receive", "transmit"]);
             hooks.filter_map(move |(hook, name)| {
-                let gone = start.modes[hook as usize].is_some() && now.modes[hook as usize].is_none();
+                let gone = start.modes[hook as usize].is_some()
+                    && now.modes[hook as usize].is_none()
+                    && self.is_there(now.link);
                 gone.then(|| {
                     format!(
-                        "{}: the program on {name} of {} was taken off, or the interface is gone: nothing is counted \
-                         there any more; restart the agent",
+                        "{}: the program on {name} of {} was taken off: nothing is counted there any more; restart \
+                         the agent",
                         link.name, link.interface
                     )
                 })
@@ -284,6 +302,9 @@ impl Core {
         self.status.attachments = self.datapath.attachments();
         self.status.memory = self.datapath.memory();
         self.status.warnings = self.taken_off(&self.status.attachments);
+        let (gaps, away) = self.gaps_status();
+        self.status.gaps = gaps;
+        self.status.warnings.extend(away);
         self.status
             .warnings
             .extend(self.broken.iter().map(|(name, broken)| format!("{name}: {}", broken.why())));

@@ -1,7 +1,8 @@
 //! The only wiring: from a plan to a running agent, and back to a machine as it was.
 //!
 //! Reading order: here (start and stop), [`sizing`] (how much is counted), `core` (the thread that owns the packet
-//! path), `changes` (routes into the FIB), `live` (what peers say), `reload` (tables again).
+//! path), `changes` (routes into the FIB), `live` (what peers say), `reload` (tables again), `adopt` (what was counted
+//! before this agent), `follow` (interfaces that go away and come back).
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -16,23 +17,28 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
+mod adopt;
 mod changes;
 mod core;
+mod follow;
 mod live;
 mod reload;
 pub mod sizing;
 
 use self::{
     core::{Core, Message},
+    follow::Place,
     reload::Reloader,
     sizing::Room,
 };
 use crate::{
-    config::{GranularityChoice, HistoryPlan, RunPlan, XdpChoice},
+    config::{GranularityChoice, HistoryPlan, KeepPlan, RunPlan, XdpChoice},
     datapath::{
         Datapath as _, DatapathError, Sizes,
+        adopted::recorder_id,
         interface::{Interface, InterfaceError},
-        kernel::{self, AttachError, Kernel, LoadError, Setup, cpu_slices},
+        kernel::{self, AttachError, Kernel, LoadError, Setup, TcChoice, cpu_slices},
+        overlap::{self, Overlap},
     },
     fib::{
         classes::{Classes, ClassesError, Granularity},
@@ -76,6 +82,9 @@ pub enum AgentError {
     /// An interface.
     #[error(transparent)]
     Interface(#[from] InterfaceError),
+    /// Two links that see the same frames.
+    #[error(transparent)]
+    Overlap(#[from] Overlap),
     /// The kernel program.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -134,7 +143,10 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         .map_err(|source| AgentError::Process { what: "starting the runtime", source })?;
     // Before anything is attached: what is wrong with the plan shows now.
     let interfaces: Vec<Interface> =
-        plan.links.iter().map(|link| Interface::find(&link.interface)).collect::<Result<_, _>>()?;
+        plan.links.iter().map(|link| find(&link.interface, plan.wait)).collect::<Result<_, _>>()?;
+    if let Some(overlap) = overlap::first(&plan.links, overlap::position) {
+        return Err(overlap.into());
+    }
     let (listener, address) = listen(plan.listen)?;
     let public =
         plan.public.as_ref().map(|public| listen(public.listen).map(|(listener, at)| (public, listener, at)));
@@ -149,6 +161,9 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         Reloader::new(request.clone(), plan.groups.clone(), plan.reload, tell.clone())
             .map_err(|source| AgentError::Process { what: "catching SIGHUP", source })?
     };
+    let alive = Arc::new(());
+    follow::listen(tell.clone(), Arc::downgrade(&alive))
+        .map_err(|source| AgentError::Process { what: "starting the interfaces' thread", source })?;
     let (core, view, recorder) = prepare(plan, &request, &interfaces, progress)?;
     let questions =
         Questions::new(view, recorder.as_ref().map(Recorder::reader)).in_zone(plan.history.zone.clone());
@@ -183,8 +198,8 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
         info!("listening on http://{address} (metrics at /metrics)");
         tokio::select! {
-            _ = interrupt.recv() => info!("interrupted: detaching"),
-            _ = terminate.recv() => info!("told to end: detaching"),
+            _ = interrupt.recv() => info!("interrupted: {}", ending(plan)),
+            _ = terminate.recv() => info!("told to end: {}", ending(plan)),
             _ = ended.recv() => warn!("the sweep thread ended"),
         }
         let _ = stop.send(());
@@ -205,8 +220,27 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     runtime.shutdown_timeout(Duration::from_secs(1));
     served?;
     swept?;
-    info!("detached: nothing of the agent is left in the kernel");
+    if plan.keep.counting {
+        info!(
+            "the kernel counts on, as `{}`: the next start goes on with it, `classifier detach` ends it",
+            plan.keep.instance
+        );
+    } else {
+        info!("detached: nothing of the agent is left in the kernel");
+    }
     Ok(())
+}
+
+const fn ending(plan: &RunPlan) -> &'static str {
+    if plan.keep.counting { "ending, and leaving the kernel counting" } else { "detaching" }
+}
+
+/// An interface; without an index where it may come later.
+fn find(name: &str, wait: bool) -> Result<Interface, InterfaceError> {
+    match Interface::find(name) {
+        Err(InterfaceError::Missing { .. }) if wait => Ok(Interface { name: name.to_owned(), ifindex: 0 }),
+        found => found,
+    }
 }
 
 fn listen(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), AgentError> {
@@ -291,7 +325,10 @@ fn prepare(
             extra_bytes: interface.tag_bytes(),
         })
         .collect();
-    let mut kernel = Kernel::load(&decision.sizes, &setups)?;
+    let mut kernel = load(plan, &decision, &setups)?;
+    if plan.clsact {
+        kernel.choose_tc(TcChoice::Clsact);
+    }
     kernel.apply(&batch)?;
     drop(batch);
     let memory = kernel.memory();
@@ -313,13 +350,29 @@ fn prepare(
             Granularity::As => "AS",
         },
     );
-    attach(plan, interfaces, &mut kernel)?;
+    if let Err(error) = attach(plan, interfaces, &mut kernel) {
+        kernel.abandon();
+        return Err(error);
+    }
+    let adopted = kernel.settle()?.map(|adopted| {
+        if !adopted.links.is_empty() {
+            let since = Timestamp::try_from(adopted.since).unwrap_or_default();
+            info!("going on with what was counted since {}", since.strftime("%Y-%m-%dT%H:%M:%SZ"));
+        }
+        adopt::adopt(adopted, &plan.links, &mut classes)
+    });
     let (started, started_at) = (SystemTime::now(), Instant::now());
     let limits = Limits { metrics_ases: plan.metrics_ases, ..Limits::default() };
     let classes = Arc::new(RwLock::new(classes));
     let totals = Totals::new(plan.links.clone(), started, limits);
     let view = View::new(totals, classes.clone(), SystemTime::now);
-    let (recorder, feed) = record(plan, &decision, &classes, &groups, &view, started_at)?.unzip();
+    let (recorder, mut feed) = record(plan, &decision, &classes, &groups, &view, started_at)?.unzip();
+    if let Some((before, base)) = adopted {
+        view.resume(&before);
+        if let Some(feed) = &mut feed {
+            feed.begin(base);
+        }
+    }
     let mut core = Core {
         links: plan.links.iter().cloned().zip(kernel.attachments()).collect(),
         datapath: Box::new(kernel),
@@ -328,6 +381,7 @@ fn prepare(
         groups,
         view: view.clone(),
         history: feed,
+        keep: plan.keep.counting,
         interval: plan.interval,
         status: StatusInputs {
             router: plan.router.clone(),
@@ -346,9 +400,25 @@ fn prepare(
         no_growth: None,
         live: Arc::new(RwLock::new(Live::new(Instant::now()))),
         heard: VecDeque::new(),
+        places: Place::all(&plan.links, interfaces),
+        gaps: Vec::new(),
     };
     core.publish_tables();
     Ok((core, view, recorder))
+}
+
+/// Loads programs and maps.
+fn load(plan: &RunPlan, decision: &sizing::Decision, setups: &[Setup]) -> Result<Kernel, LoadError> {
+    let KeepPlan { counting, instance, bpffs, abi } = &plan.keep;
+    if !counting {
+        return Kernel::load(&decision.sizes, setups);
+    }
+    let mut place = kernel::Place::new(bpffs.clone(), instance.clone());
+    if let Some(abi) = abi {
+        place.abi = *abi;
+    }
+    let recorder = plan.state_dir.as_deref().map(recorder_id);
+    Kernel::load_kept(&decision.sizes, setups, &plan.links, &place, recorder)
 }
 
 /// Starts the history, if there is somewhere to keep it.
@@ -396,8 +466,13 @@ fn attach(plan: &RunPlan, interfaces: &[Interface], datapath: &mut Kernel) -> Re
         XdpChoice::Generic => kernel::XdpChoice::Generic,
         XdpChoice::Tc => kernel::XdpChoice::Tc,
     };
-    let mut done: Vec<u32> = Vec::new();
-    for interface in interfaces {
+    datapath.choose_xdp(choice);
+    // What may come later is not attached now.
+    let mut done = vec![0];
+    // Those on which nothing is kept first: where one of them fails, nothing has changed on the others.
+    let (kept, fresh): (Vec<_>, Vec<_>) =
+        interfaces.iter().partition(|interface| datapath.has_kept(interface.ifindex));
+    for interface in fresh.into_iter().chain(kept) {
         if done.contains(&interface.ifindex) {
             continue;
         }

@@ -1,5 +1,5 @@
 //! What the agent is asked to do: flags and file become [`Settings`], and those a validated [`RunPlan`] before any
-//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`history`], [`public`],
+//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`history`], [`keep`], [`public`],
 //! [`mod@file`] (the TOML file), here (plans).
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -7,11 +7,13 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub mod bgp;
 pub mod file;
 pub mod history;
+pub mod keep;
 pub mod link;
 pub mod public;
 pub mod value;
 
 pub use history::{HistoryPlan, HistorySettings};
+pub use keep::{KeepPlan, KeepSettings};
 pub use value::{BankMemory, CountMode, DiskSize, GranularityChoice, Span, ValueError, XdpChoice};
 
 pub use crate::ingest::TableSpec;
@@ -75,6 +77,12 @@ pub struct Settings {
     pub reload: Option<bool>,
     /// [`RunPlan::bgp`].
     pub bgp: Vec<BgpSpec>,
+    /// [`RunPlan::keep`].
+    pub keep: KeepSettings,
+    /// [`RunPlan::wait`].
+    pub wait: Option<bool>,
+    /// [`RunPlan::clsact`].
+    pub clsact: bool,
 }
 
 /// What `classifier run` will do, checked.
@@ -118,6 +126,12 @@ pub struct RunPlan {
     pub reload: bool,
     /// BGP sessions; a peer's place is its number.
     pub bgp: Vec<PeerSettings>,
+    /// What outlives the agent in the kernel.
+    pub keep: KeepPlan,
+    /// Whether interfaces may come later.
+    pub wait: bool,
+    /// Whether TC is used as before kernel 6.6. For tests.
+    pub clsact: bool,
 }
 
 impl RunPlan {
@@ -151,6 +165,9 @@ pub enum ConfigError {
     /// What is kept of the past.
     #[error(transparent)]
     Keep(#[from] history::KeepError),
+    /// The instance's name.
+    #[error(transparent)]
+    Instance(#[from] keep::InstanceError),
     /// What is public.
     #[error(transparent)]
     Public(#[from] public::HiddenLinkError),
@@ -189,6 +206,9 @@ impl Settings {
             skip_bad_lines: self.skip_bad_lines.or(below.skip_bad_lines),
             reload: self.reload.or(below.reload),
             bgp: list(self.bgp, below.bgp),
+            keep: self.keep.over(below.keep),
+            wait: self.wait.or(below.wait),
+            clsact: self.clsact || below.clsact,
         }
     }
 
@@ -227,6 +247,9 @@ impl Settings {
             skip_bad_lines: self.skip_bad_lines.unwrap_or(false),
             reload: self.reload.unwrap_or(true),
             bgp: bgp::lower(self.bgp)?,
+            keep: self.keep.plan()?,
+            wait: self.wait.unwrap_or(false),
+            clsact: self.clsact,
         })
     }
 }
@@ -298,6 +321,9 @@ mod tests {
                 skip_bad_lines: false,
                 reload: true,
                 bgp: vec![],
+                keep: KeepPlan::default(),
+                wait: false,
+                clsact: false,
             }
         );
     }

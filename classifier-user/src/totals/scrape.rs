@@ -70,18 +70,22 @@ impl Totals {
         let place = hook_place(link, hook);
         let totals = self.hooks.get(place).filter(|totals| totals.attached)?;
         let mut outcomes = totals.outcomes;
+        for (outcome, before) in outcomes.iter_mut().zip(totals.before) {
+            *outcome = *outcome - before;
+        }
         let remote = self.remote_bank(link, hook).map(|bank| {
             for (outcome, family) in [(Outcome::Ipv4, Family::Ipv4), (Outcome::Ipv6, Family::Ipv6)] {
-                outcomes[outcome as usize] = bank.families[family_place(family)];
+                let place = family_place(family);
+                outcomes[outcome as usize] = bank.families[place] - bank.before.families[place];
             }
             let of = |exported: &super::Exported| {
                 let base = exported.base.get(place).copied().unwrap_or_default();
                 bank.ases.get(exported.as_index) - base
             };
             let ases: Vec<Counter> = self.export.list().iter().map(of).collect();
-            let unmatched = bank.ases.get(NO_AS);
+            let unmatched = bank.ases.get(NO_AS) - bank.before.unmatched;
             RemoteScrape {
-                other: bank.classes() - unmatched - ases.iter().copied().sum(),
+                other: bank.classes() - bank.before.classes() - unmatched - ases.iter().copied().sum(),
                 ases,
                 unmatched,
                 non_ip: not_ip(&outcomes),

@@ -13,6 +13,7 @@ mod answers;
 mod capabilities;
 mod capture;
 mod history;
+mod keep;
 mod lifecycle;
 mod public;
 mod reload;

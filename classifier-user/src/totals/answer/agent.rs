@@ -91,8 +91,24 @@ pub struct StatusAnswer {
     pub sweeps: SweepStatus,
     /// How the past is kept.
     pub history: HistoryStatus,
+    /// When links were not counted though the agent ran, oldest first: the latest of them.
+    #[serde(default)]
+    pub gaps: Vec<GapStatus>,
     /// What is not as it should be, for people.
     pub warnings: Vec<String>,
+}
+
+/// A time in which a link was not counted though the agent ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GapStatus {
+    /// The link's name.
+    pub link: String,
+    /// When it was noticed.
+    pub from: Timestamp,
+    /// When it was counted again; null while it is not.
+    pub to: Option<Timestamp>,
+    /// Why, for people.
+    pub why: String,
 }
 
 /// One link of [`StatusAnswer`].
