@@ -113,7 +113,6 @@ impl Core {
     /// # Errors
     /// The packet path could not be detached, or its last counts not be read.
     pub(super) fn run(mut self, messages: &Receiver<Message>) -> Result<(), DatapathError> {
-        self.miss();
         let mut next = Instant::now() + self.interval;
         // A slot of the history ends with a sweep, whatever the interval. Until there was one its end stays due.
         let mut slot_ends: Option<Instant> = None;
@@ -182,7 +181,8 @@ impl Core {
         if let Some(mut history) = self.history.take()
             && !history.flush(LAST_WORDS)
         {
-            warn!("history: the last sweeps are lost, its disk does not answer");
+            let lost = if self.keep { "are left to the next agent" } else { "are lost" };
+            warn!("history: the last sweeps {lost}, its disk does not answer");
         }
         detached.and(swept)
     }

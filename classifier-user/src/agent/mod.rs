@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 mod adopt;
+mod attach;
 mod changes;
 mod core;
 mod follow;
@@ -32,12 +33,11 @@ use self::{
     sizing::Room,
 };
 use crate::{
-    config::{GranularityChoice, HistoryPlan, KeepPlan, RunPlan, XdpChoice},
+    config::{GranularityChoice, HistoryPlan, RunPlan},
     datapath::{
         Datapath as _, DatapathError, Sizes,
-        adopted::recorder_id,
         interface::{Interface, InterfaceError},
-        kernel::{self, AttachError, Kernel, LoadError, Setup, TcChoice, cpu_slices},
+        kernel::{AttachError, LoadError, Setup, TcChoice, cpu_slices},
         overlap::{self, Overlap},
     },
     fib::{
@@ -54,7 +54,7 @@ use crate::{
         bgp::SpeakerError,
         set::{Part, SetError, TableRequest, TableSet},
     },
-    model::{Family, LinkId, Mode, Prefix},
+    model::{Family, LinkId, Prefix},
     questions::Questions,
     table::{
         groups::{Groups, GroupsError},
@@ -325,11 +325,14 @@ fn prepare(
             extra_bytes: interface.tag_bytes(),
         })
         .collect();
-    let mut kernel = load(plan, &decision, &setups)?;
+    let mut kernel = attach::load(plan, &decision, &setups)?;
     if plan.clsact {
         kernel.choose_tc(TcChoice::Clsact);
     }
-    kernel.apply(&batch)?;
+    if let Err(error) = kernel.apply(&batch) {
+        kernel.abandon();
+        return Err(error.into());
+    }
     drop(batch);
     let memory = kernel.memory();
     info!(
@@ -350,7 +353,7 @@ fn prepare(
             Granularity::As => "AS",
         },
     );
-    if let Err(error) = attach(plan, interfaces, &mut kernel) {
+    if let Err(error) = attach::attach(plan, interfaces, &mut kernel) {
         kernel.abandon();
         return Err(error);
     }
@@ -403,22 +406,9 @@ fn prepare(
         places: Place::all(&plan.links, interfaces),
         gaps: Vec::new(),
     };
+    core.miss();
     core.publish_tables();
     Ok((core, view, recorder))
-}
-
-/// Loads programs and maps.
-fn load(plan: &RunPlan, decision: &sizing::Decision, setups: &[Setup]) -> Result<Kernel, LoadError> {
-    let KeepPlan { counting, instance, bpffs, abi } = &plan.keep;
-    if !counting {
-        return Kernel::load(&decision.sizes, setups);
-    }
-    let mut place = kernel::Place::new(bpffs.clone(), instance.clone());
-    if let Some(abi) = abi {
-        place.abi = *abi;
-    }
-    let recorder = plan.state_dir.as_deref().map(recorder_id);
-    Kernel::load_kept(&decision.sizes, setups, &plan.links, &place, recorder)
 }
 
 /// Starts the history, if there is somewhere to keep it.
@@ -456,51 +446,6 @@ fn record(
     let view = view.clone();
     let started = Recorder::start(setup, move |status| view.set_history(status));
     started.map(Some).map_err(|source| AgentError::Process { what: "starting the history", source })
-}
-
-/// Attaches every interface once, whatever number of links is on it.
-fn attach(plan: &RunPlan, interfaces: &[Interface], datapath: &mut Kernel) -> Result<(), AgentError> {
-    let choice = match plan.xdp_mode {
-        XdpChoice::Auto => kernel::XdpChoice::Auto,
-        XdpChoice::Native => kernel::XdpChoice::Native,
-        XdpChoice::Generic => kernel::XdpChoice::Generic,
-        XdpChoice::Tc => kernel::XdpChoice::Tc,
-    };
-    datapath.choose_xdp(choice);
-    // What may come later is not attached now.
-    let mut done = vec![0];
-    // Those on which nothing is kept first: where one of them fails, nothing has changed on the others.
-    let (kept, fresh): (Vec<_>, Vec<_>) =
-        interfaces.iter().partition(|interface| datapath.has_kept(interface.ifindex));
-    for interface in fresh.into_iter().chain(kept) {
-        if done.contains(&interface.ifindex) {
-            continue;
-        }
-        done.push(interface.ifindex);
-        if let Some(why) = datapath.attach(&interface.name, interface.ifindex, choice)? {
-            warn!("{}: no native XDP ({why}); counting received frames at TC ingress", interface.name);
-        }
-    }
-    for (link, attachment) in plan.links.iter().zip(datapath.attachments()) {
-        let mode = |mode: Option<Mode>| mode.map_or("off", Mode::name);
-        let vlan = link.vlan.map_or_else(String::new, |vlan| format!(" VLAN {vlan}"));
-        let [rx, tx] = attachment.modes;
-        info!(
-            "{} ({}, {}{vlan}): receive {}, transmit {}",
-            link.name,
-            link.role,
-            link.interface,
-            mode(rx),
-            mode(tx)
-        );
-        if rx == Some(Mode::Generic) {
-            warn!(
-                "{}: generic XDP runs after GRO and sees super-frames as one packet: packet and byte counts are inexact",
-                link.name
-            );
-        }
-    }
-    Ok(())
 }
 
 /// How many days old data of this date is, where that is too old to be silent about.

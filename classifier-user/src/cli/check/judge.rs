@@ -8,6 +8,7 @@ use super::{
     super::output,
     features::{self, Feature, HookProgram},
     host::{Host, Interface},
+    position,
 };
 use crate::{
     config::{RunPlan, XdpChoice},
@@ -190,14 +191,14 @@ pub(super) fn judge(plan: &RunPlan, host: &Host, prefixes: Result<Option<u64>, S
         };
         findings.add(Level::Warning, "bypass", what);
     }
-    let position = |name: &str| {
+    let place = |name: &str| {
         let interface = host.interfaces.get(name);
         interface.map_or_else(Position::default, |interface| Position {
             trunk: interface.trunk.clone(),
             port_of: interface.port_of.clone(),
         })
     };
-    if let Some(overlap) = overlap::first(&plan.links, position) {
+    if let Some(overlap) = overlap::first(&plan.links, place) {
         findings.add(Level::Error, "links", overlap.to_string());
     }
     findings.0.sort_by_key(|finding| finding.level);
@@ -333,7 +334,7 @@ fn judge_link(
         _ => receive(link, plan.xdp_mode, interface, tc, findings),
     };
     features::of_link(link, interface, &host.kept, &mut report, findings);
-    position(link, plan, interface, findings);
+    position::judge(link, plan, interface, findings);
     report
 }
 
@@ -419,80 +420,6 @@ fn jumbo(interface: &Interface) -> String {
             format!(" for frames of several buffers, which an MTU of {} needs", interface.mtu)
         }
         _ => String::new(),
-    }
-}
-
-/// Whether this is the place to count.
-fn position(link: &Link, plan: &RunPlan, interface: &Interface, findings: &mut Findings) {
-    let mut add = |level, message: String| findings.add(level, &link.name, message);
-    let name = &link.interface;
-    if let Some((kind, master)) = &interface.port_of {
-        let what = match kind.as_str() {
-            "bond" | "team" => format!(
-                "{name} is a member of {master}: only this member's frames are counted; give every member, or -i {master}"
-            ),
-            "bridge" => {
-                format!(
-                    "{name} is a port of the bridge {master}: all frames of this port are counted, bridged ones too"
-                )
-            }
-            _ => format!("{name} belongs to {master} ({kind}): only {name}'s own frames are counted"),
-        };
-        add(Level::Note, what);
-    }
-    match interface.kind.as_deref() {
-        Some("bridge") => add(
-            Level::Warning,
-            format!(
-                "{name} is a bridge: only what this machine itself sends and receives passes it; give its ports"
-            ),
-        ),
-        Some("vlan") => {
-            if let Some((trunk, vlan)) = &interface.trunk {
-                add(
-                    Level::Note,
-                    format!(
-                        "{name} is VLAN {vlan} of {trunk}: -i {trunk}:vlan={vlan}={} counts the same frames on the \
-                         trunk, with native XDP where that has it",
-                        link.name
-                    ),
-                );
-            }
-        }
-        _ => {}
-    }
-    if let Some(vlan) = link.vlan {
-        let hardware = interface.kind.is_none();
-        if hardware {
-            add(
-                Level::Warning,
-                format!(
-                    "if {name} takes VLAN tags off itself, XDP does not see VLAN {vlan}: `ethtool -K {name} rxvlan off`, \
-                     or --xdp-mode tc"
-                ),
-            );
-        }
-    }
-    let own: Vec<&str> = interface
-        .vlan_devices
-        .iter()
-        .filter(|device| !plan.links.iter().any(|other| other.interface == **device))
-        .map(String::as_str)
-        .collect();
-    if link.vlan.is_none() && !own.is_empty() {
-        add(
-            Level::Note,
-            format!(
-                "frames of {} pass {name} and are counted with it; -i {name}:vlan=ID makes a VLAN a link of its own",
-                own.join(", ")
-            ),
-        );
-    }
-    if interface.switchdev {
-        add(
-            Level::Warning,
-            format!("{name} is a port of a switch chip: what the chip forwards by itself is not seen"),
-        );
     }
 }
 

@@ -21,6 +21,7 @@ mod host;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
+mod position;
 
 /// Say what `run` would do here, and whether it can
 ///

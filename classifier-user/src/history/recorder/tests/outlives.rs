@@ -285,7 +285,8 @@ fn ases_are_known_again_as_what_their_prefixes_had() {
     taken.add(&delta(&owners, 1, &[(0, Hook::Rx, 0, packets(3)), (0, Hook::Rx, 1, packets(4))], 0));
     taken.write(&numbers, at(5.0));
     let mut taken = Taken::open(directory.path());
-    let rest = taken.begin(&base(&[(0, Hook::Rx, 2, packets(10))], true), link, &numbers, false).expect("known");
+    let rest =
+        taken.begin(&base(&[(0, Hook::Rx, 2, packets(10))], true), link, &numbers, false).expect("known");
     assert_eq!(rest.from, at(5.0));
     assert_eq!(rest.delta, delta(&owners, 1, &[(0, Hook::Rx, 2, packets(3))], 0));
 }
