@@ -12,6 +12,7 @@ use std::{
 use tracing::{error, info, warn};
 
 use super::{
+    asked::Ask,
     live::{Heard, SharedLive},
     sizing::Room,
 };
@@ -36,6 +37,8 @@ pub(super) enum Message {
     Groups(Arc<Groups>),
     /// Peers said something.
     Live(Heard),
+    /// Somebody asks.
+    Ask(Ask),
     /// Detach, read a last time, end.
     Stop,
 }
@@ -144,6 +147,7 @@ impl Core {
                     self.publish_tables();
                 }
                 Ok(Message::Live(heard)) => self.heard.push_back(heard),
+                Ok(Message::Ask(ask)) => ask(&self),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) if matches!(until, Until::Stale) => self.live_slice(),
                 Err(RecvTimeoutError::Timeout) => {
@@ -179,7 +183,8 @@ impl Core {
             history.give(sweep.at, now, delta);
         }
         if !sweep.released.is_empty() {
-            self.classes.write().unwrap_or_else(PoisonError::into_inner).release(&sweep.released);
+            let gone = self.classes.write().unwrap_or_else(PoisonError::into_inner).release(&sweep.released);
+            self.forget_paths(&gone);
         }
         Ok(())
     }

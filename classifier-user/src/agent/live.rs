@@ -14,7 +14,7 @@ use crate::{
         bgp::{PeerSettings, Speaker, SpeakerError, Timers},
         live::{Event, PeerId, PeerInfo, PeerKind, Said, Standing},
     },
-    table::live::{self, Live, peers::PeerStatus},
+    table::live::{self, Difference, Live, peers::PeerStatus},
     totals::view::SourceInput,
 };
 
@@ -130,12 +130,16 @@ impl Core {
             // However much is announced, what has to go goes.
             live.clean((SLICE.saturating_sub(taken)).max(SLICE / 8), &mut differences);
         }
-        let rib = &mut self.tables.rib;
-        let changes = differences
-            .into_iter()
-            .filter_map(|difference| rib.update(live::SOURCE, difference.prefix, difference.origins))
-            .collect();
+        let mut changes = Vec::new();
+        let mut paths = Vec::with_capacity(differences.len());
+        for Difference { prefix, origins, origins_changed, route } in differences {
+            if origins_changed {
+                changes.extend(self.tables.rib.update(live::SOURCE, prefix, origins));
+            }
+            paths.push((prefix, route));
+        }
         self.apply_live(changes);
+        self.learn_paths(paths);
         if peers_changed {
             self.publish_status();
         }

@@ -12,10 +12,10 @@ use crate::{
         live::{Attributes, Lost, PeerId, PeerInfo, PeerKind, Route, Standing},
         set::TableSet,
     },
-    model::{Asn, Hook, Link, LinkId, Prefix, Role, Side},
+    model::{Asn, Direction, Hook, Link, LinkId, Owners as _, Prefix, Role, Side},
     table::{groups::Groups, rib::SourceId},
     totals::{
-        Limits, Totals,
+        By, Limits, TopQuery, Totals, When,
         answer::CountMode,
         view::{StatusInputs, View},
     },
@@ -278,4 +278,144 @@ fn what_finds_no_room_waits_and_the_rest_does_not() {
     core.look_at_peers();
     assert_eq!((wire.fake().writer().prefixes().0, core.waiting.len()), (41, 0));
     assert_eq!(out(&core, 9), 0);
+}
+
+/// Packets that went out by way of each neighbour, or through each AS, since the start; and those without a path.
+fn ways(core: &Core, by: By) -> (Vec<(Asn, u64)>, u64) {
+    let when = When::Last(Duration::from_secs(86_400));
+    let query = TopQuery { by, when, direction: Some(Direction::Out), n: 100, ..TopQuery::default() };
+    let top = core.view.top(&query).unwrap().directions.outward.unwrap();
+    let mut rows: Vec<_> = top.rows.iter().map(|row| (row.asn.unwrap(), row.packets)).collect();
+    rows.sort_unstable();
+    let parts = top.other.packets + top.unmatched.packets + top.no_path.as_ref().unwrap().packets;
+    if by == By::Neighbor {
+        assert_eq!(rows.iter().map(|(_, packets)| packets).sum::<u64>() + parts, top.total.packets);
+    }
+    (rows, top.no_path.unwrap().packets)
+}
+
+#[test]
+fn a_path_that_changes_moves_what_is_counted_later_and_no_word() {
+    let (mut core, wire) = core(SIZES, u64::MAX, &[("10.0.0.0/8", 1), ("11.0.0.0/8", 2)]);
+    let net = || prefix("10.1.0.0/16");
+    let announce = |core: &mut Core, path: &[Asn]| {
+        say(core, vec![Event::Routes(vec![route(net(), path)])]);
+        work(core);
+    };
+    say(&mut core, vec![router(), Event::Up]);
+    announce(&mut core, &[100, 200, 3]);
+    wire.send([10, 1, 2, 3], 10);
+    wire.send([10, 2, 0, 0], 7);
+    core.sweep().unwrap();
+    assert_eq!(ways(&core, By::Neighbor), (vec![(100, 10)], 7));
+    assert_eq!(ways(&core, By::Transit).0, [(1, 7), (3, 10), (100, 10), (200, 10)]);
+    // The same origin by another way: what was not swept yet goes by it, too.
+    let owners = core.classes.read().unwrap().owner_count();
+    wire.send([10, 1, 2, 3], 100);
+    announce(&mut core, &[300, 200, 200, 3]);
+    assert_eq!(core.classes.read().unwrap().owner_count(), owners, "the same class");
+    wire.send([10, 1, 2, 3], 1000);
+    core.sweep().unwrap();
+    assert_eq!(ways(&core, By::Neighbor).0, [(100, 10), (300, 1100)]);
+    assert_eq!(ways(&core, By::Transit).0[3..], [(200, 1110), (300, 1100)]);
+    // Another origin, and then none: the class before keeps its way until it is read a last time.
+    announce(&mut core, &[400, 4]);
+    wire.send([10, 1, 2, 3], 20_000);
+    say(&mut core, vec![Event::Routes(vec![withdrawn("10.1.0.0/16")])]);
+    work(&mut core);
+    wire.send([10, 1, 2, 3], 300_000);
+    core.sweep().unwrap();
+    core.sweep().unwrap();
+    assert_eq!(ways(&core, By::Neighbor), (vec![(100, 10), (300, 1100), (400, 20_000)], 300_007));
+    assert_eq!(core.view.ways(), 0, "nothing is left of it");
+    assert!(core.view.status().closure_ok);
+}
+
+/// An override changes whose traffic it is, not which way it goes.
+#[test]
+fn an_overridden_prefix_keeps_its_path() {
+    let (mut core, wire) = core(SIZES, u64::MAX, &[("10.0.0.0/8", 1)]);
+    say(&mut core, vec![router(), Event::Up, Event::Routes(vec![route(prefix("10.0.0.0/8"), &[100, 3])])]);
+    work(&mut core);
+    let change = core.tables.rib.update(SourceId::OVERRIDE, prefix("10.0.0.0/8"), Some(77.into()));
+    core.apply(change.into_iter().collect()).unwrap();
+    wire.send([10, 1, 2, 3], 5);
+    core.sweep().unwrap();
+    assert_eq!((out(&core, 77), ways(&core, By::Neighbor).0), (5, vec![(100, 5)]));
+    assert_eq!(ways(&core, By::Transit).0, [(3, 5), (77, 5), (100, 5)]);
+}
+
+#[test]
+fn what_waits_for_room_has_its_path_once_it_is_in() {
+    let (mut core, wire) = core(SIZES, 0, &[("10.0.0.0/8", 1)]);
+    let routes: Vec<_> = (0..100).map(|n| route(prefix(&format!("10.{n}.0.0/16")), &[100, 9])).collect();
+    say(&mut core, vec![router(), Event::Up, Event::Routes(routes)]);
+    work(&mut core);
+    assert_eq!(core.waiting.len(), 39);
+    let waiting = *core.waiting.keys().next().unwrap();
+    let gone = (0..60).map(|n| withdrawn(&format!("10.{n}.0.0/16"))).collect();
+    say(&mut core, vec![Event::Routes(gone)]);
+    work(&mut core);
+    core.look_at_peers();
+    assert!(core.waiting.is_empty());
+    let Prefix::V4(waiting) = waiting else { unreachable!() };
+    let [a, b, ..] = waiting.network_address().octets();
+    wire.send([a, b, 0, 1], 5);
+    core.sweep().unwrap();
+    let expected = if b < 60 { (vec![], 5) } else { (vec![(100, 5)], 0) };
+    assert_eq!(ways(&core, By::Neighbor), expected);
+    // All others too.
+    (60..100).for_each(|n| wire.send([10, n, 0, 1], 1));
+    core.sweep().unwrap();
+    assert_eq!(ways(&core, By::Neighbor).0, [(100, 40 + if b < 60 { 0 } else { 5 })]);
+}
+
+#[test]
+fn a_lookup_has_every_route_and_says_what_lost_by_what() {
+    let (mut core, _) = core(SIZES, u64::MAX, &[("10.0.0.0/8", 1), ("192.0.2.0/24", 8)]);
+    let peer = |number: u16, event| Said { peer: PeerId(number), event };
+    let spare = PeerInfo { name: "spare".to_owned(), standing: Standing::Router, ..PeerInfo::default() };
+    let net = || prefix("10.0.0.0/8");
+    core.heard.push_back(
+        vec![
+            peer(0, router()),
+            peer(1, Event::Peer(Arc::new(spare))),
+            peer(0, Event::Up),
+            peer(1, Event::Up),
+            peer(0, Event::Routes(vec![route(net(), &[100, 200, 3])])),
+            peer(1, Event::Routes(vec![route(net(), &[300, 3]), route(prefix("10.9.0.0/16"), &[])])),
+        ]
+        .into(),
+    );
+    work(&mut core);
+    let found = core.route_of("10.1.2.3".parse().unwrap()).unwrap();
+    assert_eq!((found.prefix.as_str(), &*found.origins), ("10.0.0.0/8", &[3][..]));
+    assert_eq!(found.path.as_deref(), Some(&[300, 3][..]));
+    let candidates: Vec<_> = found
+        .candidates
+        .iter()
+        .map(|route| (route.source.as_str(), route.best, route.lost_by.as_deref(), route.path.clone()))
+        .collect();
+    assert_eq!(
+        candidates,
+        [
+            ("spare", true, None, Some(vec![300, 3])),
+            ("192.0.2.1", false, Some("path_length"), Some(vec![100, 200, 3])),
+            // The table was put in without its file.
+            ("", false, Some("source"), None),
+        ]
+    );
+    assert_eq!(found.candidates[0].origin_code.as_deref(), Some("igp"));
+    let own = core.route_of("10.9.0.1".parse().unwrap()).unwrap();
+    assert_eq!((own.path, own.candidates.len()), (Some(vec![]), 1));
+    let table = core.route_of("192.0.2.1".parse().unwrap()).unwrap();
+    assert_eq!((table.path, table.candidates[0].best), (None, true));
+    assert!(core.route_of("2001:db8::1".parse().unwrap()).is_none());
+    // An override goes before all of them.
+    let change = core.tables.rib.update(SourceId::OVERRIDE, net(), Some(77.into()));
+    core.apply(change.into_iter().collect()).unwrap();
+    let found = core.route_of("10.1.2.3".parse().unwrap()).unwrap();
+    assert_eq!(found.origins, [77]);
+    let lost: Vec<_> = found.candidates.iter().map(|route| route.lost_by.as_deref()).collect();
+    assert_eq!(lost, [None, Some("source"), Some("path_length"), Some("source")]);
 }

@@ -1,7 +1,8 @@
 //! The only wiring: from a plan to a running agent, and back to a machine as it was.
 //!
 //! Reading order: here (start and stop), [`sizing`] (how much is counted), `core` (the thread that owns the packet
-//! path), `changes` (routes into the FIB), `live` (what peers say), `reload` (tables again).
+//! path), `changes` (routes into the FIB), `live` (what peers say), `paths` (by which AS paths),
+//! `asked` (questions about routes), `reload` (tables again).
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -16,13 +17,16 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
+mod asked;
 mod changes;
 mod core;
 mod live;
+mod paths;
 mod reload;
 pub mod sizing;
 
 use self::{
+    asked::{Routes, Sessions},
     core::{Core, Message},
     reload::Reloader,
     sizing::Room,
@@ -150,8 +154,12 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             .map_err(|source| AgentError::Process { what: "catching SIGHUP", source })?
     };
     let (core, view, recorder) = prepare(plan, &request, &interfaces, progress)?;
-    let questions =
-        Questions::new(view, recorder.as_ref().map(Recorder::reader)).in_zone(plan.history.zone.clone());
+    let sessions = Sessions::default();
+    let routes = Routes { core: tell.clone(), live: Arc::clone(&core.live), sessions: Arc::clone(&sessions) };
+    let questions = Questions::new(view, recorder.as_ref().map(Recorder::reader))
+        .in_zone(plan.history.zone.clone())
+        .with_routes(Arc::new(routes))
+        .with_ases(&plan.own_ases, &plan.transit_ases);
     let (end, mut ended) = tokio::sync::mpsc::channel::<()>(1);
     let core = thread::Builder::new()
         .name("sweep".to_owned())
@@ -178,6 +186,9 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         }));
         tokio::spawn(reloader.run());
         let speaker = live::begin(&plan.bgp, &tell)?;
+        if let Some(speaker) = &speaker {
+            let _ = sessions.set(speaker.peers().to_vec());
+        }
         let signal_error = |source| AgentError::Process { what: "catching signals", source };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
@@ -317,7 +328,7 @@ fn prepare(
     let (started, started_at) = (SystemTime::now(), Instant::now());
     let limits = Limits { metrics_ases: plan.metrics_ases, ..Limits::default() };
     let classes = Arc::new(RwLock::new(classes));
-    let totals = Totals::new(plan.links.clone(), started, limits);
+    let totals = Totals::new(plan.links.clone(), started, limits).with_own_ases(&plan.own_ases);
     let view = View::new(totals, classes.clone(), SystemTime::now);
     let (recorder, feed) = record(plan, &decision, &classes, &groups, &view, started_at)?.unzip();
     let mut core = Core {

@@ -61,6 +61,8 @@ pub(super) struct Row {
     pub(super) bytes: u64,
     pub(super) bits_per_second: u64,
     pub(super) share: Option<f64>,
+    /// Of a neighbour of an AS, and of what is behind one.
+    pub(super) part: Option<f64>,
     pub(super) previous_bytes: Option<u64>,
     pub(super) change: Option<f64>,
 }
@@ -97,6 +99,7 @@ pub(super) struct TopDirection {
     pub(super) other: Amount,
     pub(super) unmatched: Amount,
     pub(super) non_ip: Amount,
+    pub(super) no_path: Option<Amount>,
     pub(super) previous_bytes: Option<u64>,
     pub(super) change: Option<f64>,
 }
@@ -133,6 +136,9 @@ pub(super) struct DetailDirection {
     pub(super) links: Vec<LinkPart>,
     pub(super) prefixes: Option<Vec<Row>>,
     pub(super) ases: Option<Vec<Row>>,
+    pub(super) neighbors: Option<Vec<Row>>,
+    pub(super) carried: Option<Amount>,
+    pub(super) behind: Option<Vec<Row>>,
 }
 
 /// A rate over the last sweeps.

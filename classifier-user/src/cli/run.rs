@@ -192,6 +192,8 @@ mod tests {
                 skip_bad_lines: true,
                 reload: false,
                 bgp: vec![PeerSettings::new("192.0.2.1".parse().unwrap(), 64_500)],
+                own_ases: vec![64_500],
+                transit_ases: vec![],
             }
         );
     }

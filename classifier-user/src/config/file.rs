@@ -60,6 +60,8 @@ const KEYS: &[&str] = &[
     "skip_bad_lines",
     "reload",
     "bgp",
+    "own_ases",
+    "transit_ases",
 ];
 
 /// What a `[[link]]` may say.
@@ -208,6 +210,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
         metrics_ases: section.integer("metrics_ases", 0, "a number from 0 to 100000", 100_000)?,
         skip_bad_lines: section.boolean("skip_bad_lines")?,
         reload: section.boolean("reload")?,
+        own_ases: section.numbers("own_ases")?,
+        transit_ases: section.numbers("transit_ases")?,
     })
 }
 
@@ -592,6 +596,8 @@ xdp_mode = "native"
 metrics_ases = 1_000
 skip_bad_lines = true
 reload = false
+own_ases = [64500]
+transit_ases = [3356, 1299]
 
 [[link]]
 interface = "eth0"
@@ -648,9 +654,9 @@ cache = "1m"
             Settings {
                 router: Some("border-1".into()),
                 links: vec![
-                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 18),
-                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 23),
-                    link("eth1", None, None, Role::Downstream, None, 30),
+                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 20),
+                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 25),
+                    link("eth1", None, None, Role::Downstream, None, 32),
                 ],
                 tables: vec![TableSpec::File("/etc/classifier/rib.mrt.bz2".into()), TableSpec::Builtin],
                 overrides: Some("/etc/classifier/override.txt".into()),
@@ -691,6 +697,8 @@ cache = "1m"
                 skip_bad_lines: Some(true),
                 reload: Some(false),
                 bgp: vec![],
+                own_ases: vec![64_500],
+                transit_ases: vec![3356, 1299],
             }
         );
     }
@@ -741,6 +749,7 @@ cache = "1m"
                 "[history]\ntop_prefixes = 1001",
                 ":2: `top_prefixes` is `1001`: expected a number from 0 to 1000",
             ),
+            ("own_ases = 'AS1'", ":1: `own_ases` is a string: expected an array of AS numbers"),
             ("public = 1", ":1: `public` is a number: expected a table, under a [public] line"),
             (
                 "[public]\nhide_as = [1]",

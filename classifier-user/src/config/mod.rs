@@ -17,7 +17,7 @@ pub use value::{BankMemory, CountMode, DiskSize, GranularityChoice, Span, ValueE
 pub use crate::ingest::TableSpec;
 use crate::{
     ingest::{LoadOptions, bgp::PeerSettings, set::TableRequest},
-    model::Link,
+    model::{Asn, Link},
 };
 use bgp::BgpSpec;
 use link::LinkSpec;
@@ -75,6 +75,10 @@ pub struct Settings {
     pub reload: Option<bool>,
     /// [`RunPlan::bgp`].
     pub bgp: Vec<BgpSpec>,
+    /// Of [`RunPlan::own_ases`].
+    pub own_ases: Vec<Asn>,
+    /// [`RunPlan::transit_ases`].
+    pub transit_ases: Vec<Asn>,
 }
 
 /// What `classifier run` will do, checked.
@@ -118,6 +122,10 @@ pub struct RunPlan {
     pub reload: bool,
     /// BGP sessions; a peer's place is its number.
     pub bgp: Vec<PeerSettings>,
+    /// The ISP's own ASes: those given, and ours in every BGP session. At the beginning of a path they are passed over.
+    pub own_ases: Vec<Asn>,
+    /// Neighbours that transit is bought from; empty: found out.
+    pub transit_ases: Vec<Asn>,
 }
 
 impl RunPlan {
@@ -189,6 +197,8 @@ impl Settings {
             skip_bad_lines: self.skip_bad_lines.or(below.skip_bad_lines),
             reload: self.reload.or(below.reload),
             bgp: list(self.bgp, below.bgp),
+            own_ases: list(self.own_ases, below.own_ases),
+            transit_ases: list(self.transit_ases, below.transit_ases),
         }
     }
 
@@ -207,6 +217,11 @@ impl Settings {
         };
         let links = link::lower(self.links)?;
         let names: Vec<String> = links.iter().map(|link| link.name.clone()).collect();
+        let bgp = bgp::lower(self.bgp)?;
+        let mut own_ases = self.own_ases;
+        own_ases.extend(bgp.iter().map(|peer| peer.local_as));
+        own_ases.sort_unstable();
+        own_ases.dedup();
         Ok(RunPlan {
             public: self.public.plan(&router, &names)?,
             router,
@@ -226,7 +241,9 @@ impl Settings {
             metrics_ases: self.metrics_ases.unwrap_or(DEFAULT_METRICS_ASES),
             skip_bad_lines: self.skip_bad_lines.unwrap_or(false),
             reload: self.reload.unwrap_or(true),
-            bgp: bgp::lower(self.bgp)?,
+            bgp,
+            own_ases,
+            transit_ases: self.transit_ases,
         })
     }
 }
@@ -298,6 +315,8 @@ mod tests {
                 skip_bad_lines: false,
                 reload: true,
                 bgp: vec![],
+                own_ases: vec![],
+                transit_ases: vec![],
             }
         );
     }
@@ -322,6 +341,18 @@ mod tests {
         assert_eq!(plan.listen, "[::1]:1".parse().unwrap());
         assert_eq!(plan.links.len(), 1);
         assert!(!plan.reload);
+    }
+
+    #[test]
+    fn own_ases_are_those_given_and_ours_in_sessions() {
+        let peer = |text: &str| BgpSpec::parse(text).unwrap();
+        let bgp = vec![
+            peer("192.0.2.1,as=64500"),
+            peer("192.0.2.2,as=3356,local_as=64500"),
+            peer("192.0.2.3,as=64510,local_as=65001"),
+        ];
+        let plan = Settings { bgp, own_ases: vec![64_510], ..one_link() }.plan().unwrap();
+        assert_eq!(plan.own_ases, [64_500, 64_510, 65_001]);
     }
 
     #[test]

@@ -35,6 +35,11 @@ pub enum Kind {
     Group = 2,
     /// A prefix with its origin: the number that the store gave it. Only those that were among the largest of their AS.
     Prefix = 3,
+    /// The AS number of a neighbour: the first AS of a path, by which traffic came or went. What has none has no row.
+    Neighbor = 4,
+    /// An AS number: what it carried for others, being on the path and not the origin. With what it has as [`Kind::As`]
+    /// that is all traffic through it.
+    Transit = 5,
 }
 
 /// Something that traffic is told of: see [`Kind`].

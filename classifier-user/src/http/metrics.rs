@@ -22,6 +22,7 @@ pub fn render(reading: &MetricsReading) -> String {
     let mut text = Text(String::new());
     links(&mut text, reading);
     ases(&mut text, reading);
+    neighbors(&mut text, reading);
     groups(&mut text, reading);
     agent(&mut text, reading);
     text.0
@@ -102,6 +103,52 @@ fn ases(text: &mut Text, reading: &MetricsReading) {
     for (asn, name) in asns.iter().zip(&reading.names) {
         let labels = [("asn", asn.as_str()), ("name", name.as_deref().unwrap_or_default())];
         text.sample("classifier_as_info", &labels, 1);
+    }
+}
+
+/// Not there before any neighbour had traffic.
+fn neighbors(text: &mut Text, reading: &MetricsReading) {
+    let asns: Vec<String> = reading.scrape.neighbors.iter().map(ToString::to_string).collect();
+    if asns.is_empty() {
+        return;
+    }
+    counters(
+        text,
+        "classifier_neighbor",
+        (
+            "Packets by neighbour AS, the first of the path; other: neighbours without or before series of their own.",
+            "Bytes by neighbour AS, the first of the path; other: neighbours without or before series of their own.",
+        ),
+        |sample| {
+            for (hook, link) in hooks(reading) {
+                let Some(remote) = &hook.remote else { continue };
+                let rest = [
+                    ("other", remote.other_neighbors),
+                    ("no_path", remote.no_path),
+                    ("unmatched", remote.unmatched),
+                    ("non_ip", remote.non_ip),
+                ];
+                let neighbors = asns.iter().map(String::as_str).zip(remote.neighbors.iter().copied());
+                for (asn, counter) in neighbors.chain(rest) {
+                    let labels = [
+                        ("asn", asn),
+                        ("link", link.name.as_str()),
+                        ("role", link.role.name()),
+                        ("direction", hook.direction.name()),
+                    ];
+                    sample(&labels, counter);
+                }
+            }
+        },
+    );
+    text.family(
+        "classifier_neighbor_info",
+        "gauge",
+        "1; the name of a neighbour that has series of its own.",
+    );
+    for (asn, name) in asns.iter().zip(&reading.neighbor_names) {
+        let labels = [("asn", asn.as_str()), ("name", name.as_deref().unwrap_or_default())];
+        text.sample("classifier_neighbor_info", &labels, 1);
     }
 }
 

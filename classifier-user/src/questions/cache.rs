@@ -13,8 +13,8 @@ use jiff::Timestamp;
 
 use super::{
     About, PastQuery, SeriesQuery,
-    answer::{PastAnswer, ReportAnswer, SeriesAnswer},
-    report::ReportQuery,
+    answer::{PastAnswer, PeeringAnswer, ReportAnswer, SeriesAnswer},
+    report::{ReportQuery, peering::PeeringQuery},
 };
 use crate::{
     history::{Kind, Links, Period, Sums},
@@ -66,6 +66,7 @@ struct Inside {
     pasts: Kept<(Period, About, PastQuery), Arc<PastAnswer>>,
     series: Kept<(Period, SeriesQuery), Arc<SeriesAnswer>>,
     reports: Kept<(Period, ReportQuery), Arc<ReportAnswer>>,
+    peerings: Kept<(Period, PeeringQuery), Arc<PeeringAnswer>>,
     sums: Kept<(Kind, Period, Links), Arc<Sums>>,
 }
 
@@ -154,6 +155,16 @@ impl Cache {
         make: impl FnOnce() -> Result<ReportAnswer, QueryError>,
     ) -> Result<ReportAnswer, QueryError> {
         self.answer(state, key, |inside| &mut inside.reports, make)
+    }
+
+    /// A peering report, made if it is not there.
+    pub(super) fn peering(
+        &self,
+        state: &State,
+        key: &(Period, PeeringQuery),
+        make: impl FnOnce() -> Result<PeeringAnswer, QueryError>,
+    ) -> Result<PeeringAnswer, QueryError> {
+        self.answer(state, key, |inside| &mut inside.peerings, make)
     }
 
     fn answer<K: Clone + Eq + Hash, V: Clone>(

@@ -88,7 +88,7 @@ pub(super) fn ipv6_share(sample: Sample) -> Option<f64> {
 impl Past {
     pub(super) fn figures(&self, about: &About, query: &PastQuery) -> Result<PastAnswer, QueryError> {
         let selected = self.select(about)?;
-        if matches!(selected.by, Some(By::As | By::Group | By::Kind))
+        if matches!(selected.by, Some(By::As | By::Group | By::Kind | By::Neighbor))
             && !self.context.count.counts(Locality::Remote)
         {
             let side = Locality::Remote;
@@ -249,7 +249,9 @@ impl Past {
         chosen: &Chosen,
         query: &PastQuery,
     ) -> Result<Option<Directions<Vec<Row>>>, QueryError> {
-        if selected.by == Some(By::As) || !self.context.count.counts(Locality::Remote) {
+        // Which ASes went by a neighbour is not kept.
+        if matches!(selected.by, Some(By::As | By::Neighbor)) || !self.context.count.counts(Locality::Remote)
+        {
             return Ok(None);
         }
         let mut ases = self.board(Some(By::As), board.period, chosen)?;
@@ -267,6 +269,7 @@ impl Past {
             About::All => Some((Kind::Link, Part::Ip as u32)),
             About::As(asn) => Some((Kind::As, *asn)),
             About::Group(_) => selected.groups.first().map(|&group| (Kind::Group, group)),
+            About::Neighbor(asn) => Some((Kind::Neighbor, *asn)),
             // What is frozen is of the ISP's links together, and of groups alone.
             About::Kind(_) | About::Link(_) => None,
         };
@@ -310,6 +313,10 @@ impl Questions {
             About::As(asn) => {
                 let name = context.names.get(*asn).map(str::to_owned);
                 (Some(By::As), Name { asn: Some(*asn), name, ..Name::default() })
+            }
+            About::Neighbor(asn) => {
+                let name = context.names.get(*asn).map(str::to_owned);
+                (Some(By::Neighbor), Name { asn: Some(*asn), name, ..Name::default() })
             }
             About::Group(text) => {
                 (Some(By::Group), super::past::group_name(super::find_group(&context.groups, text)?))

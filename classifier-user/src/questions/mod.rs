@@ -8,13 +8,14 @@ use std::{sync::Arc, time::Duration};
 use jiff::tz::TimeZone;
 
 use self::{
-    answer::{Name, PastAnswer, ReportAnswer, SearchAnswer, SeriesAnswer, WithPast},
+    answer::{Name, PastAnswer, PeeringAnswer, ReportAnswer, SearchAnswer, SeriesAnswer, WithPast},
     cache::{Cache, ROWS},
     past::Past,
+    routes::RouteSource,
 };
 pub use self::{
     query::{Network, PastQuery, SeriesQuery},
-    report::ReportQuery,
+    report::{ReportQuery, peering::PeeringQuery},
 };
 pub use crate::totals::{Clock, Moment, When};
 use crate::{
@@ -31,8 +32,11 @@ pub mod answer;
 mod cache;
 mod figures;
 mod past;
+#[cfg(test)]
+mod paths_tests;
 pub mod query;
 pub mod report;
+pub mod routes;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -61,6 +65,8 @@ pub enum About {
     Kind(String),
     /// A link, by its name.
     Link(String),
+    /// A neighbour: what goes by way of this AS, being the first of the path.
+    Neighbor(Asn),
 }
 
 impl From<Network> for About {
@@ -77,6 +83,9 @@ impl From<Network> for About {
 pub struct Questions {
     view: View,
     history: Option<Arc<dyn Read>>,
+    routes: Option<Arc<dyn RouteSource>>,
+    own_ases: Arc<[Asn]>,
+    transit_ases: Arc<[Asn]>,
     zone: TimeZone,
     cache: Arc<Cache>,
 }
@@ -86,7 +95,27 @@ impl Questions {
     #[must_use]
     pub fn new(view: View, history: Option<Arc<dyn Read>>) -> Self {
         let zone = history.as_ref().and_then(|history| history.extent().ok()).map(|extent| extent.zone);
-        Self { view, history, zone: zone.unwrap_or(TimeZone::UTC), cache: Arc::default() }
+        Self {
+            view,
+            history,
+            routes: None,
+            own_ases: Arc::default(),
+            transit_ases: Arc::default(),
+            zone: zone.unwrap_or(TimeZone::UTC),
+            cache: Arc::default(),
+        }
+    }
+
+    /// Answers about routes, too.
+    #[must_use]
+    pub fn with_routes(self, routes: Arc<dyn RouteSource>) -> Self {
+        Self { routes: Some(routes), ..self }
+    }
+
+    /// The ISP's own ASes, which are no neighbours, and the neighbours that it buys transit from; none: found out.
+    #[must_use]
+    pub fn with_ases(self, own: &[Asn], transits: &[Asn]) -> Self {
+        Self { own_ases: own.into(), transit_ases: transits.into(), ..self }
     }
 
     /// Days, evenings and months are of this zone. Without it, of the history's; where there is none, of UTC.
@@ -183,6 +212,21 @@ impl Questions {
         Ok(answer)
     }
 
+    /// Whom to ask for a session: whose traffic comes over transit, from the history.
+    ///
+    /// # Errors
+    /// [`QueryError::NoTransit`] where no link is of that kind, and as [`Questions::report`].
+    pub fn peering(&self, query: &PeeringQuery) -> Result<PeeringAnswer, QueryError> {
+        let history = self
+            .history
+            .as_ref()
+            .ok_or(QueryError::NotKept("no history is kept here, and a report is made of nothing else"))?;
+        let past = Past::new(history, self.view.context(), history.extent()?, &self.cache)?;
+        let (period, query) = past.whole(query.when, query, |query, when| query.when = when);
+        let make = || past.peering(&query, &self.own_ases, &self.transit_ases);
+        self.cache.peering(&past.state, &(period, query.clone()), make)
+    }
+
     /// What is meant by a parameter of that name: an AS by number or name (`as`), a group by key or name (`group`), or
     /// either of them (any other parameter).
     ///
@@ -200,6 +244,14 @@ impl Questions {
                 (Err(error), _) => Err(error),
             },
         }
+    }
+
+    /// A neighbour, by the number or name of its AS.
+    ///
+    /// # Errors
+    /// As [`View::asn`].
+    pub fn neighbor(&self, text: &str) -> Result<About, QueryError> {
+        self.find_as(text).map(About::Neighbor)
     }
 
     /// The number of an AS by number, known or not, or name.
@@ -319,7 +371,9 @@ impl Questions {
     /// An AS that is nowhere is an error, not an answer of zeros.
     fn check_known(&self, about: &About, has_traffic: bool) -> Result<(), QueryError> {
         match about {
-            About::As(asn) if !has_traffic => self.view.find_as(&asn.to_string()).map(|_| ()),
+            About::As(asn) | About::Neighbor(asn) if !has_traffic => {
+                self.view.find_as(&asn.to_string()).map(|_| ())
+            }
             _ => Ok(()),
         }
     }

@@ -73,6 +73,8 @@ pub(super) struct Board {
     pub(super) total: [Counter; 2],
     pub(super) unmatched: [Counter; 2],
     pub(super) non_ip: [Counter; 2],
+    /// What has an origin and no neighbour; only by neighbour and by transit.
+    pub(super) no_path: [Counter; 2],
     /// IPv6's part of `total`, and all IP of it.
     pub(super) ip: [Sample; 2],
 }
@@ -265,6 +267,14 @@ impl Past {
                     groups: numbers,
                 }
             }
+            About::Neighbor(asn) => Selected {
+                name: self.as_name(*asn),
+                by: Some(By::Neighbor),
+                key: *asn,
+                kind: Kind::Neighbor,
+                subjects: vec![*asn],
+                groups: Vec::new(),
+            },
             About::Link(name) => Selected {
                 name: Name { link: Some(name.clone()), ..Name::default() },
                 by: Some(By::Link),
@@ -379,8 +389,25 @@ impl Past {
             let classes = counter_of(&matched, direction) + counter_of(&unmatched, direction);
             max(of(&ip, direction).both(), classes) + counter_of(&non_ip, direction)
         });
-        let mut board =
-            Board { period: parts.period, covered: parts.covered, rows, total, unmatched, non_ip, ip };
+        let no_path = match by.filter(|by| by.is_of_path()) {
+            None => [Counter::ZERO; 2],
+            Some(_) => {
+                let neighbors = self.sums(Kind::Neighbor, parts.period, links)?;
+                let sum =
+                    |direction| neighbors.rows.iter().map(move |row| of(&row.samples, direction).both());
+                both(|direction| minus(counter_of(&matched, direction), sum(direction).sum()))
+            }
+        };
+        let mut board = Board {
+            period: parts.period,
+            covered: parts.covered,
+            rows,
+            total,
+            unmatched,
+            non_ip,
+            no_path,
+            ip,
+        };
         if by == Some(By::Link) {
             for link in &chosen.stored {
                 let sums = self.sums(Kind::Link, board.period, &Links::Only(vec![link.number]))?;
@@ -403,6 +430,20 @@ impl Past {
     fn rows(&self, by: By, ases: &Sums, links: &Links) -> Result<Vec<(u32, [Sample; 2])>, QueryError> {
         let groups = self.context.groups.all();
         let known = || ases.rows.iter().filter(|row| row.subject != NO_AS && row.subject != REST);
+        if by == By::Neighbor {
+            let neighbors = self.sums(Kind::Neighbor, ases.period, links)?;
+            return Ok(neighbors.rows.iter().map(|row| (row.subject, row.samples)).collect());
+        }
+        if by == By::Transit {
+            let carried = self.sums(Kind::Transit, ases.period, links)?;
+            let mut sums: HashMap<u32, [Sample; 2]> = HashMap::new();
+            for row in known().chain(&carried.rows) {
+                for (sum, sample) in sums.entry(row.subject).or_default().iter_mut().zip(row.samples) {
+                    *sum += sample;
+                }
+            }
+            return Ok(sums.into_iter().collect());
+        }
         if by == By::As {
             return Ok(known().map(|row| (row.subject, row.samples)).collect());
         }
@@ -443,7 +484,7 @@ impl Past {
     /// What a row of a board is called.
     pub(super) fn key_name(&self, by: By, key: u32) -> Name {
         match by {
-            By::As => self.as_name(key),
+            By::As | By::Neighbor | By::Transit => self.as_name(key),
             By::Group => self.context.groups.all().get(key as usize).map(group_name).unwrap_or_default(),
             By::Kind => {
                 Name { kind: self.kinds().get(key as usize).map(|&kind| kind.to_owned()), ..Name::default() }

@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     datapath::{Attachment, Memory, Sweep},
-    model::{Asn, Direction, Hook, Link, Locality, Mode, Owners, Role},
+    ingest::live::Attributes,
+    model::{Asn, Direction, Hook, Link, Locality, Mode, OwnerId, Owners, Role},
     table::{groups::Groups, names::Names},
 };
 
@@ -116,6 +117,18 @@ impl View {
     pub fn record(&self, sweep: &Sweep) -> SweepDelta {
         let owners = self.0.owners.read().unwrap_or_else(PoisonError::into_inner);
         self.write(|state| state.totals.record(sweep, &*owners))
+    }
+
+    /// Takes the routes that owners have from now on, as [`Totals::learn`] does.
+    pub fn learn(&self, routes: &[(OwnerId, Asn, Option<Arc<Attributes>>)]) {
+        let routes = routes.iter().map(|(owner, origin, route)| (*owner, *origin, route.as_deref()));
+        self.write(|state| state.totals.learn(routes));
+    }
+
+    /// How many different ways (a neighbour, and who carries) there are to what is in the FIB.
+    #[must_use]
+    pub fn ways(&self) -> u64 {
+        self.read(|reader| reader.totals.ways() as u64)
     }
 
     /// Takes what the agent knows of itself.
@@ -290,6 +303,8 @@ pub struct MetricsReading {
     pub links: Vec<Link>,
     /// By [`Scrape::asns`].
     pub names: Vec<Option<String>>,
+    /// By [`Scrape::neighbors`].
+    pub neighbor_names: Vec<Option<String>>,
     /// By [`Scrape::hooks`]: matched by IP bytes of the last hour.
     pub coverage: Vec<Option<f64>>,
     /// The last sweep; `None` before the first.
@@ -390,6 +405,7 @@ impl Reader<'_> {
         let largest = self.status.sources.iter().max_by_key(|source| source.prefixes);
         MetricsReading {
             names: scrape.asns.iter().map(name).collect(),
+            neighbor_names: scrape.neighbors.iter().map(name).collect(),
             coverage: scrape
                 .hooks
                 .iter()

@@ -126,6 +126,11 @@ messages! {
     kinds_of: "Groups by what they are.", "Les groupes par activité.";
     links: "Links", "Liens";
     links_of: "Where our network meets the others.", "Là où notre réseau rencontre les autres.";
+    neighbors: "Neighbours", "Voisins";
+    neighbors_of: "The first network on the way, by traffic over {period}. In: by the way out, which may be another.",
+        "Le premier réseau sur le chemin, par trafic sur {period}. Entrant : d’après le chemin sortant, qui peut être un autre.";
+    neighbor: "Neighbour", "Voisin";
+    no_path: "path unknown", "chemin inconnu";
     rank: "Rank", "Rang";
     network: "Network", "Réseau";
     group: "Group", "Groupe";
@@ -165,6 +170,8 @@ messages! {
     p95_in: "95th in", "95e entrant";
     p95_out: "95th out", "95e sortant";
     peak_in: "Peak in", "Pointe entrante";
+    a_neighbor: "Neighbour: what goes by way of", "Voisin : ce qui passe par";
+    by_a_neighbor: "Traffic by way of {name}", "Trafic par {name}";
     on_a_link: "Traffic over {name}", "Trafic sur {name}";
     transit: "paid transit", "transit payant";
     ix: "Internet exchange", "point d’échange";

@@ -61,14 +61,25 @@ impl World {
     /// What changed since the last time, as text.
     fn changes(&mut self) -> Vec<String> {
         while self.live.clean(1, &mut self.differences) {}
-        let text = |Difference { prefix, origins }: Difference| match origins {
+        let text = |Difference { prefix, origins, .. }: Difference| match origins {
             Some(origins) => format!("{prefix} {:?}", origins.all()),
             None => format!("{prefix} gone"),
         };
-        let mut changes: Vec<_> = self.differences.drain(..).map(text).collect();
+        let changed = self.differences.drain(..).filter(|difference| difference.origins_changed);
+        let mut changes: Vec<_> = changed.map(text).collect();
         // Those of cleaning are in no order.
         changes.sort();
         changes
+    }
+
+    /// The paths that changed since the last time.
+    fn paths(&mut self) -> Vec<(Prefix, Option<Vec<Asn>>)> {
+        while self.live.clean(1, &mut self.differences) {}
+        let path = |Difference { prefix, route, .. }: Difference| {
+            assert_eq!(self.live.best(&prefix), route.as_ref());
+            (prefix, route.map(|route| route.path.to_vec()))
+        };
+        self.differences.drain(..).map(path).collect()
     }
 
     fn peer(&self, peer: u16) -> PeerStatus {
@@ -98,6 +109,30 @@ fn only_other_origins_are_differences() {
     assert_eq!(world.changes(), ["10.0.0.0/8 gone"]);
     assert_eq!((world.live.counts(), world.live.attributes()), (PrefixCounts::default(), 0));
     assert_eq!(world.peer(0).routes, PrefixCounts::default());
+}
+
+/// Whatever changes the route that counts, its path is said.
+#[test]
+fn other_paths_are_said() {
+    let mut world = World::new();
+    world.say(0, Event::Up);
+    world.say(1, Event::Up);
+    let net = prefix("10.0.0.0/8");
+    let said = |path: &[Asn]| vec![(net, Some(path.to_vec()))];
+    world.announce(0, "10.0.0.0/8", &path(&[1, 9]));
+    assert_eq!(world.paths(), said(&[1, 9]));
+    world.announce(0, "10.0.0.0/8", &path(&[1, 9]));
+    assert_eq!(world.paths(), [], "as it was");
+    world.announce(0, "10.0.0.0/8", &path(&[2, 9]));
+    assert_eq!(world.paths(), said(&[2, 9]), "the same origin");
+    world.announce(1, "10.0.0.0/8", &path(&[3, 4, 9]));
+    assert_eq!(world.paths(), [], "it does not count");
+    world.announce(1, "10.0.0.0/8", &path(&[9]));
+    assert_eq!(world.paths(), said(&[9]), "a shorter one of another peer");
+    world.withdraw(1, "10.0.0.0/8");
+    assert_eq!(world.paths(), said(&[2, 9]), "back again");
+    world.down(0, 0);
+    assert_eq!(world.paths(), [(net, None)]);
 }
 
 #[test]
@@ -345,6 +380,7 @@ proptest! {
         }
         let mut rib = Rib::new();
         let mut counted = BTreeMap::new();
+        let mut paths = BTreeMap::new();
         for step in steps {
             let now = world.now;
             match step {
@@ -384,14 +420,18 @@ proptest! {
             }
             peers.iter_mut().for_each(|peer| peer.tick(world.now));
             while world.live.clean(2, &mut world.differences) {}
-            for Difference { prefix, origins } in world.differences.drain(..) {
+            for Difference { prefix, origins, origins_changed, route } in world.differences.drain(..) {
                 let before = rib.exact(&prefix).map(|found| found.origins.to_vec());
-                prop_assert_ne!(before, origins.as_ref().map(|origins| origins.all().to_vec()), "a difference");
+                let other = before != origins.as_ref().map(|origins| origins.all().to_vec());
+                prop_assert_eq!(other, origins_changed);
+                prop_assert!(other || paths.get(&prefix) != Some(&route), "a difference");
+                paths.insert(prefix, route);
                 if let Some(Change { prefix, origin }) = rib.update(SOURCE, prefix, origins) {
                     counted.insert(prefix, origin);
                 }
             }
             for net in NETS.map(prefix) {
+                prop_assert_eq!(paths.get(&net).and_then(Option::as_ref), world.live.best(&net));
                 let best = naive_best(&peers, &net);
                 let candidates = world.live.candidates(&net, world.now);
                 let first = candidates.first().map(|first| (first.peer.0, first.path_id));

@@ -62,7 +62,8 @@ fn ranking(context: &Context<'_>, top: &TopAnswer, trends: Option<&SeriesAnswer>
         By::Group => (text.groups, fill(text.groups_of, &period)),
         By::Kind => (text.kinds, fill(text.kinds_of, &period)),
         By::Link => (text.links, fill(text.links_of, &period)),
-        By::As | By::Prefix => (text.networks, fill(text.networks_of, &period)),
+        By::Neighbor => (text.neighbors, fill(text.neighbors_of, &period)),
+        By::As | By::Prefix | By::Transit => (text.networks, fill(text.networks_of, &period)),
     };
     let coloured = top.by == context.options.by;
     Ranking { top, heading, about, trends, coloured, whole: true, files: true }.draw(context)
