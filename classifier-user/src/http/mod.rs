@@ -135,4 +135,6 @@ pub async fn serve(
 }
 
 #[cfg(test)]
+mod paths_tests;
+#[cfg(test)]
 mod tests;

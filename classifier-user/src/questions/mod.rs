@@ -33,7 +33,7 @@ mod cache;
 mod figures;
 mod past;
 #[cfg(test)]
-mod paths_tests;
+pub(crate) mod paths_tests;
 pub mod query;
 pub mod report;
 pub mod routes;

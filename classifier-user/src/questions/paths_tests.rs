@@ -38,7 +38,7 @@ fn link(number: u8, name: &str, kind: LinkKind) -> StoredLink {
 /// through Liberty its Salt 1000 and 50, Liberty itself 500 and 10; by Arelion on transit, in only, Apple 200. At the
 /// exchange Liberty itself 4000 and 400. Without a path: Google 700 on transit. In the last six hours Netflix has ten
 /// times as much in.
-pub(super) fn two_days() -> Known {
+pub(crate) fn two_days() -> Known {
     let mut known =
         Known::new(vec![link(0, "transit", LinkKind::Transit), link(1, "ix", LinkKind::Ix)], paris());
     for back in 0..2 * 288 {
@@ -61,8 +61,13 @@ pub(super) fn two_days() -> Known {
     known
 }
 
+/// Questions to it.
+pub(crate) fn of(known: Known) -> Questions {
+    questions(known, now)
+}
+
 fn ask() -> Questions {
-    questions(two_days(), now)
+    of(two_days())
 }
 
 const DAY: u64 = 86_400;
@@ -259,7 +264,7 @@ fn what_is_not_ip_is_on_the_link_too() {
         });
         slot.rows.sort_unstable_by_key(crate::history::Row::key);
     }
-    let answer = peering(&questions(known, now), &two());
+    let answer = peering(&of(known), &two());
     assert_eq!(answer.links[0].p95_bits_per_second, Some(33_000 * 8 / 300));
     assert_eq!(answer.networks[0].links[0].p95_without, Some(3000 * 8 / 300));
 }

@@ -77,8 +77,9 @@ impl Both {
         let mut rows = Vec::new();
         let subjects = ASES.map(|subject| (Kind::As, subject));
         let parts = [(Kind::Link, Part::Ip as u32), (Kind::Link, Part::Other as u32)];
-        for (kind, subject) in subjects.into_iter().chain(parts).chain([(Kind::Group, 0), (Kind::Prefix, 7)])
-        {
+        let ways = [(Kind::Neighbor, 3356), (Kind::Transit, 3356)];
+        let others = [(Kind::Group, 0), (Kind::Prefix, 7)].into_iter().chain(ways);
+        for (kind, subject) in subjects.into_iter().chain(parts).chain(others) {
             for link in 0..3 {
                 for direction in Direction::ALL {
                     if random.below(3) == 0 {
@@ -164,7 +165,7 @@ impl Both {
         ];
         for &period in periods {
             for links in &links {
-                for kind in [Kind::As, Kind::Link, Kind::Group, Kind::Prefix] {
+                for kind in [Kind::As, Kind::Link, Kind::Group, Kind::Prefix, Kind::Neighbor, Kind::Transit] {
                     self.compare_sums(kind, period, links);
                 }
                 for step in [Step::Slot, Step::Hour, Step::Day] {
