@@ -269,9 +269,10 @@ impl Questions {
     fn pages(
         &mut self,
         pages: &Pages,
-        asn: Subject,
+        asns: [Subject; 1 + TURNS],
         mut next_slot: impl FnMut() -> Result<()>,
     ) -> Result<f64> {
+        let [asn, others @ ..] = asns;
         let asked = [
             ("page, 24 hours", "/?last=24h".to_owned()),
             ("page, 30 days", "/?last=30d".to_owned()),
@@ -285,20 +286,22 @@ impl Questions {
         for (_, path) in &asked {
             pages.ask(&agent, path)?;
         }
-        let mut ready = Took::default();
+        let [mut ready, mut other] = [Took::default(), Took::default()];
         let mut first = asked.each_ref().map(|_| Took::default());
-        for _ in 0..TURNS {
+        for asn in others {
             next_slot()?;
             ready.turn(|| agent.make_ready())?;
             for ((_, path), took) in asked.iter().zip(&mut first) {
                 took.turn(|| pages.ask(&agent, path))?;
             }
+            other.turn(|| pages.ask(&agent, &format!("/as/{asn}?last=30d")))?;
         }
         let mut slowest = 0.0_f64;
         for ((name, _), took) in asked.iter().zip(first) {
             slowest = slowest.max(self.row(&format!("{name}: just after a slot"), took));
         }
-        self.row("making these three ready, behind the pages", ready);
+        self.row("page of another AS, 30 days: nobody looked at it lately", other);
+        self.row("making these ready ready, behind the pages", ready);
         Ok(slowest)
     }
 }
@@ -379,7 +382,7 @@ pub(crate) fn run() -> Result<Section> {
     let names: Vec<String> = (0..LINKS.len()).map(|number| format!("transit{number}")).collect();
     let pages = Pages::new(Arc::new(store.reader()), &names, at(last)?)?;
     let mut number = last;
-    let page = questions.pages(&pages, traffic.asn(9), || {
+    let page = questions.pages(&pages, std::array::from_fn(|rank| traffic.asn(9 + rank)), || {
         usual.append(&mut store, &traffic.slot(number, USUAL))?;
         number += 1;
         slot_ended(at(number)?);

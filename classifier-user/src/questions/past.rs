@@ -305,12 +305,23 @@ impl Past {
         links: &Links,
         step: Step,
     ) -> Result<Vec<Point>, QueryError> {
+        let courses = self.series_of_each(selected, period, std::slice::from_ref(links), step)?;
+        Ok(courses.into_iter().next().unwrap_or_default())
+    }
+
+    pub(super) fn series_of_each(
+        &self,
+        selected: &Selected,
+        period: Period,
+        sets: &[Links],
+        step: Step,
+    ) -> Result<Vec<Vec<Point>>, QueryError> {
         let (kind, subjects) = if self.as_it_was(selected, period, step)? {
             (Kind::Group, &selected.groups)
         } else {
             (selected.kind, &selected.subjects)
         };
-        Ok(self.history.series(kind, subjects, period, links, step)?)
+        Ok(self.history.series_of_each(kind, subjects, period, sets, step)?)
     }
 
     /// Whether the course of groups as they were is taken for that of their ASes: where these have no five-minute detail any
