@@ -3,7 +3,14 @@
 //! [`Connection::next`] can be dropped at any point and called again: what it awaits is that the socket is ready, or a
 //! point in time, and nothing else.
 
-use std::{fmt, io, mem, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    io::{self, Read as _},
+    mem,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{net::TcpStream, time::Instant};
 use tracing::warn;
@@ -280,11 +287,26 @@ impl Connection {
                         return Step::Lost(Loss::Io(error));
                     }
                 }
-                () = passed => if let Some(step) = self.expired(reading) {
-                    return step;
+                () = passed => {
+                    let silent = reading && self.hold_at.is_some_and(|at| at <= Instant::now());
+                    if silent && self.read_late() {
+                        continue;
+                    }
+                    if let Some(step) = self.expired(reading) {
+                        return step;
+                    }
                 }
             }
         }
+    }
+
+    /// On a busy machine we may be late, not the peer: what it said meanwhile lies in the socket, whether the runtime has
+    /// come to see it or not. Takes that; `false` if there is nothing.
+    fn read_late(&mut self) -> bool {
+        let socket = socket2::SockRef::from(&self.stream);
+        let read = (&*socket).read(self.input.room()).unwrap_or_default();
+        self.input.end += read;
+        read > 0
     }
 
     fn write(&mut self) -> io::Result<()> {
