@@ -130,7 +130,7 @@ fn work(core: &mut Core) -> usize {
 
 fn router() -> Event {
     let (name, kind, standing) = ("192.0.2.1".to_owned(), PeerKind::Bgp, Standing::Router);
-    Event::Peer(Arc::new(PeerInfo { name, kind, standing, local_as: 64500 }))
+    Event::Peer(Arc::new(PeerInfo { name, kind, standing, local_as: 64500, router: None }))
 }
 
 /// Packets that went out to an AS since the start.
@@ -205,14 +205,65 @@ fn peers_are_sources_and_a_lost_one_is_said() {
     assert_eq!(core.view.status().table.sources[0].prefixes, 0);
 }
 
+#[test]
+fn a_router_that_reports_is_one_source() {
+    let (mut core, _) = core(SIZES, u64::MAX, &[("10.0.0.0/8", 1)]);
+    let info = |name: &str, router: Option<u16>| {
+        let (name, router) = (name.to_owned(), router.map(PeerId));
+        Event::Peer(Arc::new(PeerInfo { name, kind: PeerKind::Bmp, router, ..PeerInfo::default() }))
+    };
+    let hear = |core: &mut Core, said: Vec<(u16, Event)>| {
+        let said: Vec<_> = said.into_iter().map(|(peer, event)| Said { peer: PeerId(peer), event }).collect();
+        core.heard.push_back(said.into());
+        work(core);
+    };
+    let announce =
+        |net: &str, asn| Event::Routes(vec![route(prefix(net), &[asn]), route(prefix("11.0.0.0/8"), &[asn])]);
+    hear(&mut core, vec![(0, info("border", None))]);
+    let status = core.view.status();
+    assert_eq!((status.table.sources[0].name.as_str(), status.table.sources[0].up), ("border", false));
+    assert_eq!(status.warnings, ["bmp border: not connected"]);
+    hear(
+        &mut core,
+        vec![
+            (0, Event::Up),
+            // The order of numbers is not that in which they are heard of.
+            (3, info("border 192.0.2.8 post-policy", Some(0))),
+            (3, Event::Up),
+            (3, announce("10.0.0.0/8", 8)),
+            (2, info("border 192.0.2.7 post-policy", Some(0))),
+            (2, Event::Up),
+            (2, announce("10.0.0.0/8", 7)),
+        ],
+    );
+    let status = core.view.status();
+    assert_eq!(status.table.sources.len(), 1, "{:?}", status.table.sources);
+    let source = &status.table.sources[0];
+    assert_eq!((source.kind.as_str(), source.prefixes, source.up, source.stale), ("bmp", 4, true, 0));
+    assert_eq!(core.tables.rib.exact(&prefix("10.0.0.0/8")).unwrap().asn, 7, "the lower number");
+    // A neighbour of the router is no trouble of ours.
+    let lost = |stale_seconds| Event::Down(Lost { why: "the router closed it".to_owned(), stale_seconds });
+    hear(&mut core, vec![(2, lost(0))]);
+    let status = core.view.status();
+    assert_eq!((status.table.sources[0].prefixes, status.warnings.len()), (2, 0));
+    assert_eq!(core.tables.rib.exact(&prefix("10.0.0.0/8")).unwrap().asn, 8);
+    hear(&mut core, vec![(3, lost(1800)), (0, lost(1800))]);
+    let status = core.view.status();
+    let source = &status.table.sources[0];
+    assert_eq!((source.prefixes, source.up, source.stale), (2, false, 2));
+    let warning = "bmp border: not connected (the router closed it): its 2 routes are stale and stay for 1";
+    assert!(status.warnings[0].starts_with(warning), "{:?}", status.warnings);
+    assert_eq!(core.tables.rib.exact(&prefix("10.0.0.0/8")).unwrap().asn, 8, "it still counts");
+}
+
 /// Sweeps come between slices, so a slice must not be all of a flap.
 #[test]
 fn a_flap_of_all_routes_goes_in_slices() {
-    let sizes = Sizes { classes: 60_000, v4_rows: 4, v6_rows: 4, v6_nodes: 16 };
+    let sizes = Sizes { classes: 200_000, v4_rows: 4, v6_rows: 4, v6_nodes: 16 };
     let (mut core, wire) = core(sizes, u64::MAX, &[]);
     let nets = 3 * SLICE;
     let all: Vec<Route> = (0..nets as u32)
-        .map(|n| Prefix::new_truncate(std::net::Ipv4Addr::from_bits(0x0a00_0000 | n << 8), 24).unwrap())
+        .map(|n| Prefix::new_truncate(std::net::Ipv4Addr::from_bits(0x1000_0000 + (n << 8)), 24).unwrap())
         .map(|net| route(net, &[7]))
         .collect();
     say(&mut core, vec![router(), Event::Up]);

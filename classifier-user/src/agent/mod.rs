@@ -1,7 +1,7 @@
 //! The only wiring: from a plan to a running agent, and back to a machine as it was.
 //!
 //! Reading order: here (start and stop), [`sizing`] (how much is counted), `core` (the thread that owns the packet
-//! path), `changes` (routes into the FIB), `live` (what peers say), `reload` (tables again).
+//! path), `changes` (routes into the FIB), `sessions` (whom it listens to), `live` (what they say), `reload` (tables again).
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -21,11 +21,14 @@ mod core;
 mod live;
 mod pages;
 mod reload;
+mod sessions;
 pub mod sizing;
 
+pub use self::sessions::SessionsError;
 use self::{
     core::{Core, Message},
     reload::Reloader,
+    sessions::Sessions,
     sizing::Room,
 };
 use crate::{
@@ -46,7 +49,6 @@ use crate::{
     http,
     ingest::{
         Progress,
-        bgp::SpeakerError,
         set::{Part, SetError, TableRequest, TableSet},
     },
     model::{Family, LinkId, Mode, Prefix},
@@ -108,9 +110,9 @@ pub enum AgentError {
         /// Why it failed.
         source: io::Error,
     },
-    /// BGP.
+    /// BGP or BMP.
     #[error(transparent)]
-    Bgp(#[from] SpeakerError),
+    Sessions(#[from] SessionsError),
     /// The core ended by a panic.
     #[error("the counting thread ended unexpectedly; its last words are above")]
     CoreLost,
@@ -151,8 +153,8 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             .map_err(|source| AgentError::Process { what: "catching SIGHUP", source })?
     };
     let (core, view, recorder) = prepare(plan, &request, &interfaces, progress)?;
-    let questions =
-        Questions::new(view, recorder.as_ref().map(Recorder::reader)).in_zone(plan.history.zone.clone());
+    let questions = Questions::new(view.clone(), recorder.as_ref().map(Recorder::reader))
+        .in_zone(plan.history.zone.clone());
     pages::keep_ready(&questions)?;
     let (end, mut ended) = tokio::sync::mpsc::channel::<()>(1);
     let core = thread::Builder::new()
@@ -179,7 +181,8 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             let _ = stopped.await;
         }));
         tokio::spawn(reloader.run());
-        let speaker = live::begin(&plan.bgp, &tell)?;
+        let sessions = Sessions::begin(&plan.bgp, &plan.bmp, &tell)?;
+        view.set_sessions(sessions.ask());
         let signal_error = |source| AgentError::Process { what: "catching signals", source };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
@@ -191,9 +194,7 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         }
         let _ = stop.send(());
         let ending = async {
-            if let Some(speaker) = speaker {
-                speaker.stop().await;
-            }
+            sessions.stop().await;
             let _ = server.await;
         };
         let _ = tokio::time::timeout(Duration::from_secs(2), ending).await;

@@ -1,10 +1,11 @@
 //! What the agent is asked to do: flags and file become [`Settings`], and those a validated [`RunPlan`] before any
-//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`history`], [`public`],
+//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`bmp`] (routers), [`history`], [`public`],
 //! [`mod@file`] (the TOML file), here (plans).
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub mod bgp;
+pub mod bmp;
 pub mod file;
 pub mod history;
 pub mod link;
@@ -16,10 +17,11 @@ pub use value::{BankMemory, CountMode, DiskSize, GranularityChoice, Span, ValueE
 
 pub use crate::ingest::TableSpec;
 use crate::{
-    ingest::{LoadOptions, bgp::PeerSettings, set::TableRequest},
+    ingest::{LoadOptions, bgp::PeerSettings, bmp::settings::RouterSettings, set::TableRequest},
     model::Link,
 };
 use bgp::BgpSpec;
+use bmp::BmpSpec;
 use link::LinkSpec;
 
 /// Where the agent listens, and where the reading commands ask, unless told otherwise.
@@ -75,6 +77,8 @@ pub struct Settings {
     pub reload: Option<bool>,
     /// [`RunPlan::bgp`].
     pub bgp: Vec<BgpSpec>,
+    /// [`RunPlan::bmp`].
+    pub bmp: Vec<BmpSpec>,
 }
 
 /// What `classifier run` will do, checked.
@@ -118,6 +122,8 @@ pub struct RunPlan {
     pub reload: bool,
     /// BGP sessions; a peer's place is its number.
     pub bgp: Vec<PeerSettings>,
+    /// Routers that report by BMP.
+    pub bmp: Vec<RouterSettings>,
 }
 
 impl RunPlan {
@@ -145,6 +151,9 @@ pub enum ConfigError {
     /// The BGP peers.
     #[error(transparent)]
     Bgp(#[from] bgp::BgpError),
+    /// The BMP routers.
+    #[error(transparent)]
+    Bmp(#[from] bmp::BmpError),
     /// A table that is named twice.
     #[error("the table `{0}` is given twice; each source is given once, the first has precedence")]
     DuplicateTable(TableSpec),
@@ -189,6 +198,7 @@ impl Settings {
             skip_bad_lines: self.skip_bad_lines.or(below.skip_bad_lines),
             reload: self.reload.or(below.reload),
             bgp: list(self.bgp, below.bgp),
+            bmp: list(self.bmp, below.bmp),
         }
     }
 
@@ -227,6 +237,7 @@ impl Settings {
             skip_bad_lines: self.skip_bad_lines.unwrap_or(false),
             reload: self.reload.unwrap_or(true),
             bgp: bgp::lower(self.bgp)?,
+            bmp: bmp::lower(self.bmp)?,
         })
     }
 }
@@ -298,6 +309,7 @@ mod tests {
                 skip_bad_lines: false,
                 reload: true,
                 bgp: vec![],
+                bmp: vec![],
             }
         );
     }

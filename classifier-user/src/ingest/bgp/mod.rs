@@ -7,7 +7,7 @@
 mod agreed;
 pub mod codec;
 mod connection;
-mod held;
+pub(in crate::ingest) mod held;
 mod md5;
 mod peer;
 mod settings;

@@ -104,6 +104,12 @@ impl Speaker {
         self.strangers.load(Relaxed)
     }
 
+    /// [`Speaker::strangers`], as it goes on.
+    #[must_use]
+    pub fn strangers_counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.strangers)
+    }
+
     /// Begins; in a tokio runtime.
     ///
     /// # Errors

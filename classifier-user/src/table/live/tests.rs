@@ -19,7 +19,7 @@ fn path(path: &[Asn]) -> Arc<Attributes> {
 }
 
 fn info(standing: Standing, local_as: Asn) -> Event {
-    Event::Peer(Arc::new(PeerInfo { name: String::new(), kind: PeerKind::Bgp, standing, local_as }))
+    Event::Peer(Arc::new(PeerInfo { standing, local_as, ..PeerInfo::default() }))
 }
 
 /// A table with a clock of its own.
