@@ -301,7 +301,7 @@ impl Questions {
             slowest = slowest.max(self.row(&format!("{name}: just after a slot"), took));
         }
         self.row("page of another AS, 30 days: nobody looked at it lately", other);
-        self.row("making these ready ready, behind the pages", ready);
+        self.row("making these ready, behind the pages", ready);
         Ok(slowest)
     }
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{peers::RESEND, *};
 use crate::{
-    ingest::live::{Lost, PeerKind, Route as Said, Standing},
+    ingest::live::{Lost, Route as Said, Standing},
     table::rib::{Change, Rib},
 };
 
