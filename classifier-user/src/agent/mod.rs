@@ -19,6 +19,7 @@ use tracing::{info, warn};
 mod changes;
 mod core;
 mod live;
+mod pages;
 mod reload;
 mod sessions;
 pub mod sizing;
@@ -154,6 +155,7 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     let (core, view, recorder) = prepare(plan, &request, &interfaces, progress)?;
     let questions = Questions::new(view.clone(), recorder.as_ref().map(Recorder::reader))
         .in_zone(plan.history.zone.clone());
+    pages::keep_ready(&questions)?;
     let (end, mut ended) = tokio::sync::mpsc::channel::<()>(1);
     let core = thread::Builder::new()
         .name("sweep".to_owned())

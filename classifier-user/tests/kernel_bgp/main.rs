@@ -6,6 +6,8 @@ mod lab;
 
 mod bird;
 mod capture;
+mod documented;
 mod faults;
+mod frr;
 mod restart;
 mod world;

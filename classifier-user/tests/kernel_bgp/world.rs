@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fs,
     net::IpAddr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -253,12 +254,15 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    fn start(peer: &Peer, log: PathBuf, program: &str, arguments: Vec<String>) -> Self {
+    /// In the peer's namespace, or in this one.
+    fn start(peer: Option<&Peer>, log: PathBuf, program: &str, arguments: Vec<String>) -> Self {
         let file = fs::File::options().create(true).append(true).open(&log).expect("a log");
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
-        let program = program.to_owned();
-        let child = peer.run(move || command.spawn());
+        let child = match peer {
+            Some(peer) => peer.run(move || command.spawn()),
+            None => command.spawn(),
+        };
         let child =
             child.unwrap_or_else(|error| panic!("{program}: {error} (`cargo xtask setup` installs it)"));
         Self { child: Some(child), log }
@@ -289,9 +293,11 @@ impl Drop for Daemon {
 
 /// BIRD in a namespace.
 pub(crate) struct Bird<'a> {
-    peer: &'a Peer,
-    directory: tempfile::TempDir,
+    peer: Option<&'a Peer>,
+    id: &'static str,
+    // Before the directory, which its log is in.
     pub(crate) daemon: Daemon,
+    directory: tempfile::TempDir,
 }
 
 /// `protocol bgp` with what tests need: quick, and IPv6 routes with a next hop of their own.
@@ -314,13 +320,22 @@ pub(crate) fn bird_plain() -> String {
 impl<'a> Bird<'a> {
     /// Starts it with this session and these lines of `protocol static`.
     pub(crate) fn start(peer: &'a Peer, session: &str, routes: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        write_bird(directory.path(), session, routes);
-        let daemon = Self::daemon(peer, directory.path(), &[]);
-        Self { peer, directory, daemon }
+        Self::start_in(Some(peer), ROUTER, session, routes)
     }
 
-    fn daemon(peer: &Peer, directory: &Path, more: &[&str]) -> Daemon {
+    /// Starts it in this namespace.
+    pub(crate) fn here(session: &str, routes: &str) -> Self {
+        Self::start_in(None, "192.0.2.2", session, routes)
+    }
+
+    fn start_in(peer: Option<&'a Peer>, id: &'static str, session: &str, routes: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        write_bird(directory.path(), id, session, routes);
+        let daemon = Self::daemon(peer, directory.path(), &[]);
+        Self { peer, id, directory, daemon }
+    }
+
+    fn daemon(peer: Option<&Peer>, directory: &Path, more: &[&str]) -> Daemon {
         let path = |name: &str| directory.join(name).display().to_string();
         let mut arguments = vec!["-f".to_owned()];
         for (flag, name) in [("-c", "bird.conf"), ("-s", "bird.ctl"), ("-P", "bird.pid")] {
@@ -338,14 +353,14 @@ impl<'a> Bird<'a> {
 
     /// Other routes, or another session.
     pub(crate) fn configure(&self, session: &str, routes: &str) {
-        write_bird(self.directory.path(), session, routes);
+        write_bird(self.directory.path(), self.id, session, routes);
         let said = self.ask("configure");
         assert!(said.contains("Reconfigured") || said.contains("Reconfiguration in progress"), "{said}");
     }
 
     /// Another configuration for its next start.
     pub(crate) fn configure_files(&self, session: &str, routes: &str) {
-        write_bird(self.directory.path(), session, routes);
+        write_bird(self.directory.path(), self.id, session, routes);
     }
 
     /// What birdc says to this.
@@ -354,7 +369,7 @@ impl<'a> Bird<'a> {
     }
 }
 
-fn write_bird(directory: &Path, session: &str, routes: &str) {
+fn write_bird(directory: &Path, id: &str, session: &str, routes: &str) {
     let (six, four): (Vec<&str>, Vec<&str>) = routes
         .lines()
         .map(str::trim)
@@ -362,7 +377,7 @@ fn write_bird(directory: &Path, session: &str, routes: &str) {
         .partition(|line| line.split_whitespace().nth(1).is_some_and(|prefix| prefix.contains("::")));
     let text = format!(
         "log stderr all;
-         router id {ROUTER};
+         router id {id};
          protocol device {{}}
          protocol static routes4 {{ ipv4; {} }}
          protocol static routes6 {{ ipv6; {} }}
@@ -371,4 +386,86 @@ fn write_bird(directory: &Path, session: &str, routes: &str) {
         six.join("\n")
     );
     fs::write(directory.join("bird.conf"), text).expect("written");
+}
+
+/// bgpd of FRR in a namespace, as a rule without the other daemons.
+pub(crate) struct Frr<'a> {
+    peer: Option<&'a Peer>,
+    // Before the directory, which their logs are in.
+    pub(crate) daemon: Daemon,
+    _zebra: Option<Daemon>,
+    directory: tempfile::TempDir,
+}
+
+impl<'a> Frr<'a> {
+    /// Starts it with this `router bgp` and what follows.
+    pub(crate) fn start(peer: &'a Peer, configuration: &str) -> Self {
+        let directory = frr_directory(configuration);
+        let daemon = Self::daemon(Some(peer), directory.path(), &["-Z"]);
+        Self { peer: Some(peer), directory, daemon, _zebra: None }
+    }
+
+    /// Starts it in this namespace, with zebra, which knows the machine's addresses.
+    pub(crate) fn here_with_zebra(configuration: &str) -> Self {
+        let directory = frr_directory(configuration);
+        fs::write(directory.path().join("zebra.conf"), "").expect("written");
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let socket = path("zserv.api");
+        let arguments = ["-P", "0", "-f", &path("zebra.conf"), "-i", &path("zebra.pid"), "-z", &socket];
+        let mut arguments = arguments.map(str::to_owned).to_vec();
+        arguments.extend(["--vty_socket".to_owned(), path("")]);
+        let zebra = Daemon::start(None, directory.path().join("zebra.log"), "/usr/lib/frr/zebra", arguments);
+        let deadline = Instant::now() + LONG;
+        while !Path::new(&socket).exists() {
+            assert!(Instant::now() < deadline, "zebra does not start: {}", zebra.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let daemon = Self::daemon(None, directory.path(), &["-z", &socket]);
+        Self { peer: None, directory, daemon, _zebra: Some(zebra) }
+    }
+
+    fn daemon(peer: Option<&Peer>, directory: &Path, more: &[&str]) -> Daemon {
+        let path = |name: &str| directory.join(name).display().to_string();
+        let log = format!("file:{}", path("bgpd.log"));
+        let arguments = ["-n", "-S", "-P", "0", "--log", &log, "--log-level", "informational"];
+        let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
+        for (flag, name) in [("-f", "bgpd.conf"), ("-i", "bgpd.pid"), ("--vty_socket", "")] {
+            arguments.extend([flag.to_owned(), path(name)]);
+        }
+        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
+        Daemon::start(peer, directory.join("bgpd.log"), "/usr/lib/frr/bgpd", arguments)
+    }
+
+    /// Starts it again.
+    pub(crate) fn again(&mut self) {
+        self.daemon.kill();
+        self.daemon = Self::daemon(self.peer, self.directory.path(), &["-Z"]);
+    }
+
+    /// Commands one after the other.
+    pub(crate) fn ask(&self, commands: &[&str]) -> String {
+        let mut vtysh = Command::new("vtysh");
+        vtysh.args(["--vty_socket", &self.directory.path().display().to_string(), "-d", "bgpd"]);
+        for command in commands {
+            vtysh.args(["-c", command]);
+        }
+        let output = vtysh.output().expect("vtysh (`cargo xtask setup` installs it)");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Changes its configuration.
+    pub(crate) fn configure(&self, commands: &[&str]) {
+        let mut all = vec!["configure terminal"];
+        all.extend(commands);
+        let said = self.ask(&all);
+        assert!(!said.contains('%'), "{commands:?}: {said}");
+    }
+}
+
+fn frr_directory(configuration: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    // It works as a user of its own.
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
+    fs::write(directory.path().join("bgpd.conf"), configuration).expect("written");
+    directory
 }

@@ -39,14 +39,14 @@ fn words_of(html: &str) -> String {
 }
 
 fn operators(days: i64) -> Site {
-    Site::operators(world::questions(days))
+    Site::operators(&world::questions(days))
 }
 
 fn public(rules: Rules) -> Site {
     let choices = Choices { lang: Lang::En, spans: vec![Span::Day, Span::Week], by: vec![By::As, By::Group] };
     let contact = Some("noc@example.net".to_owned());
     Site::public(
-        world::questions(15),
+        &world::questions(15),
         "Example Net".to_owned(),
         contact,
         choices,
@@ -149,7 +149,7 @@ fn what_people_wrote_is_text() {
     let view = testing::example();
     let name = "<script>alert('x')</script>".to_owned();
     view.set_status(StatusInputs { router: name, ..testing::status() });
-    let site = Site::operators(Questions::new(view, None));
+    let site = Site::operators(&Questions::new(view, None));
     for uri in ["/?last=1h", "/graph/all.svg?last=1h"] {
         let page = text(&site, uri);
         assert!(page.contains("&lt;script&gt;alert('x')") && !page.contains("<script>"), "{uri}");

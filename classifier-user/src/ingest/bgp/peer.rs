@@ -295,7 +295,9 @@ impl Task {
             .agreed()
             .and_then(|agreed| agreed.graceful_restart)
             .map_or(0, |graceful| graceful.restart_time);
-        let collision = matches!(&loss, Loss::Told(told) if (told.code, told.subcode) == (CEASE, 7));
+        let collision = self.outgoing.is_some()
+            && self.incoming.is_some()
+            && matches!(&loss, Loss::Told(told) if (told.code, told.subcode) == (CEASE, 7));
         let limit = matches!(&loss, Loss::Reset(Reset { notification, .. }) if (notification.code, notification.subcode) == (CEASE, 1));
         self.close(way, loss.notification());
         let told = matches!(loss, Loss::Told(_) | Loss::Mumbled);

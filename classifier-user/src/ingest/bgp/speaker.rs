@@ -136,6 +136,9 @@ impl Speaker {
             self.tasks.spawn(task.run());
             self.commands.push(say);
         }
+        if self.peers.iter().any(|peer| peer.settings.password.is_some()) || !sockets.is_empty() {
+            self.listeners.spawn(super::md5::watch());
+        }
         for (address, socket, indices) in sockets {
             info!("listening for BGP on {address}");
             let peers: BTreeMap<IpAddr, mpsc::Sender<Command>> = indices
