@@ -4,6 +4,7 @@
 //! its samples, which `promtool check metrics` and scrapers of the old format take for another metric.
 
 use std::{
+    collections::BTreeMap,
     fmt::{Display, Write as _},
     time::Duration,
 };
@@ -170,6 +171,7 @@ fn agent(text: &mut Text, reading: &MetricsReading) {
         text.family(name, "counter", "Slots that the history's store did not take in time.");
         text.sample(name, &[], history.lost_slots);
     }
+    stale(text, reading);
     text.family("classifier_build_info", "gauge", "1; the version of the agent.");
     text.sample("classifier_build_info", &[("version", &status.version)], 1);
 }
@@ -214,6 +216,19 @@ fn sessions(text: &mut Text, reading: &MetricsReading) {
     text.family(name, "counter", "Connections from addresses that are no configured peer's or router's.");
     for (kind, strangers) in [("bgp", reading.strangers.bgp), ("bmp", reading.strangers.bmp)] {
         text.sample(name, &[("kind", kind)], strangers);
+    }
+}
+
+fn stale(text: &mut Text, reading: &MetricsReading) {
+    let name = "classifier_source_stale_routes";
+    let help = "Routes of a peer that is away, or that has not announced them again yet.";
+    text.family(name, "gauge", help);
+    let mut by_name: BTreeMap<&str, u64> = BTreeMap::new();
+    for source in &reading.status.sources {
+        *by_name.entry(&source.name).or_default() += source.stale;
+    }
+    for (source, stale) in by_name {
+        text.sample(name, &[("source", source)], stale);
     }
 }
 
