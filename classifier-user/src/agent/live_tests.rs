@@ -3,6 +3,8 @@ use std::{
     sync::Mutex,
 };
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     agent::sizing::Room,
@@ -329,4 +331,105 @@ fn what_finds_no_room_waits_and_the_rest_does_not() {
     core.look_at_peers();
     assert_eq!((wire.fake().writer().prefixes().0, core.waiting.len()), (41, 0));
     assert_eq!(out(&core, 9), 0);
+}
+
+/// Prefixes in each other and beside each other, and addresses in them and in none.
+const NETS: [&str; 7] = [
+    "8.0.0.0/5",
+    "10.0.0.0/8",
+    "10.1.0.0/16",
+    "10.1.2.0/24",
+    "10.1.2.128/25",
+    "10.1.2.129/32",
+    "203.0.113.0/24",
+];
+const ADDRESSES: [[u8; 4]; 8] = [
+    [9, 9, 9, 9],
+    [10, 2, 0, 1],
+    [10, 1, 0, 1],
+    [10, 1, 2, 1],
+    [10, 1, 2, 128],
+    [10, 1, 2, 129],
+    [203, 0, 113, 7],
+    [203, 0, 114, 7],
+];
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// The first peer is the router, whose routes go before the other's.
+    Route(u16, usize, Option<Asn>),
+    Lost(u16),
+    Sweep,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (0..2u16, 0..NETS.len(), proptest::option::weighted(0.7, 1..6u32))
+            .prop_map(|(peer, net, asn)| Step::Route(peer, net, asn)),
+        1 => (0..2u16).prop_map(Step::Lost),
+        4 => Just(Step::Sweep),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Packets to all addresses after every change, through maps that are too small at first: each is counted once, for
+    /// the longest prefix and the best source that there is then.
+    #[test]
+    fn every_packet_counts_as_a_naive_table_has_it(
+        builtin in proptest::collection::vec(proptest::option::of(6..8u32), NETS.len()),
+        steps in proptest::collection::vec(step(), 1..60),
+    ) {
+        let table: Vec<(&str, Asn)> =
+            NETS.into_iter().zip(&builtin).filter_map(|(net, asn)| Some((net, (*asn)?))).collect();
+        let sizes = Sizes { classes: 10, v4_rows: 2, v6_rows: 1, v6_nodes: 1 };
+        let (mut core, wire) = core(sizes, u64::MAX, &table);
+        let mut peers: [BTreeMap<usize, Asn>; 2] = Default::default();
+        let said = |peer: u16, event| Said { peer: PeerId(peer), event };
+        let neighbor = PeerInfo { name: "neighbor".to_owned(), ..PeerInfo::default() };
+        let introduced = [said(0, router()), said(1, Event::Peer(Arc::new(neighbor)))];
+        core.heard.push_back(introduced.to_vec().into());
+        let mut expected: BTreeMap<Asn, u64> = BTreeMap::new();
+        let mut sent = 0;
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Route(peer, net, asn) => {
+                    let route = asn.map_or_else(|| withdrawn(NETS[net]), |asn| route(prefix(NETS[net]), &[9, asn]));
+                    core.heard.push_back(vec![said(peer, Event::Routes(vec![route]))].into());
+                    match asn {
+                        Some(asn) => peers[usize::from(peer)].insert(net, asn),
+                        None => peers[usize::from(peer)].remove(&net),
+                    };
+                }
+                Step::Lost(peer) => {
+                    let lost = Lost { why: String::new(), stale_seconds: 0 };
+                    core.heard.push_back(vec![said(peer, Event::Down(lost))].into());
+                    peers[usize::from(peer)].clear();
+                }
+                Step::Sweep => core.sweep().unwrap(),
+            }
+            work(&mut core);
+            prop_assert!(core.waiting.is_empty());
+            let packets = 1 + number as u64;
+            for address in ADDRESSES {
+                wire.send(address, packets);
+                sent += packets;
+                let around = (0..NETS.len()).rev().filter(|&net| {
+                    let Prefix::V4(net) = prefix(NETS[net]) else { return false };
+                    net.contains(address.into())
+                });
+                let of = |net| peers[0].get(&net).or_else(|| peers[1].get(&net)).copied().or(builtin[net]);
+                let asn = around.filter_map(of).next();
+                *expected.entry(asn.unwrap_or(0)).or_default() += packets;
+            }
+        }
+        core.sweep().unwrap();
+        core.sweep().unwrap();
+        prop_assert_eq!(frames(&core), sent);
+        prop_assert!(core.view.status().closure_ok);
+        for asn in 1..8 {
+            prop_assert_eq!(out(&core, asn), expected.get(&asn).copied().unwrap_or(0), "AS {}", asn);
+        }
+    }
 }
