@@ -66,6 +66,10 @@ const TRANSIT: &str = "protocol bgp customer {
 const ROUTES: &str = "route 198.51.100.0/24 blackhole { bgp_path.prepend(15169); };
 route 2001:db8:1::/48 blackhole { bgp_path.prepend(2906); };";
 
+/// The router's own.
+const OWN: &str = "route 203.0.113.0/24 blackhole;
+route 2001:db8:2::/48 blackhole;";
+
 fn has_all(ours: &mut Ours) {
     ours.up();
     ours.until_path("198.51.100.0/24", Some(&[65_010, 15_169]));
@@ -85,10 +89,13 @@ fn bird_on_the_router_itself() {
             ipv6 { import all; export none; };
         }";
         let session = format!("{upstream}\n{}", blocks("bird.md", "bird").remove(0));
-        let _router = Bird::here(&session, "");
+        let _router = Bird::here(&session, OWN);
         let peers = peers(&blocks("bird.md", "toml")[0]);
         assert_eq!(peers, [flag("bird.md")]);
-        has_all(&mut Ours::with_timers(peers, timers()));
+        let mut ours = Ours::with_timers(peers, timers());
+        has_all(&mut ours);
+        ours.until_path("203.0.113.0/24", Some(&[]));
+        ours.until_path("2001:db8:2::/48", Some(&[]));
     });
 }
 

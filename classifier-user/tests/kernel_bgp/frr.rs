@@ -9,9 +9,13 @@ use classifier_user::{
 };
 
 use crate::{
-    lab::in_namespace,
-    world::{AS, Frr, OURS, Ours, ROUTER, active, passive, router},
+    bird::route,
+    lab::{in_namespace, run},
+    world::{AS, Bird, Frr, OURS, Ours, ROUTER, active, passive, prefix, router},
 };
+
+/// A neighbour of FRR's, in this namespace.
+const NEIGHBOR: &str = "10.9.1.3";
 
 const BOTH: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
@@ -159,6 +163,99 @@ fn frr_ends_a_session_is_killed_and_comes_back() {
         ours.complete(&BOTH);
         has_all(&ours);
         assert_eq!(ours.status(0).counts.established, 3);
+    });
+}
+
+/// RFC 4724 with a peer that restarts: FRR says so in its OPEN, and what it does not announce again goes by its
+/// End-of-RIB.
+#[test]
+fn frr_restarts_gracefully() {
+    in_namespace(|| {
+        let peer = router();
+        let mut frr = Frr::start(&peer, &configuration(AS, &[], &["bgp graceful-restart"]));
+        let mut ours = Ours::start(vec![PeerSettings { stale_seconds: 77, ..passive() }]);
+        ours.up();
+        ours.complete(&BOTH);
+        frr.daemon.kill();
+        assert_eq!(ours.down().stale_seconds, 120);
+        frr.again();
+        ours.up();
+        assert!(ours.status(0).agreed.unwrap().restarts_gracefully());
+        ours.complete(&BOTH);
+        has_all(&ours);
+        assert_eq!(ours.changes, 8);
+    });
+}
+
+#[test]
+fn frr_sends_several_routes_for_a_prefix() {
+    in_namespace(|| {
+        let peer = router();
+        // A neighbour of FRR's has another way to one of its prefixes.
+        run(&format!("ip addr add {NEIGHBOR}/24 dev r0"));
+        let session = format!(
+            "protocol bgp frr {{
+               local {NEIGHBOR} port 1179 as 65010; neighbor {ROUTER} as {AS};
+               connect delay time 1; connect retry time 1; error wait time 1, 1;
+               ipv4 {{ import none; export all; }};
+             }}"
+        );
+        let bird = Bird::here(&session, &route("198.51.100.0/24", &[174, 15_169]));
+        let activate = format!("  neighbor {OURS} activate\n");
+        let configuration = configuration(AS, &[], &[&format!("neighbor {NEIGHBOR} remote-as 65010")]);
+        let configuration = configuration.replace(
+            &activate,
+            &format!("{activate}  neighbor {OURS} addpath-tx-all-paths\n  neighbor {NEIGHBOR} activate\n"),
+        );
+        let _frr = Frr::start(&peer, &configuration);
+        let mut ours = Ours::start(vec![PeerSettings { add_path: true, ..passive() }]);
+        ours.up();
+        let paths = |ours: &Ours| -> Vec<Vec<u32>> {
+            let wanted = prefix("198.51.100.0/24");
+            let routes = ours.routes.iter().filter(|((_, prefix, _), _)| *prefix == wanted);
+            let mut paths: Vec<_> = routes.map(|(_, attributes)| attributes.path.to_vec()).collect();
+            paths.sort();
+            paths
+        };
+        let both = [vec![3356, 15_169], vec![65_010, 174, 15_169]];
+        ours.until("both routes", |ours| (paths(ours) == both).then_some(()));
+        assert_eq!(ours.status(0).agreed.unwrap().add_path, Families::BOTH);
+        bird.configure(&session, "");
+        ours.until("one route", |ours| (paths(ours) == both[..1]).then_some(()));
+    });
+}
+
+#[test]
+fn frr_of_another_password() {
+    in_namespace(|| {
+        let peer = router();
+        let _frr = Frr::start(&peer, &configuration(AS, &["passive", "password one"], &[]));
+        let mut ours = Ours::start(vec![PeerSettings { password: Password::new("another"), ..active() }]);
+        ours.until_error("the password may be another one there");
+        let mut ours = Ours::start(vec![PeerSettings { password: Password::new("one"), ..active() }]);
+        ours.up();
+    });
+}
+
+#[test]
+fn frr_has_too_many_prefixes() {
+    in_namespace(|| {
+        let peer = router();
+        let frr = Frr::start(&peer, &configuration(AS, &[], &[]));
+        let mut ours = Ours::start(vec![PeerSettings { max_prefixes: 3, ..passive() }]);
+        ours.up();
+        let (_, lost) = ours.until("the end", |ours| {
+            let at = ours.log.iter().position(|(_, event)| matches!(event, Event::Down(_)))?;
+            ours.log.remove(at)
+        });
+        let Event::Down(lost) = lost else { panic!("{lost:?}") };
+        assert_eq!(
+            lost.why,
+            "more than 3 routes; `max_prefixes` can be raised (sent cease: maximum number of prefixes reached (6/1))"
+        );
+        assert_eq!(ours.routes.len(), 3);
+        let shown = || frr.ask(&[&format!("show bgp neighbors {OURS}")]);
+        ours.while_running("FRR's line", || shown().contains("Cease/Maximum Number of Prefixes Reached"));
     });
 }
 
