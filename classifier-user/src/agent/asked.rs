@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc, OnceLock, PoisonError,
+        PoisonError,
         mpsc::{Sender, sync_channel},
     },
     time::{Duration, Instant, SystemTime},
@@ -16,10 +16,7 @@ use super::{
     live::SharedLive,
 };
 use crate::{
-    ingest::{
-        bgp,
-        live::{PeerId, PeerKind, Standing},
-    },
+    ingest::live::{PeerId, Standing},
     questions::routes::{CandidateAnswer, PeerAnswer, Peers, RouteAnswer, RouteSource},
     table::{
         live::{self, Candidate, best::Criterion, peers::PeerStatus},
@@ -34,14 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the core is asked.
 pub(super) type Ask = Box<dyn FnOnce(&Core) + Send>;
 
-/// The sessions' own status, once there are sessions.
-pub(super) type Sessions = Arc<OnceLock<Vec<Arc<bgp::PeerStatus>>>>;
-
 /// Asks the core.
 pub(super) struct Routes {
     pub(super) core: Sender<Message>,
     pub(super) live: SharedLive,
-    pub(super) sessions: Sessions,
 }
 
 impl RouteSource for Routes {
@@ -60,16 +53,12 @@ impl RouteSource for Routes {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
         let counts = live.counts();
         let attributes = live.attributes() as u64;
-        let peers: Vec<PeerStatus> = live.peers().collect();
+        // One of which it is not known who it is yet says so with the next event.
+        let peers: Vec<PeerStatus> = live.peers().filter(|peer| !peer.info.name.is_empty()).collect();
         drop(live);
-        let sessions = self.sessions.get().map(Vec::as_slice).unwrap_or_default();
-        let session = |peer: &PeerStatus| match peer.info.kind {
-            PeerKind::Bgp => sessions.get(usize::from(peer.peer.0)),
-            PeerKind::Bmp => None,
-        };
         let clock = Clock { now: Instant::now(), at: SystemTime::now() };
         Peers {
-            peers: peers.iter().map(|peer| answer(peer, session(peer), clock)).collect(),
+            peers: peers.iter().map(|peer| answer(peer, &peers, clock)).collect(),
             ipv4_prefixes: counts.ipv4 as u64,
             ipv6_prefixes: counts.ipv6 as u64,
             attributes,
@@ -91,36 +80,23 @@ impl Clock {
     }
 }
 
-fn answer(peer: &PeerStatus, session: Option<&Arc<bgp::PeerStatus>>, clock: Clock) -> PeerAnswer {
-    let snapshot = session.map(|session| session.snapshot());
-    let state = match (&snapshot, peer.up) {
-        (Some(snapshot), _) => snapshot.state,
-        (None, true) => bgp::State::Established,
-        (None, false) => bgp::State::Idle,
-    };
-    let counts = snapshot.as_ref().map(|snapshot| snapshot.counts);
-    let error = snapshot.and_then(|snapshot| snapshot.last_error).map(|error| error.what);
-    let why = Some(&peer.why).filter(|why| !why.is_empty()).cloned();
+fn answer(peer: &PeerStatus, peers: &[PeerStatus], clock: Clock) -> PeerAnswer {
+    let PeerStatus { info, up, since, why, routes, stale, stale_until, changed, .. } = peer;
+    let router = peers.iter().find(|other| Some(other.peer) == info.router);
     PeerAnswer {
-        name: peer.info.name.clone(),
-        kind: peer.info.kind.name().to_owned(),
-        address: session.map(|session| session.settings.address),
-        asn: session.map(|session| session.settings.remote_as),
-        local_asn: session.map(|session| session.settings.local_as),
-        state: state.name().to_owned(),
-        up: peer.up,
-        since: peer.since.and_then(|since| clock.timestamp(since)),
-        standing: standing(peer.info.standing).to_owned(),
-        ipv4_prefixes: peer.routes.ipv4 as u64,
-        ipv6_prefixes: peer.routes.ipv6 as u64,
-        stale: peer.stale.total() as u64,
-        stale_seconds: peer.stale_until.map(|until| until.saturating_duration_since(clock.now).as_secs()),
-        last_change: peer.changed.and_then(|changed| clock.timestamp(changed)),
-        announced: counts.map(|counts| counts.announced),
-        withdrawn: counts.map(|counts| counts.withdrawn),
-        updates: counts.map(|counts| counts.updates),
-        established: counts.map(|counts| counts.established),
-        last_error: error.or(why),
+        name: info.name.clone(),
+        kind: info.kind.name().to_owned(),
+        router: router.map(|router| router.info.name.clone()),
+        asn: Some(info.local_as).filter(|&asn| asn != 0),
+        up: *up,
+        since: since.and_then(|since| clock.timestamp(since)),
+        why: Some(why).filter(|why| !why.is_empty()).cloned(),
+        standing: standing(info.standing).to_owned(),
+        ipv4_prefixes: routes.ipv4 as u64,
+        ipv6_prefixes: routes.ipv6 as u64,
+        stale: stale.total() as u64,
+        stale_seconds: stale_until.map(|until| until.saturating_duration_since(clock.now).as_secs()),
+        last_change: changed.and_then(|changed| clock.timestamp(changed)),
     }
 }
 

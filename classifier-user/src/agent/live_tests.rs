@@ -3,6 +3,8 @@ use std::{
     sync::Mutex,
 };
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     agent::sizing::Room,
@@ -130,7 +132,7 @@ fn work(core: &mut Core) -> usize {
 
 fn router() -> Event {
     let (name, kind, standing) = ("192.0.2.1".to_owned(), PeerKind::Bgp, Standing::Router);
-    Event::Peer(Arc::new(PeerInfo { name, kind, standing, local_as: 64500 }))
+    Event::Peer(Arc::new(PeerInfo { name, kind, standing, local_as: 64500, router: None }))
 }
 
 /// Packets that went out to an AS since the start.
@@ -205,14 +207,65 @@ fn peers_are_sources_and_a_lost_one_is_said() {
     assert_eq!(core.view.status().table.sources[0].prefixes, 0);
 }
 
+#[test]
+fn a_router_that_reports_is_one_source() {
+    let (mut core, _) = core(SIZES, u64::MAX, &[("10.0.0.0/8", 1)]);
+    let info = |name: &str, router: Option<u16>| {
+        let (name, router) = (name.to_owned(), router.map(PeerId));
+        Event::Peer(Arc::new(PeerInfo { name, kind: PeerKind::Bmp, router, ..PeerInfo::default() }))
+    };
+    let hear = |core: &mut Core, said: Vec<(u16, Event)>| {
+        let said: Vec<_> = said.into_iter().map(|(peer, event)| Said { peer: PeerId(peer), event }).collect();
+        core.heard.push_back(said.into());
+        work(core);
+    };
+    let announce =
+        |net: &str, asn| Event::Routes(vec![route(prefix(net), &[asn]), route(prefix("11.0.0.0/8"), &[asn])]);
+    hear(&mut core, vec![(0, info("border", None))]);
+    let status = core.view.status();
+    assert_eq!((status.table.sources[0].name.as_str(), status.table.sources[0].up), ("border", false));
+    assert_eq!(status.warnings, ["bmp border: not connected"]);
+    hear(
+        &mut core,
+        vec![
+            (0, Event::Up),
+            // The order of numbers is not that in which they are heard of.
+            (3, info("border 192.0.2.8 post-policy", Some(0))),
+            (3, Event::Up),
+            (3, announce("10.0.0.0/8", 8)),
+            (2, info("border 192.0.2.7 post-policy", Some(0))),
+            (2, Event::Up),
+            (2, announce("10.0.0.0/8", 7)),
+        ],
+    );
+    let status = core.view.status();
+    assert_eq!(status.table.sources.len(), 1, "{:?}", status.table.sources);
+    let source = &status.table.sources[0];
+    assert_eq!((source.kind.as_str(), source.prefixes, source.up, source.stale), ("bmp", 4, true, 0));
+    assert_eq!(core.tables.rib.exact(&prefix("10.0.0.0/8")).unwrap().asn, 7, "the lower number");
+    // A neighbour of the router is no trouble of ours.
+    let lost = |stale_seconds| Event::Down(Lost { why: "the router closed it".to_owned(), stale_seconds });
+    hear(&mut core, vec![(2, lost(0))]);
+    let status = core.view.status();
+    assert_eq!((status.table.sources[0].prefixes, status.warnings.len()), (2, 0));
+    assert_eq!(core.tables.rib.exact(&prefix("10.0.0.0/8")).unwrap().asn, 8);
+    hear(&mut core, vec![(3, lost(1800)), (0, lost(1800))]);
+    let status = core.view.status();
+    let source = &status.table.sources[0];
+    assert_eq!((source.prefixes, source.up, source.stale), (2, false, 2));
+    let warning = "bmp border: not connected (the router closed it): its 2 routes are stale and stay for 1";
+    assert!(status.warnings[0].starts_with(warning), "{:?}", status.warnings);
+    assert_eq!(core.tables.rib.exact(&prefix("10.0.0.0/8")).unwrap().asn, 8, "it still counts");
+}
+
 /// Sweeps come between slices, so a slice must not be all of a flap.
 #[test]
 fn a_flap_of_all_routes_goes_in_slices() {
-    let sizes = Sizes { classes: 60_000, v4_rows: 4, v6_rows: 4, v6_nodes: 16 };
+    let sizes = Sizes { classes: 200_000, v4_rows: 4, v6_rows: 4, v6_nodes: 16 };
     let (mut core, wire) = core(sizes, u64::MAX, &[]);
     let nets = 3 * SLICE;
     let all: Vec<Route> = (0..nets as u32)
-        .map(|n| Prefix::new_truncate(std::net::Ipv4Addr::from_bits(0x0a00_0000 | n << 8), 24).unwrap())
+        .map(|n| Prefix::new_truncate(std::net::Ipv4Addr::from_bits(0x1000_0000 + (n << 8)), 24).unwrap())
         .map(|net| route(net, &[7]))
         .collect();
     say(&mut core, vec![router(), Event::Up]);
@@ -418,4 +471,105 @@ fn a_lookup_has_every_route_and_says_what_lost_by_what() {
     assert_eq!(found.origins, [77]);
     let lost: Vec<_> = found.candidates.iter().map(|route| route.lost_by.as_deref()).collect();
     assert_eq!(lost, [None, Some("source"), Some("path_length"), Some("source")]);
+}
+
+/// Prefixes in each other and beside each other, and addresses in them and in none.
+const NETS: [&str; 7] = [
+    "8.0.0.0/5",
+    "10.0.0.0/8",
+    "10.1.0.0/16",
+    "10.1.2.0/24",
+    "10.1.2.128/25",
+    "10.1.2.129/32",
+    "203.0.113.0/24",
+];
+const ADDRESSES: [[u8; 4]; 8] = [
+    [9, 9, 9, 9],
+    [10, 2, 0, 1],
+    [10, 1, 0, 1],
+    [10, 1, 2, 1],
+    [10, 1, 2, 128],
+    [10, 1, 2, 129],
+    [203, 0, 113, 7],
+    [203, 0, 114, 7],
+];
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// The first peer is the router, whose routes go before the other's.
+    Route(u16, usize, Option<Asn>),
+    Lost(u16),
+    Sweep,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (0..2u16, 0..NETS.len(), proptest::option::weighted(0.7, 1..6u32))
+            .prop_map(|(peer, net, asn)| Step::Route(peer, net, asn)),
+        1 => (0..2u16).prop_map(Step::Lost),
+        4 => Just(Step::Sweep),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Packets to all addresses after every change, through maps that are too small at first: each is counted once, for
+    /// the longest prefix and the best source that there is then.
+    #[test]
+    fn every_packet_counts_as_a_naive_table_has_it(
+        builtin in proptest::collection::vec(proptest::option::of(6..8u32), NETS.len()),
+        steps in proptest::collection::vec(step(), 1..60),
+    ) {
+        let table: Vec<(&str, Asn)> =
+            NETS.into_iter().zip(&builtin).filter_map(|(net, asn)| Some((net, (*asn)?))).collect();
+        let sizes = Sizes { classes: 10, v4_rows: 2, v6_rows: 1, v6_nodes: 1 };
+        let (mut core, wire) = core(sizes, u64::MAX, &table);
+        let mut peers: [BTreeMap<usize, Asn>; 2] = Default::default();
+        let said = |peer: u16, event| Said { peer: PeerId(peer), event };
+        let neighbor = PeerInfo { name: "neighbor".to_owned(), ..PeerInfo::default() };
+        let introduced = [said(0, router()), said(1, Event::Peer(Arc::new(neighbor)))];
+        core.heard.push_back(introduced.to_vec().into());
+        let mut expected: BTreeMap<Asn, u64> = BTreeMap::new();
+        let mut sent = 0;
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Route(peer, net, asn) => {
+                    let route = asn.map_or_else(|| withdrawn(NETS[net]), |asn| route(prefix(NETS[net]), &[9, asn]));
+                    core.heard.push_back(vec![said(peer, Event::Routes(vec![route]))].into());
+                    match asn {
+                        Some(asn) => peers[usize::from(peer)].insert(net, asn),
+                        None => peers[usize::from(peer)].remove(&net),
+                    };
+                }
+                Step::Lost(peer) => {
+                    let lost = Lost { why: String::new(), stale_seconds: 0 };
+                    core.heard.push_back(vec![said(peer, Event::Down(lost))].into());
+                    peers[usize::from(peer)].clear();
+                }
+                Step::Sweep => core.sweep().unwrap(),
+            }
+            work(&mut core);
+            prop_assert!(core.waiting.is_empty());
+            let packets = 1 + number as u64;
+            for address in ADDRESSES {
+                wire.send(address, packets);
+                sent += packets;
+                let around = (0..NETS.len()).rev().filter(|&net| {
+                    let Prefix::V4(net) = prefix(NETS[net]) else { return false };
+                    net.contains(address.into())
+                });
+                let of = |net| peers[0].get(&net).or_else(|| peers[1].get(&net)).copied().or(builtin[net]);
+                let asn = around.filter_map(of).next();
+                *expected.entry(asn.unwrap_or(0)).or_default() += packets;
+            }
+        }
+        core.sweep().unwrap();
+        core.sweep().unwrap();
+        prop_assert_eq!(frames(&core), sent);
+        prop_assert!(core.view.status().closure_ok);
+        for asn in 1..8 {
+            prop_assert_eq!(out(&core, asn), expected.get(&asn).copied().unwrap_or(0), "AS {}", asn);
+        }
+    }
 }

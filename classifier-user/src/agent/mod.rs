@@ -1,8 +1,8 @@
 //! The only wiring: from a plan to a running agent, and back to a machine as it was.
 //!
 //! Reading order: here (start and stop), [`sizing`] (how much is counted), `core` (the thread that owns the packet
-//! path), `changes` (routes into the FIB), `live` (what peers say), `paths` (by which AS paths),
-//! `asked` (questions about routes), `reload` (tables again).
+//! path), `changes` (routes into the FIB), `sessions` (whom it listens to), `live` (what they say), `paths` (by which AS
+//! paths), `asked` (questions about routes), `reload` (tables again).
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -21,14 +21,18 @@ mod asked;
 mod changes;
 mod core;
 mod live;
+mod pages;
 mod paths;
 mod reload;
+mod sessions;
 pub mod sizing;
 
+pub use self::sessions::SessionsError;
 use self::{
-    asked::{Routes, Sessions},
+    asked::Routes,
     core::{Core, Message},
     reload::Reloader,
+    sessions::Sessions,
     sizing::Room,
 };
 use crate::{
@@ -49,7 +53,6 @@ use crate::{
     http,
     ingest::{
         Progress,
-        bgp::SpeakerError,
         set::{Part, SetError, TableRequest, TableSet},
     },
     model::{Family, LinkId, Mode, Prefix},
@@ -111,9 +114,9 @@ pub enum AgentError {
         /// Why it failed.
         source: io::Error,
     },
-    /// BGP.
+    /// BGP or BMP.
     #[error(transparent)]
-    Bgp(#[from] SpeakerError),
+    Sessions(#[from] SessionsError),
     /// The core ended by a panic.
     #[error("the counting thread ended unexpectedly; its last words are above")]
     CoreLost,
@@ -154,12 +157,12 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             .map_err(|source| AgentError::Process { what: "catching SIGHUP", source })?
     };
     let (core, view, recorder) = prepare(plan, &request, &interfaces, progress)?;
-    let sessions = Sessions::default();
-    let routes = Routes { core: tell.clone(), live: Arc::clone(&core.live), sessions: Arc::clone(&sessions) };
-    let questions = Questions::new(view, recorder.as_ref().map(Recorder::reader))
+    let routes = Routes { core: tell.clone(), live: Arc::clone(&core.live) };
+    let questions = Questions::new(view.clone(), recorder.as_ref().map(Recorder::reader))
         .in_zone(plan.history.zone.clone())
         .with_routes(Arc::new(routes))
         .with_ases(&plan.own_ases, &plan.transit_ases);
+    pages::keep_ready(&questions)?;
     let (end, mut ended) = tokio::sync::mpsc::channel::<()>(1);
     let core = thread::Builder::new()
         .name("sweep".to_owned())
@@ -185,10 +188,8 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             let _ = stopped.await;
         }));
         tokio::spawn(reloader.run());
-        let speaker = live::begin(&plan.bgp, &tell)?;
-        if let Some(speaker) = &speaker {
-            let _ = sessions.set(speaker.peers().to_vec());
-        }
+        let sessions = Sessions::begin(&plan.bgp, &plan.bmp, &tell)?;
+        view.set_sessions(sessions.ask());
         let signal_error = |source| AgentError::Process { what: "catching signals", source };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
@@ -200,9 +201,7 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         }
         let _ = stop.send(());
         let ending = async {
-            if let Some(speaker) = speaker {
-                speaker.stop().await;
-            }
+            sessions.stop().await;
             let _ = server.await;
         };
         let _ = tokio::time::timeout(Duration::from_secs(2), ending).await;

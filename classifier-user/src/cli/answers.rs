@@ -237,6 +237,8 @@ pub(super) struct Status {
     #[serde(default)]
     pub(super) history: Option<History>,
     #[serde(default)]
+    pub(super) sessions: Vec<Session>,
+    #[serde(default)]
     pub(super) warnings: Vec<String>,
 }
 
@@ -290,6 +292,32 @@ pub(super) struct Source {
     pub(super) prefixes: u64,
     pub(super) age_seconds: Option<u64>,
     pub(super) up: bool,
+    pub(super) stale: u64,
+}
+
+/// A BGP session, or a BMP router.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Session {
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) state: String,
+    pub(super) up: bool,
+    pub(super) since: Option<Timestamp>,
+    pub(super) peers: Option<u64>,
+    pub(super) ipv4_routes: u64,
+    pub(super) ipv6_routes: u64,
+    pub(super) messages: u64,
+    pub(super) losses: u64,
+    pub(super) malformed: u64,
+    pub(super) last_error: Option<SessionError>,
+}
+
+/// What went wrong with a session.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SessionError {
+    pub(super) what: String,
 }
 
 /// Memory in use.

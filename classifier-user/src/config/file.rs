@@ -38,6 +38,7 @@ use crate::{
 };
 
 mod bgp;
+mod bmp;
 
 /// What the file may say at its top.
 const KEYS: &[&str] = &[
@@ -60,6 +61,7 @@ const KEYS: &[&str] = &[
     "skip_bad_lines",
     "reload",
     "bgp",
+    "bmp",
     "own_ases",
     "transit_ases",
 ];
@@ -129,7 +131,7 @@ pub enum Problem {
     /// A key that must be there.
     #[error("a {section} needs `{key}`")]
     MissingKey {
-        /// `[[link]]`, `[[bgp]]`.
+        /// `[[link]]`, `[[bgp]]`, `[[bmp]]`.
         section: &'static str,
         /// The key.
         key: &'static str,
@@ -186,6 +188,9 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
         })?,
         bgp: reader.tables(&section, "bgp", "tables, each under a [[bgp]] line", |entry, span| {
             bgp::peer(&reader, &Section::new(&reader, entry, bgp::KEYS, " in [[bgp]]")?, span)
+        })?,
+        bmp: reader.tables(&section, "bmp", "tables, each under a [[bmp]] line", |entry, span| {
+            bmp::router(&reader, &Section::new(&reader, entry, bmp::KEYS, " in [[bmp]]")?, span)
         })?,
         tables: section
             .strings("tables")?
@@ -697,6 +702,7 @@ cache = "1m"
                 skip_bad_lines: Some(true),
                 reload: Some(false),
                 bgp: vec![],
+                bmp: vec![],
                 own_ases: vec![64_500],
                 transit_ases: vec![3356, 1299],
             }

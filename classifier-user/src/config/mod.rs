@@ -1,10 +1,11 @@
 //! What the agent is asked to do: flags and file become [`Settings`], and those a validated [`RunPlan`] before any
-//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`history`], [`public`],
+//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`bmp`] (routers), [`history`], [`public`],
 //! [`mod@file`] (the TOML file), here (plans).
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub mod bgp;
+pub mod bmp;
 pub mod file;
 pub mod history;
 pub mod link;
@@ -16,10 +17,11 @@ pub use value::{BankMemory, CountMode, DiskSize, GranularityChoice, Span, ValueE
 
 pub use crate::ingest::TableSpec;
 use crate::{
-    ingest::{LoadOptions, bgp::PeerSettings, set::TableRequest},
+    ingest::{LoadOptions, bgp::PeerSettings, bmp::settings::RouterSettings, set::TableRequest},
     model::{Asn, Link},
 };
 use bgp::BgpSpec;
+use bmp::BmpSpec;
 use link::LinkSpec;
 
 /// Where the agent listens, and where the reading commands ask, unless told otherwise.
@@ -75,6 +77,8 @@ pub struct Settings {
     pub reload: Option<bool>,
     /// [`RunPlan::bgp`].
     pub bgp: Vec<BgpSpec>,
+    /// [`RunPlan::bmp`].
+    pub bmp: Vec<BmpSpec>,
     /// Of [`RunPlan::own_ases`].
     pub own_ases: Vec<Asn>,
     /// [`RunPlan::transit_ases`].
@@ -122,6 +126,8 @@ pub struct RunPlan {
     pub reload: bool,
     /// BGP sessions; a peer's place is its number.
     pub bgp: Vec<PeerSettings>,
+    /// Routers that report by BMP.
+    pub bmp: Vec<RouterSettings>,
     /// The ISP's own ASes: those given, and ours in every BGP session. At the beginning of a path they are passed over.
     pub own_ases: Vec<Asn>,
     /// Neighbours that transit is bought from; empty: found out.
@@ -153,6 +159,9 @@ pub enum ConfigError {
     /// The BGP peers.
     #[error(transparent)]
     Bgp(#[from] bgp::BgpError),
+    /// The BMP routers.
+    #[error(transparent)]
+    Bmp(#[from] bmp::BmpError),
     /// A table that is named twice.
     #[error("the table `{0}` is given twice; each source is given once, the first has precedence")]
     DuplicateTable(TableSpec),
@@ -197,6 +206,7 @@ impl Settings {
             skip_bad_lines: self.skip_bad_lines.or(below.skip_bad_lines),
             reload: self.reload.or(below.reload),
             bgp: list(self.bgp, below.bgp),
+            bmp: list(self.bmp, below.bmp),
             own_ases: list(self.own_ases, below.own_ases),
             transit_ases: list(self.transit_ases, below.transit_ases),
         }
@@ -242,6 +252,7 @@ impl Settings {
             skip_bad_lines: self.skip_bad_lines.unwrap_or(false),
             reload: self.reload.unwrap_or(true),
             bgp,
+            bmp: bmp::lower(self.bmp)?,
             own_ases,
             transit_ases: self.transit_ases,
         })
@@ -315,6 +326,7 @@ mod tests {
                 skip_bad_lines: false,
                 reload: true,
                 bgp: vec![],
+                bmp: vec![],
                 own_ases: vec![],
                 transit_ases: vec![],
             }

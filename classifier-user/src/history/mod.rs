@@ -260,6 +260,21 @@ pub trait Read: Send + Sync + fmt::Debug {
         step: Step,
     ) -> Result<Vec<Point>, ReadError>;
 
+    /// [`Read::series`] for each of several sets of links, in one reading where that can be.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn series_of_each(
+        &self,
+        kind: Kind,
+        subjects: &[Subject],
+        period: Period,
+        sets: &[Links],
+        step: Step,
+    ) -> Result<Vec<Vec<Point>>, ReadError> {
+        sets.iter().map(|links| self.series(kind, subjects, period, links, step)).collect()
+    }
+
     /// The frozen months of a subject over the ISP's links, oldest first.
     ///
     /// # Errors

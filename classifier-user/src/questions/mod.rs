@@ -5,12 +5,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 
 use self::{
     answer::{Name, PastAnswer, PeeringAnswer, ReportAnswer, SearchAnswer, SeriesAnswer, WithPast},
     cache::{Cache, ROWS},
     past::Past,
+    ready::{Question, Ready},
     routes::RouteSource,
 };
 pub use self::{
@@ -19,7 +20,7 @@ pub use self::{
 };
 pub use crate::totals::{Clock, Moment, When};
 use crate::{
-    history::{Read, SLOT_SECONDS},
+    history::{Extent, Period, Read, SLOT_SECONDS},
     model::{Asn, Locality},
     table::groups::{Group, Groups},
     totals::{
@@ -35,6 +36,7 @@ mod past;
 #[cfg(test)]
 pub(crate) mod paths_tests;
 pub mod query;
+mod ready;
 pub mod report;
 pub mod routes;
 mod series;
@@ -88,6 +90,8 @@ pub struct Questions {
     transit_ases: Arc<[Asn]>,
     zone: TimeZone,
     cache: Arc<Cache>,
+    ready: Arc<Ready>,
+    of_pages: bool,
 }
 
 impl Questions {
@@ -103,6 +107,8 @@ impl Questions {
             transit_ases: Arc::default(),
             zone: zone.unwrap_or(TimeZone::UTC),
             cache: Arc::default(),
+            ready: Arc::default(),
+            of_pages: false,
         }
     }
 
@@ -153,6 +159,7 @@ impl Questions {
             return past.top(query);
         }
         let (period, query) = past.whole(query.when, query, |query, when| query.when = when);
+        self.note(&past, period, || Question::Top(query.clone()));
         self.cache.top(&past.state, &(period, query.clone()), || past.top(&query))
     }
 
@@ -164,6 +171,7 @@ impl Questions {
         let answer = match self.source(query.when)? {
             Some(past) => {
                 let (period, query) = past.whole(query.when, query, |query, when| query.when = when);
+                self.note(&past, period, || Question::Past(about.clone(), query.clone()));
                 let key = (period, about.clone(), query.clone());
                 self.cache.past(&past.state, &key, || past.figures(about, &query))?
             }
@@ -181,6 +189,7 @@ impl Questions {
         let answer = match self.source(query.when)? {
             Some(past) => {
                 let (period, query) = past.whole(query.when, query, |query, when| query.when = when);
+                self.note(&past, period, || Question::Series(query.clone()));
                 self.cache.series(&past.state, &(period, query.clone()), || past.course(&query))?
             }
             None => self.course_of_memory(query)?,
@@ -383,6 +392,28 @@ impl Questions {
         self.zone.iana_name().unwrap_or("UTC").to_owned()
     }
 
+    /// The end of periods that reach up to now: of the last whole slot, where the history keeps up.
+    pub(crate) fn end(&self) -> Timestamp {
+        let now = self.view.context().now;
+        let extent = self.history.as_ref().and_then(|history| self.extent(history).ok());
+        extent.map_or(now, |extent| past::end(now, extent.until))
+    }
+
+    fn extent(&self, history: &Arc<dyn Read>) -> Result<Extent, QueryError> {
+        let mut extent = history.extent()?;
+        if self.of_pages {
+            extent.until = self.ready.shown(extent.until);
+        }
+        Ok(extent)
+    }
+
+    /// A page asks this: it will be ready when it is asked again.
+    fn note(&self, past: &Past, period: Period, question: impl FnOnce() -> Question) {
+        if self.of_pages {
+            self.ready.note(question(), period, past.extent.until);
+        }
+    }
+
     /// The history, where it is what answers for this period; `None` where memory does.
     fn source(&self, when: When) -> Result<Option<Past>, QueryError> {
         let context = self.view.context();
@@ -413,7 +444,7 @@ impl Questions {
                 ))
             };
         };
-        let extent = history.extent()?;
+        let extent = self.extent(history)?;
         // A history that is younger than what memory knows has nothing to add, and ends before now.
         let young = extent.since.is_none_or(|since| {
             since.as_second() >= context.started.as_second() - SLOT_SECONDS && since >= hour_ago

@@ -136,6 +136,18 @@ fn max(a: Counter, b: Counter) -> Counter {
     if a.bytes >= b.bytes { a } else { b }
 }
 
+/// When the slot of a moment began.
+fn slot(at: Timestamp) -> Timestamp {
+    let start = at.as_second().div_euclid(SLOT_SECONDS) * SLOT_SECONDS;
+    Timestamp::from_second(start).unwrap_or(at)
+}
+
+/// Where periods that reach up to now end, of a history that ends at `until`.
+pub(super) fn end(now: Timestamp, until: Timestamp) -> Timestamp {
+    let lag = now.as_second() - until.as_second();
+    if (-SLOT_SECONDS..=FRESH_SECONDS).contains(&lag) { until } else { slot(now) }
+}
+
 impl Past {
     pub(super) fn new(
         history: &Arc<dyn Read>,
@@ -164,13 +176,7 @@ impl Past {
 
     /// The period that is asked for, in whole slots where it ends now.
     pub(super) fn period(&self, when: When) -> Period {
-        let slot = |at: Timestamp| {
-            let start = at.as_second().div_euclid(SLOT_SECONDS) * SLOT_SECONDS;
-            Timestamp::from_second(start).unwrap_or(at)
-        };
-        let now = self.context.now;
-        let lag = now.as_second() - self.extent.until.as_second();
-        let end = if (-SLOT_SECONDS..=FRESH_SECONDS).contains(&lag) { self.extent.until } else { slot(now) };
+        let end = end(self.context.now, self.extent.until);
         match when {
             When::Last(last) => {
                 Period { from: slot(end.checked_sub(last).unwrap_or(Timestamp::UNIX_EPOCH)), to: end }
@@ -309,12 +315,23 @@ impl Past {
         links: &Links,
         step: Step,
     ) -> Result<Vec<Point>, QueryError> {
+        let courses = self.series_of_each(selected, period, std::slice::from_ref(links), step)?;
+        Ok(courses.into_iter().next().unwrap_or_default())
+    }
+
+    pub(super) fn series_of_each(
+        &self,
+        selected: &Selected,
+        period: Period,
+        sets: &[Links],
+        step: Step,
+    ) -> Result<Vec<Vec<Point>>, QueryError> {
         let (kind, subjects) = if self.as_it_was(selected, period, step)? {
             (Kind::Group, &selected.groups)
         } else {
             (selected.kind, &selected.subjects)
         };
-        Ok(self.history.series(kind, subjects, period, links, step)?)
+        Ok(self.history.series_of_each(kind, subjects, period, sets, step)?)
     }
 
     /// Whether the course of groups as they were is taken for that of their ASes: where these have no five-minute detail any

@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::Questions;
 use crate::{
     model::Asn,
-    totals::{QueryError, answer::SourceStatus},
+    totals::{
+        QueryError,
+        answer::{SessionStatus, SourceStatus},
+    },
 };
 
 /// Whoever has the routes.
@@ -126,7 +129,9 @@ pub struct RoutesAnswer {
     pub ipv6_prefixes: u64,
     /// What peers have.
     pub live: LiveAnswer,
-    /// BGP and BMP peers, by number.
+    /// BGP sessions and BMP routers, as in `status`.
+    pub sessions: Vec<SessionStatus>,
+    /// Whoever announces routes: BGP peers, and the RIBs and neighbours that BMP routers report; by number.
     pub peers: Vec<PeerAnswer>,
 }
 
@@ -150,19 +155,16 @@ pub struct PeerAnswer {
     pub name: String,
     /// `bgp` or `bmp`.
     pub kind: String,
-    /// Its address; null where it is only known by a router that reports it.
-    pub address: Option<IpAddr>,
-    /// Its AS; null where that is not known.
+    /// The BMP router that reports it; null of one with a session of its own, and of a BMP router.
+    pub router: Option<String>,
+    /// The AS that its routes without a path begin in: of a BGP session, the peer's; null where that is not known.
     pub asn: Option<Asn>,
-    /// Ours in the session.
-    pub local_asn: Option<Asn>,
-    /// The session's state: `idle`, `active`, `connect`, `open_sent`, `open_confirm`, `established`; of a BMP peer
-    /// `established` or `idle`.
-    pub state: String,
-    /// Whether it is established.
+    /// Whether it is there.
     pub up: bool,
-    /// Since when it is up, or away; null where it never was up.
+    /// Since when it is, or is not; null where it never was.
     pub since: Option<Timestamp>,
+    /// Why it is not there; null while it is, and before it was.
+    pub why: Option<String>,
     /// Which of several routes for a prefix count: `router` before `neighbor` before `unfiltered`.
     pub standing: String,
     /// IPv4 routes of it that are there.
@@ -175,16 +177,6 @@ pub struct PeerAnswer {
     pub stale_seconds: Option<u64>,
     /// When it last announced or withdrew something; null where it never did.
     pub last_change: Option<Timestamp>,
-    /// Routes announced since the agent's start, also those announced again; null where that is not counted.
-    pub announced: Option<u64>,
-    /// Routes withdrawn since then.
-    pub withdrawn: Option<u64>,
-    /// UPDATEs since then.
-    pub updates: Option<u64>,
-    /// How often the session came to be since then.
-    pub established: Option<u64>,
-    /// Why the session was lost or could not come to be the last time; null where nothing was.
-    pub last_error: Option<String>,
 }
 
 impl Questions {
@@ -249,6 +241,7 @@ impl Questions {
             ipv4_prefixes: status.table.ipv4_prefixes,
             ipv6_prefixes: status.table.ipv6_prefixes,
             live: LiveAnswer { ipv4_prefixes, ipv6_prefixes, attributes, ways: self.view().ways() },
+            sessions: status.sessions,
             peers,
         })
     }

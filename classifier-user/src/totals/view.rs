@@ -11,7 +11,8 @@ use super::{
     SweepDelta, Totals,
     answer::{
         AsAnswer, CountMode, Granularity, GroupAnswer, HistoryStatus, HookStatus, LinkStatus, LinksAnswer,
-        MemoryStatus, PrefixAnswer, SourceStatus, StatusAnswer, SweepStatus, TableStatus, TopAnswer,
+        MemoryStatus, PrefixAnswer, SessionStatus, SourceStatus, StatusAnswer, Strangers, SweepStatus,
+        TableStatus, TopAnswer,
     },
     hook_place,
     query::{DetailQuery, QueryError, TopQuery},
@@ -27,6 +28,9 @@ use crate::{
 
 /// Whoever knows what classes stand for, shared with whoever changes it.
 pub type SharedOwners = Arc<RwLock<dyn Owners + Send + Sync>>;
+
+/// Sessions that bring routes, and who else wanted to be one: asked whenever somebody wants to know.
+pub type AskSessions = Arc<dyn Fn() -> (Vec<SessionStatus>, Strangers) + Send + Sync>;
 
 /// What the agent knows of itself.
 #[derive(Clone, Debug, Default)]
@@ -98,6 +102,7 @@ struct State {
     names: Arc<Names>,
     status: StatusInputs,
     history: HistoryStatus,
+    sessions: Option<AskSessions>,
 }
 
 impl View {
@@ -109,6 +114,7 @@ impl View {
             names: Arc::default(),
             status: StatusInputs::default(),
             history: HistoryStatus::default(),
+            sessions: None,
         };
         Self(Arc::new(Shared { owners, clock, state: RwLock::new(state) }))
     }
@@ -139,6 +145,18 @@ impl View {
     /// Takes how the history is.
     pub fn set_history(&self, history: HistoryStatus) {
         self.write(|state| state.history = history);
+    }
+
+    /// Takes whom to ask about sessions.
+    pub fn set_sessions(&self, sessions: AskSessions) {
+        self.write(|state| state.sessions = Some(sessions));
+    }
+
+    fn sessions(&self) -> (Vec<SessionStatus>, Strangers) {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        let ask = state.sessions.clone();
+        drop(state);
+        ask.map(|ask| ask()).unwrap_or_default()
     }
 
     /// Takes other names and groups.
@@ -192,7 +210,8 @@ impl View {
     #[must_use]
     pub fn status(&self) -> StatusAnswer {
         let now = (self.0.clock)();
-        self.read(|reader| reader.status(now))
+        let (sessions, strangers) = self.sessions();
+        StatusAnswer { sessions, strangers, ..self.read(|reader| reader.status(now)) }
     }
 
     /// Whether sweeps come: the last one, or the start, is no longer ago than three intervals or 30 seconds.
@@ -209,7 +228,8 @@ impl View {
     #[must_use]
     pub fn metrics(&self) -> MetricsReading {
         let now = (self.0.clock)();
-        self.read(|reader| reader.metrics(now))
+        let (sessions, strangers) = self.sessions();
+        MetricsReading { sessions, strangers, ..self.read(|reader| reader.metrics(now)) }
     }
 
     /// What questions about the past need to know of now.
@@ -315,6 +335,10 @@ pub struct MetricsReading {
     pub table_age: Option<Duration>,
     /// How the past is kept.
     pub history: HistoryStatus,
+    /// BGP sessions and BMP routers.
+    pub sessions: Vec<SessionStatus>,
+    /// Connections from unknown addresses.
+    pub strangers: Strangers,
 }
 
 /// A time as in JSON: to the millisecond.
@@ -395,6 +419,8 @@ impl Reader<'_> {
                 status.warnings.iter().cloned().chain(history).collect()
             },
             history: self.history.clone(),
+            sessions: Vec::new(),
+            strangers: Strangers::default(),
         }
     }
 
@@ -418,6 +444,8 @@ impl Reader<'_> {
             status: self.status.clone(),
             table_age: largest.and_then(|source| source.age(now)),
             history: self.history.clone(),
+            sessions: Vec::new(),
+            strangers: Strangers::default(),
             scrape,
         }
     }

@@ -3,15 +3,14 @@
 #[path = "../support/lab.rs"]
 #[expect(dead_code, reason = "other kernel tests use the rest")]
 mod lab;
-#[path = "../support/packets.rs"]
-mod packets;
+#[path = "../support/routers.rs"]
+mod routers;
 
-#[path = "../kernel_agent/agent.rs"]
-#[expect(dead_code, reason = "the agent's own tests use the rest")]
-mod agent;
 mod bird;
 mod capture;
+mod documented;
 mod faults;
-mod paths;
+mod frr;
+mod full;
 mod restart;
 mod world;

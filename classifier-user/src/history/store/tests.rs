@@ -133,7 +133,13 @@ impl Both {
     }
 
     fn compare_series(&self, kind: Kind, subjects: &[Subject], period: Period, links: &Links, step: Step) {
-        let ours = self.store.reader().series(kind, subjects, period, links, step).expect("a series");
+        let reader = self.store.reader();
+        let ours = reader.series(kind, subjects, period, links, step).expect("a series");
+        // In one reading with others it is the same.
+        let sets = [Links::Only(vec![LinkNo(2)]), links.clone(), Links::Isp];
+        let each = reader.series_of_each(kind, subjects, period, &sets, step).expect("series");
+        let alone = |links| reader.series(kind, subjects, period, links, step).expect("a series");
+        assert_eq!(each, [alone(&sets[0]), ours.clone(), alone(&sets[2])]);
         let known = self.known.series(kind, subjects, period, links, step).expect("a series");
         let exact = subjects.len() == 1
             && (step == Step::Slot || !matches!(links, Links::Only(links) if links.len() > 1));

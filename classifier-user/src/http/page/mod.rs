@@ -270,7 +270,11 @@ impl Maker<'_> {
             None => self.layered(&About::All)?,
         };
         let status = site.status();
-        let warnings = if site.is_public() { &[][..] } else { &status.warnings };
+        let (warnings, sources) = if site.is_public() {
+            (&[][..], &[][..])
+        } else {
+            (&status.warnings[..], &status.table.sources[..])
+        };
         let home = Home {
             now: &now,
             past: &past,
@@ -278,6 +282,7 @@ impl Maker<'_> {
             rankings: &rankings,
             coverage: status.coverage,
             warnings,
+            stale: sources.iter().filter(|source| source.stale > 0).collect(),
             has_history: site.has_history() || site.is_public(),
             delay_seconds: site.delay().as_secs(),
         };

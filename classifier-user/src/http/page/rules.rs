@@ -50,7 +50,7 @@ impl Standing {
 }
 
 impl Rules {
-    /// The period of this length that is shown.
+    /// The period of this length that is shown, where there is something to show until `now`.
     pub(super) fn when(&self, now: Timestamp, length: Duration) -> When {
         if self.delay.is_zero() {
             return When::Last(length);

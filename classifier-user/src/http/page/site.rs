@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 
 use super::{
     ask::{Choices, Span},
@@ -60,9 +60,9 @@ struct Kept {
 
 impl Site {
     /// The operator's.
-    pub(crate) fn operators(questions: Questions) -> Self {
+    pub(crate) fn operators(questions: &Questions) -> Self {
         Self {
-            questions,
+            questions: questions.of_pages(),
             choices: Choices { lang: Lang::En, spans: Span::ALL.to_vec(), by: vec![By::As, By::Group] },
             title: None,
             contact: None,
@@ -74,7 +74,7 @@ impl Site {
 
     /// One for the public.
     pub(crate) fn public(
-        questions: Questions,
+        questions: &Questions,
         title: String,
         contact: Option<String>,
         choices: Choices,
@@ -82,7 +82,7 @@ impl Site {
         keep: Duration,
     ) -> Self {
         Self {
-            questions,
+            questions: questions.of_pages(),
             choices,
             title: Some(title),
             contact,
@@ -129,8 +129,7 @@ impl Site {
     }
 
     fn when(&self, length: Duration) -> When {
-        let now: Timestamp = self.questions.clock().now;
-        self.rules.as_ref().map_or(When::Last(length), |rules| rules.when(now, length))
+        self.rules.as_ref().map_or(When::Last(length), |rules| rules.when(self.questions.end(), length))
     }
 
     fn published(&self, top: TopAnswer) -> TopAnswer {

@@ -53,6 +53,10 @@ messages! {
         "{covered} de cette durée ont été comptés ; ce qui manque est hachuré sur le graphique.";
     no_history: "The past is not kept: the agent runs without a state directory. There is the last hour.",
         "Le passé n’est pas conservé : l’agent tourne sans répertoire d’état. Il y a la dernière heure.";
+    stale_away: "{name} is away: {stale} of its {routes} routes are stale, kept for a while as they last were.",
+        "{name} est absent : {stale} de ses {routes} routes sont périmées, gardées un temps telles qu’elles étaient.";
+    stale_up: "{name} is sending its routes again: {stale} of {routes} have not come yet.",
+        "{name} renvoie ses routes : {stale} sur {routes} ne sont pas encore revenues.";
     unavailable: "This cannot be shown: {why}", "Affichage impossible : {why}";
 
     // Periods.

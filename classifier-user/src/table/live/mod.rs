@@ -86,7 +86,7 @@ struct Cleaning {
     peer: PeerId,
     /// What came at this epoch or later stays.
     epoch: u16,
-    /// Prefixes that had such routes.
+    /// Prefixes that had such routes, ascending.
     prefixes: Vec<Prefix>,
 }
 
@@ -219,10 +219,12 @@ impl Live {
         fn prefixes<K: Key>(index: &Index<K>, gone: impl Fn(u32) -> bool) -> Vec<Prefix> {
             index.iter().filter(|(_, first)| gone(*first)).filter_map(|(key, _)| key.prefix()).collect()
         }
-        let prefixes = match family {
+        let mut prefixes = match family {
             Family::Ipv4 => prefixes(&self.v4, gone),
             Family::Ipv6 => prefixes(&self.v6, gone),
         };
+        // Neighbours together: that is several times faster for RIB and FIB.
+        prefixes.sort_unstable();
         self.cleaning.push(Cleaning { peer, epoch, prefixes });
     }
 
@@ -404,8 +406,7 @@ impl Shared {
 
     fn origins(&self, route: Option<Route>) -> Option<Origins> {
         let route = route?;
-        let attributes = self.store.get(route.attributes)?;
-        Some(attributes::origins(attributes, self.local_as(route.peer)))
+        self.store.origins(route.attributes, || self.local_as(route.peer))
     }
 }
 

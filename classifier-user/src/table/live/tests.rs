@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::{peers::RESEND, *};
 use crate::{
-    ingest::live::{Lost, PeerKind, Route as Said, Standing},
-    table::rib::{Change, Rib},
+    ingest::live::{Lost, Route as Said, Standing},
+    table::rib::{Change, Rib, SourceId},
 };
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
@@ -19,7 +19,7 @@ fn path(path: &[Asn]) -> Arc<Attributes> {
 }
 
 fn info(standing: Standing, local_as: Asn) -> Event {
-    Event::Peer(Arc::new(PeerInfo { name: String::new(), kind: PeerKind::Bgp, standing, local_as }))
+    Event::Peer(Arc::new(PeerInfo { standing, local_as, ..PeerInfo::default() }))
 }
 
 /// A table with a clock of its own.
@@ -336,6 +336,17 @@ enum Step {
 const NETS: [&str; 6] =
     ["10.0.0.0/8", "10.0.0.0/9", "192.0.2.1/32", "::/0", "2001:db8::/32", "2001:db8::/48"];
 
+/// The other sources by precedence; the peers are behind the first of them.
+fn other_sources() -> [SourceId; 3] {
+    [SourceId::OVERRIDE, SourceId::file(0).unwrap(), SourceId::BUILTIN]
+}
+
+/// What they say of a prefix.
+fn others() -> impl Strategy<Value = [Option<Asn>; 3]> {
+    let maybe = |often| proptest::option::weighted(often, 1..7u32);
+    (maybe(0.1), maybe(0.4), maybe(0.6)).prop_map(|(before, file, builtin)| [before, file, builtin])
+}
+
 fn attributes() -> impl Strategy<Value = Attributes> {
     let few = || proptest::collection::vec(1..4u32, 0..3);
     let maybe = || proptest::option::of(99..102u32);
@@ -367,10 +378,13 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Whatever peers say in whatever order: what counts is what the rule says of what is there, and the differences
-    /// make a RIB the same as that.
+    /// Whatever peers say in whatever order: what counts is what the rule says of what is there, the differences make a
+    /// RIB the same as that, and where no peer has a route the next source counts.
     #[test]
-    fn as_a_naive_table(steps in proptest::collection::vec(step(), 1..120)) {
+    fn as_a_naive_table(
+        steps in proptest::collection::vec(step(), 1..120),
+        others in proptest::collection::vec(others(), NETS.len()),
+    ) {
         let mut world = World::new();
         let standings = [(Standing::Neighbor, 0), (Standing::Neighbor, 64500), (Standing::Router, 64501)];
         let mut peers: Vec<Naive> = Vec::new();
@@ -380,6 +394,14 @@ proptest! {
         }
         let mut rib = Rib::new();
         let mut counted = BTreeMap::new();
+        // What all peers together said last.
+        let mut announced: BTreeMap<Prefix, Origins> = BTreeMap::new();
+        for (net, others) in NETS.map(prefix).into_iter().zip(&others) {
+            for (source, asn) in other_sources().into_iter().zip(*others) {
+                let change = asn.and_then(|asn| rib.update(source, net, Some(Origins::one(asn))));
+                counted.extend(change.map(|change| (change.prefix, change.origin)));
+            }
+        }
         let mut paths = BTreeMap::new();
         for step in steps {
             let now = world.now;
@@ -421,23 +443,28 @@ proptest! {
             peers.iter_mut().for_each(|peer| peer.tick(world.now));
             while world.live.clean(2, &mut world.differences) {}
             for Difference { prefix, origins, origins_changed, route } in world.differences.drain(..) {
-                let before = rib.exact(&prefix).map(|found| found.origins.to_vec());
-                let other = before != origins.as_ref().map(|origins| origins.all().to_vec());
-                prop_assert_eq!(other, origins_changed);
-                prop_assert!(other || paths.get(&prefix) != Some(&route), "a difference");
+                let before = match &origins {
+                    Some(origins) => announced.insert(prefix, origins.clone()),
+                    None => announced.remove(&prefix),
+                };
+                prop_assert_eq!(before != origins, origins_changed);
+                prop_assert!(origins_changed || paths.get(&prefix) != Some(&route), "a difference");
                 paths.insert(prefix, route);
                 if let Some(Change { prefix, origin }) = rib.update(SOURCE, prefix, origins) {
                     counted.insert(prefix, origin);
                 }
             }
-            for net in NETS.map(prefix) {
+            for (net, others) in NETS.map(prefix).into_iter().zip(&others) {
                 prop_assert_eq!(paths.get(&net).and_then(Option::as_ref), world.live.best(&net));
                 let best = naive_best(&peers, &net);
                 let candidates = world.live.candidates(&net, world.now);
                 let first = candidates.first().map(|first| (first.peer.0, first.path_id));
                 prop_assert_eq!(first, best.as_ref().map(|(peer, id, _)| (*peer, *id)));
                 let found = rib.exact(&net).map(|found| found.origins.to_vec());
-                let origins = best.map(|(.., origins)| origins.all().to_vec());
+                let live = best.map(|(.., origins)| origins.all().to_vec());
+                prop_assert_eq!(announced.get(&net).map(|origins| origins.all().to_vec()), live.clone());
+                let [before, behind @ ..] = others.map(|asn| asn.map(|asn| vec![asn]));
+                let origins = before.or(live).or_else(|| behind.into_iter().flatten().next());
                 prop_assert_eq!(counted.get(&net).copied().flatten(), origins.as_ref().map(|all| all[0]));
                 prop_assert_eq!(found, origins);
                 for candidate in &candidates {

@@ -16,7 +16,10 @@ use crate::{
         answer::{PastAnswer, SeriesAnswer},
         words,
     },
-    totals::{By, answer::TopAnswer},
+    totals::{
+        By,
+        answer::{SourceStatus, TopAnswer},
+    },
 };
 
 /// What the overview shows.
@@ -33,6 +36,8 @@ pub(in crate::http::page) struct Home<'a> {
     pub(in crate::http::page) coverage: Option<f64>,
     /// For the operator alone.
     pub(in crate::http::page) warnings: &'a [String],
+    /// Peers with stale routes; for the operator alone.
+    pub(in crate::http::page) stale: Vec<&'a SourceStatus>,
     pub(in crate::http::page) has_history: bool,
     pub(in crate::http::page) delay_seconds: u64,
 }
@@ -45,6 +50,7 @@ pub(in crate::http::page) fn draw(context: &Context<'_>, home: &Home<'_>) -> Str
         div class="head" {
             h1 { (text.title_home) }
             p class="lead" { (context.lead(home.past.to)) (notes(context, home)) }
+            @for source in &home.stale { p class="warn" { (stale(context, source)) } }
             @for warning in home.warnings { p class="warn" { (warning) } }
         }
         div class="bar" { (context.tabs()) }
@@ -53,6 +59,17 @@ pub(in crate::http::page) fn draw(context: &Context<'_>, home: &Home<'_>) -> Str
         @for &(top, trends) in home.rankings { (ranking(context, top, trends)) }
     };
     page(context, text.title_short, true, &main)
+}
+
+fn stale(context: &Context<'_>, source: &SourceStatus) -> String {
+    let number = |value: u64| words::number(context.options.lang, value as f64, 0);
+    let text = if source.up { context.text.stale_up } else { context.text.stale_away };
+    let values = [
+        ("name", source.name.as_str()),
+        ("stale", &number(source.stale)),
+        ("routes", &number(source.prefixes)),
+    ];
+    fill(text, &values)
 }
 
 fn ranking(context: &Context<'_>, top: &TopAnswer, trends: Option<&SeriesAnswer>) -> Markup {

@@ -6,25 +6,28 @@ use serde_json::{Value, json};
 
 use crate::{
     agent::{Agent, counter, eventually, expected, rows, stdout},
-    bird::route,
-    lab::{Peer, Raw, in_namespace, veth},
-    packets::frame,
-    world::{AS, Bird, OURS, ROUTER, bird_session, router},
+    lab::{Peer, in_namespace, veth},
+    routers::Bird,
+    world::{ip, send, send_from},
 };
+
+/// The ISP's own AS.
+const AS: u32 = 64_500;
 
 /// Of a file: a network that no peer announces, and one that a peer knows better.
 const TABLE: &str = "prefix,asn,name\n10.0.0.0/8,64999,\"Far Away\"\n203.0.113.0/24,777,\"Somebody Else\"\n";
 
-fn ip(source: &str, destination: &str, len: usize) -> Vec<u8> {
-    let address = |text: &str| text.parse().expect("an address");
-    frame(address(source), address(destination), len, &[])
-}
+const SESSION: &str = "protocol bgp classifier {
+  local 127.0.0.1 as 64500;
+  neighbor 127.0.0.1 port 1179 as 64500;
+  rr client;
+  connect delay time 1; connect retry time 1; error wait time 1, 1;
+  ipv4 { import none; export all; next hop address 127.0.0.2; };
+}";
 
-fn send(interface: &str, traffic: &[(u64, Vec<u8>)]) {
-    let raw = Raw::new(interface);
-    for (times, frame) in traffic {
-        (0..*times).for_each(|_| raw.send(frame));
-    }
+fn route(prefix: &str, path: &[u32]) -> String {
+    let prepend: String = path.iter().rev().map(|asn| format!(" bgp_path.prepend({asn});")).collect();
+    format!("route {prefix} blackhole {{{prepend} }};\n")
 }
 
 /// Two networks behind two neighbours, and one of the router's own.
@@ -47,18 +50,17 @@ fn top(agent: &Agent, by: &str, direction: &str) -> (Value, Vec<(String, u64, u6
 #[test]
 fn what_goes_by_which_neighbour_and_through_whom() {
     in_namespace(|| {
-        let (peer, internet) = (router(), Peer::new());
+        let internet = Peer::new();
         veth(&internet, "u0", "pu0", 1500);
         let files = tempfile::tempdir().expect("a directory");
         let table = files.path().join("table.csv");
         fs::write(&table, TABLE).expect("written");
-        let session =
-            bird_session(&format!("local {ROUTER} as {AS}; neighbor {OURS} as {AS}; passive on;"), "");
-        let bird = Bird::start(&peer, &session, &routes(&[3356, 15_169]));
         let agent = Agent::start(&format!(
-            "-i u0=transit --table {} --router border --bgp {ROUTER},as={AS},name=bird",
+            "-i u0=transit --table {} --router border --bgp \
+             127.0.0.1,as={AS},listen=127.0.0.1:1179,passive,name=bird",
             table.display()
         ));
+        let bird = Bird::here(SESSION, &routes(&[3356, 15_169]));
         eventually("the router's routes", || {
             let status = agent.ask("routes status");
             (status["peers"][0]["ipv4_prefixes"] == 3 && status["ipv4_prefixes"] == 4).then_some(())
@@ -66,7 +68,7 @@ fn what_goes_by_which_neighbour_and_through_whom() {
         let out = |network: &str, len| ip("192.0.2.1", network, len);
         send(
             "u0",
-            &[
+            &vec![
                 (5, out("198.51.100.1", 1000)),
                 (7, out("203.0.113.1", 500)),
                 (3, out("192.0.2.9", 100)),
@@ -74,7 +76,7 @@ fn what_goes_by_which_neighbour_and_through_whom() {
                 (1, out("172.16.0.1", 60)),
             ],
         );
-        internet.run(|| send("pu0", &[(4, ip("203.0.113.7", "192.0.2.1", 300))]));
+        send_from(&internet, "pu0", &vec![(4, ip("203.0.113.7", "192.0.2.1", 300))]);
         agent.settled(&[("transit tx", 18), ("transit rx", 4)]);
 
         let (all, neighbors) = top(&agent, "neighbor", "out");
@@ -96,20 +98,20 @@ fn what_goes_by_which_neighbour_and_through_whom() {
         assert_eq!(rows(&google["neighbors"], "asn"), expected(&[("3356", 5, 5000)]));
         assert_eq!(google["neighbors"][0]["part"], json!(1.0));
 
-        another_path(&agent, &bird, &session);
+        another_path(&agent, &bird);
         lookups(&agent);
         in_metrics_and_text(&agent);
     });
 }
 
 /// What is counted from then on goes by the other neighbour; what was counted stays.
-fn another_path(agent: &Agent, bird: &Bird<'_>, session: &str) {
-    bird.configure(session, &routes(&[1299, 15_169]));
+fn another_path(agent: &Agent, bird: &Bird<'_>) {
+    bird.configure(SESSION, &routes(&[1299, 15_169]));
     eventually("the other path", || {
         let found = agent.ask("lookup 198.51.100.1");
         (found[0]["path"] == json!([1299, 15_169])).then_some(())
     });
-    send("u0", &[(10, ip("192.0.2.1", "198.51.100.1", 1000))]);
+    send("u0", &vec![(10, ip("192.0.2.1", "198.51.100.1", 1000))]);
     agent.settled(&[("transit tx", 28)]);
     let (all, neighbors) = top(agent, "neighbor", "out");
     assert_eq!(neighbors, expected(&[("1299", 17, 13_500), ("3356", 5, 5000)]));
@@ -167,9 +169,9 @@ fn in_metrics_and_text(agent: &Agent) {
     let status = stdout(&agent.command("routes status"));
     assert!(status.contains("bird") && status.contains("established"), "{status}");
     let status = agent.ask("routes status");
-    let bird = &status["peers"][0];
+    let (bird, session) = (&status["peers"][0], &status["sessions"][0]);
     assert_eq!((&bird["asn"], &bird["standing"], &bird["stale"]), (&json!(AS), &json!("router"), &json!(0)));
-    assert!(bird["last_change"].is_string() && bird["announced"] == 4, "{bird}");
+    assert!(bird["last_change"].is_string() && session["announced"] == 4, "{status}");
     assert_eq!(status["live"]["ways"], 2, "{status}");
     let refused = agent.command("report --peering");
     assert_eq!(refused.status.code(), Some(1));
