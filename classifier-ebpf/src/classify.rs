@@ -9,7 +9,7 @@ use classifier_common::{
 };
 
 use crate::{
-    frame::{Context, Wire},
+    frame::{Context, Wire, unknown},
     maps::{self, Fib},
 };
 
@@ -55,7 +55,8 @@ fn link_of(port: &Port, vlan: u16) -> LinkRef {
         && vlan != 0
         && let Some(table) = maps::vlan_table(u32::from(port.trunk) - 1)
     {
-        let link = table[vlan as usize % abi::VLAN_IDS];
+        // The parser's mask was lost on the verifier of Linux 6.1.
+        let link = table[unknown(u64::from(vlan)) as usize % abi::VLAN_IDS];
         if link != LinkRef::NONE {
             return link;
         }

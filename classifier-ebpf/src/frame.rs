@@ -107,24 +107,29 @@ impl Frame for Head {
     }
 }
 
+/// The value, unknown to the compiler: checks of what it could tell from elsewhere stay, and tell the verifier. Of 64 bits: of
+/// half a register the verifier would not know the other half.
+#[inline(always)]
+pub(crate) fn unknown(mut value: u64) -> u64 {
+    // Nothing at all in its place would leave two source lines with one instruction, which the verifier refuses.
+    // SAFETY: a register is moved to itself.
+    unsafe { core::arch::asm!("{value} = {value}", value = inout(reg) value) };
+    value
+}
+
 /// Copies a head with one of the kernel's helpers; `len` is the frame's.
 #[inline(always)]
 fn copy_head(len: u32, load: impl FnOnce(*mut u8, u32) -> bool) -> Option<Head> {
     let mut head = Head { bytes: [0; HEAD_SPACE], len };
-    let mut want = len;
-    // The compiler knows from the parser that a cut frame is not empty and would drop the checks that tell the
-    // verifier so.
-    // SAFETY: no instruction; `want` is only made unknown.
-    unsafe { core::arch::asm!("/* {want} */", want = inout(reg) want) };
-    if want > HEAD_LEN as u32 {
-        want = HEAD_LEN as u32;
-    }
-    if want == 0 {
+    // The verifier of Linux 6.1 does not know that what is not zero is at least one, and the compiler knows from the parser
+    // that a cut frame is not empty.
+    let less = unknown(u64::from(len).min(HEAD_LEN as u64).wrapping_sub(1));
+    if less >= HEAD_LEN as u64 {
         return None;
     }
     // SAFETY: within the array.
     let to = unsafe { head.bytes.as_mut_ptr().add(SHIFT) };
-    load(to, want).then_some(head)
+    load(to, (less + 1) as u32).then_some(head)
 }
 
 impl Context for XdpContext {

@@ -12,6 +12,7 @@ mod setup;
 mod snapshot;
 mod sys;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -39,7 +40,8 @@ enum Command {
     Demo(demo::Options),
     /// Runs all tests: the pure ones, those that need root, and those that must do with three capabilities
     #[command(
-        after_help = "Examples:\n  cargo xtask test\n  cargo xtask test vlan\n  cargo xtask test --no-setup"
+        after_help = "Examples:\n  cargo xtask test\n  cargo xtask test vlan\n  cargo xtask test --no-setup\n  \
+        cargo xtask test --vm\n  cargo xtask test --vm=6.1 links::"
     )]
     Test(test::Options),
     /// What continuous integration runs: format, lints, documentation, licences, then `test`

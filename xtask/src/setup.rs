@@ -59,6 +59,20 @@ const PACKAGES: &[Package] = &[
     package("chromium", Program("chromium"), "the tests look at the pages with it"),
 ];
 
+/// What `cargo xtask test --vm` needs besides.
+const MACHINES: &[Package] = &[
+    package("qemu-system-x86", Program("qemu-system-x86_64"), "machines with other kernels"),
+    package("busybox-static", Program("busybox"), "the machines' shell"),
+    package("cpio", Program("cpio"), "the machines' files"),
+    package("kmod", Program("depmod"), "the machines' modules"),
+    package("binutils", Program("strip"), "the machines' programs, made smaller"),
+    package(
+        "debian-archive-keyring",
+        File("/usr/share/keyrings/debian-archive-keyring.gpg"),
+        "Debian's kernels",
+    ),
+];
+
 /// What some packages would start at the next boot.
 const SERVICES: [(&str, &str); 3] =
     [("prometheus", "prometheus.service"), ("bird2", "bird.service"), ("frr", "frr.service")];
@@ -91,6 +105,15 @@ pub(crate) fn run() -> Result<()> {
     }
     let without = if installed { "" } else { ", without the packages above" };
     eprintln!("setup: done{without} ({:.0} s)", since.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Finds what virtual machines need, and installs it.
+pub(crate) fn for_machines() -> Result<()> {
+    let packages: Vec<_> = MACHINES.iter().filter(|package| !package.is_there()).collect();
+    if !packages.is_empty() && !install_packages(&packages)? {
+        bail!("without the packages above there are no machines");
+    }
     Ok(())
 }
 

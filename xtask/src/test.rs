@@ -6,7 +6,7 @@ use std::{io::Write as _, path::PathBuf, process::Command};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::{process, setup, sys};
+use crate::{process, setup, sys, vm};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -15,6 +15,11 @@ pub(crate) struct Options {
     /// Does not look whether all is there that tests need
     #[arg(long)]
     no_setup: bool,
+
+    /// Runs the kernel tests in virtual machines with other kernels of Debian's, all or these (slow: nothing speeds them up)
+    #[arg(long, value_name = "KERNEL", num_args = 0.., require_equals = true, value_delimiter = ',',
+          default_missing_values = vm::KERNELS)]
+    vm: Option<Vec<String>>,
 }
 
 const MINIMAL: &str = "minimal_caps";
@@ -29,7 +34,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.no_setup {
         setup::run()?;
     }
-    all(options.filter.as_deref())
+    match &options.vm {
+        Some(kernels) => vm::run(kernels, options.filter.as_deref()),
+        None => all(options.filter.as_deref()),
+    }
 }
 
 /// Runs those that the filter takes, all where there is none.
@@ -69,7 +77,7 @@ fn minimal_capabilities() -> Result<()> {
 }
 
 /// The kernel tests' programs, by name.
-fn kernel_tests() -> Result<Vec<(String, PathBuf)>> {
+pub(crate) fn kernel_tests() -> Result<Vec<(String, PathBuf)>> {
     let messages = process::read(&mut process::cargo([
         "test",
         "--quiet",

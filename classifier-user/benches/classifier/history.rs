@@ -14,8 +14,8 @@ use jiff::{Timestamp, ToSpan as _, Zoned, tz::TimeZone};
 
 use crate::{
     keys::Random,
-    measure::{median, seconds},
-    page::Pages,
+    measure::{median, seconds_of_all},
+    page::{Pages, slot_ended},
     report::{Cell, Goal, Section, Table, Target},
 };
 
@@ -227,18 +227,22 @@ impl Writing {
     }
 }
 
-/// Seconds that a question takes, and CPU seconds: the medians.
-fn ask<T>(mut question: impl FnMut() -> Result<T>) -> Result<(f64, f64)> {
-    let mut times = Vec::new();
-    let mut cpu = Vec::new();
-    for _ in 0..TURNS {
+/// What answering took: seconds, and CPU seconds of all threads.
+#[derive(Default)]
+struct Took {
+    times: Vec<f64>,
+    cpu: Vec<f64>,
+}
+
+impl Took {
+    fn turn<T>(&mut self, question: impl FnOnce() -> Result<T>) -> Result<()> {
         let began = Instant::now();
-        let (spent, answer) = seconds(&mut question);
+        let (spent, answer) = seconds_of_all(question)?;
         std::hint::black_box(answer?);
-        times.push(began.elapsed().as_secs_f64());
-        cpu.push(spent);
+        self.times.push(began.elapsed().as_secs_f64());
+        self.cpu.push(spent);
+        Ok(())
     }
-    Ok((median(times), median(cpu)))
 }
 
 struct Questions {
@@ -246,10 +250,59 @@ struct Questions {
 }
 
 impl Questions {
-    fn ask<T>(&mut self, name: &str, question: impl FnMut() -> Result<T>) -> Result<f64> {
-        let (time, cpu) = ask(question)?;
-        self.table.row([Cell::text(name), Cell::Number(time * 1e3, 1), Cell::Number(cpu * 1e3, 1)]);
-        Ok(cpu * 1e3)
+    fn ask<T>(&mut self, name: &str, mut question: impl FnMut() -> Result<T>) -> Result<f64> {
+        let mut took = Took::default();
+        for _ in 0..TURNS {
+            took.turn(&mut question)?;
+        }
+        Ok(self.row(name, took))
+    }
+
+    /// The medians; milliseconds of CPU time.
+    fn row(&mut self, name: &str, took: Took) -> f64 {
+        let [time, cpu] = [took.times, took.cpu].map(|samples| median(samples) * 1e3);
+        self.table.row([Cell::text(name), Cell::Number(time, 1), Cell::Number(cpu, 1)]);
+        cpu
+    }
+
+    /// Pages; milliseconds of CPU time of the slowest that was looked at before, just after a slot.
+    fn pages(
+        &mut self,
+        pages: &Pages,
+        asns: [Subject; 1 + TURNS],
+        mut next_slot: impl FnMut() -> Result<()>,
+    ) -> Result<f64> {
+        let [asn, others @ ..] = asns;
+        let asked = [
+            ("page, 24 hours", "/?last=24h".to_owned()),
+            ("page, 30 days", "/?last=30d".to_owned()),
+            ("page of an AS, 30 days", format!("/as/{asn}?last=30d")),
+        ];
+        for (name, path) in &asked {
+            self.ask(&format!("{name}: nobody looked at any lately"), || pages.ask(&pages.agent(), path))?;
+        }
+        let agent = pages.agent();
+        agent.make_ready()?;
+        for (_, path) in &asked {
+            pages.ask(&agent, path)?;
+        }
+        let [mut ready, mut other] = [Took::default(), Took::default()];
+        let mut first = asked.each_ref().map(|_| Took::default());
+        for asn in others {
+            next_slot()?;
+            ready.turn(|| agent.make_ready())?;
+            for ((_, path), took) in asked.iter().zip(&mut first) {
+                took.turn(|| pages.ask(&agent, path))?;
+            }
+            other.turn(|| pages.ask(&agent, &format!("/as/{asn}?last=30d")))?;
+        }
+        let mut slowest = 0.0_f64;
+        for ((name, _), took) in asked.iter().zip(first) {
+            slowest = slowest.max(self.row(&format!("{name}: just after a slot"), took));
+        }
+        self.row("page of another AS, 30 days: nobody looked at it lately", other);
+        self.row("making these ready, behind the pages", ready);
+        Ok(slowest)
     }
 }
 
@@ -303,7 +356,6 @@ pub(crate) fn run() -> Result<Section> {
     drop(store);
 
     // The usual one.
-    let mut page = 0.0_f64;
     let mut traffic = Traffic::new(DAY);
     let mut store = open(&dir.path().join("usual"))?;
     let mut usual = Writing::default();
@@ -329,17 +381,13 @@ pub(crate) fn run() -> Result<Section> {
     questions.ask("top 100 of 24 hours", || Ok(largest(&reader.sums(Kind::As, day, &Links::Isp)?)))?;
     let names: Vec<String> = (0..LINKS.len()).map(|number| format!("transit{number}")).collect();
     let pages = Pages::new(Arc::new(store.reader()), &names, at(last)?)?;
-    let asn = traffic.asn(9);
-    for (name, path) in [
-        ("page, 24 hours", "/?last=24h".to_owned()),
-        ("page, 30 days", "/?last=30d".to_owned()),
-        ("page of an AS, 30 days", format!("/as/{asn}?last=30d")),
-    ] {
-        questions.ask(&format!("{name}, first after a slot"), || pages.ask(&pages.listener(), &path))?;
-        let listener = pages.listener();
-        pages.ask(&listener, &path)?;
-        page = page.max(questions.ask(&format!("{name}, again"), || pages.ask(&listener, &path))?);
-    }
+    let mut number = last;
+    let page = questions.pages(&pages, std::array::from_fn(|rank| traffic.asn(9 + rank)), || {
+        usual.append(&mut store, &traffic.slot(number, USUAL))?;
+        number += 1;
+        slot_ended(at(number)?);
+        Ok(())
+    })?;
     drop(store);
     std::fs::remove_dir_all(dir.path().join("usual"))?;
 
@@ -400,7 +448,12 @@ pub(crate) fn run() -> Result<Section> {
                 unit: "ms",
             },
             Target { what: "top 100 of 30 days", value: top, goal: Goal::AtMost(500.0), unit: "ms" },
-            Target { what: "a page, made again", value: page, goal: Goal::AtMost(50.0), unit: "ms" },
+            Target {
+                what: "a page of 30 days that is looked at",
+                value: page,
+                goal: Goal::AtMost(50.0),
+                unit: "ms",
+            },
             Target { what: "a year's daily top 100", value: year_top, goal: Goal::AtMost(500.0), unit: "ms" },
         ],
         notes: vec![format!(

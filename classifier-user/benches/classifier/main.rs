@@ -21,6 +21,7 @@ mod memory;
 mod mrt;
 mod packet;
 mod page;
+mod paths;
 mod replay;
 mod report;
 mod rib;
@@ -35,13 +36,14 @@ use self::report::{Machine, Section};
 /// A section's name, and what it does.
 type Named = (&'static str, fn() -> Result<Section>);
 
-const SECTIONS: [Named; 10] = [
+const SECTIONS: [Named; 11] = [
     ("lookup", lookup::run),
     ("packet", packet::run),
     ("wire", wire::run),
     ("table", table::run),
     ("sweep", sweep::run),
     ("rib", rib::run),
+    ("paths", paths::run),
     ("memory", memory::run),
     ("replay", replay::run),
     ("history", history::run),

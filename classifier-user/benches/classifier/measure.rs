@@ -66,6 +66,13 @@ pub(crate) fn seconds<T>(work: impl FnOnce() -> T) -> (f64, T) {
     ((thread_cpu() - began).as_secs_f64(), result)
 }
 
+/// The same of all threads of this process.
+pub(crate) fn seconds_of_all<T>(work: impl FnOnce() -> T) -> io::Result<(f64, T)> {
+    let began = process_cpu(std::process::id())?;
+    let result = work();
+    Ok(((process_cpu(std::process::id())? - began).as_secs_f64(), result))
+}
+
 /// The median.
 pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
     samples.sort_by(f64::total_cmp);

@@ -1,11 +1,14 @@
 //! Pages of a history that is there: how long a browser waits for one, without the network.
 
 use std::{
-    sync::{Arc, OnceLock, RwLock},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode},
@@ -36,23 +39,41 @@ impl Owners for Nobody {
     }
 }
 
-static NOW: OnceLock<SystemTime> = OnceLock::new();
+/// Seconds since 1970 that pages take for now.
+static NOW: AtomicI64 = AtomicI64::new(0);
 
 fn now() -> SystemTime {
-    NOW.get().copied().unwrap_or(SystemTime::UNIX_EPOCH)
+    SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.load(Relaxed).unsigned_abs())
 }
 
-/// Pages of a history that ends at `until`, as the operator's listener serves them.
+/// A slot ended at this moment, a while ago.
+pub(crate) fn slot_ended(at: Timestamp) {
+    NOW.store(at.as_second() + 10, Relaxed);
+}
+
+/// Pages of a history that ended at `until` a moment ago, as the operator's listener serves them.
 pub(crate) struct Pages {
     runtime: tokio::runtime::Runtime,
     reader: Arc<dyn Read>,
     links: Vec<Link>,
 }
 
+/// An agent's pages.
+pub(crate) struct Agent {
+    questions: Questions,
+    listener: axum::Router,
+}
+
+impl Agent {
+    /// What the agent does when a slot has ended.
+    pub(crate) fn make_ready(&self) -> Result<usize> {
+        Ok(self.questions.make_ready()?)
+    }
+}
+
 impl Pages {
     pub(crate) fn new(reader: Arc<dyn Read>, links: &[String], until: Timestamp) -> Result<Self> {
-        let seconds = u64::try_from(until.as_second()).context("a time after 1970")?;
-        let _ = NOW.set(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds + 10));
+        slot_ended(until);
         let link = |name: &String| Link {
             name: name.clone(),
             interface: name.clone(),
@@ -64,20 +85,21 @@ impl Pages {
         Ok(Self { runtime, reader, links: links.iter().map(link).collect() })
     }
 
-    /// A listener that has answered nothing yet: after each slot, every question is new once.
-    pub(crate) fn listener(&self) -> axum::Router {
+    /// One that was asked for nothing yet.
+    pub(crate) fn agent(&self) -> Agent {
         let totals = Totals::new(self.links.clone(), now() - Duration::from_secs(86_400), Limits::default());
         let view = View::new(totals, Arc::new(RwLock::new(Nobody)), now);
         view.set_status(StatusInputs { router: "bench".to_owned(), ..StatusInputs::default() });
         view.set_tables(Arc::new(Names::default()), Arc::new(Groups::default()));
-        http::router(Questions::new(view, Some(Arc::clone(&self.reader))))
+        let questions = Questions::new(view, Some(Arc::clone(&self.reader)));
+        Agent { listener: http::router(questions.clone()), questions }
     }
 
     /// Asks for a page; how many bytes it has.
-    pub(crate) fn ask(&self, listener: &axum::Router, path: &str) -> Result<usize> {
+    pub(crate) fn ask(&self, agent: &Agent, path: &str) -> Result<usize> {
         let request = Request::builder().uri(path).body(Body::empty())?;
         self.runtime.block_on(async {
-            let response = listener.clone().oneshot(request).await?;
+            let response = agent.listener.clone().oneshot(request).await?;
             ensure!(response.status() == StatusCode::OK, "{path}: {}", response.status());
             Ok(to_bytes(response.into_body(), usize::MAX).await?.len())
         })

@@ -159,6 +159,7 @@ impl Path {
         let rib = &mut self.rib;
         let changes: Vec<_> = differences
             .drain(..)
+            .filter(|difference| difference.origins_changed)
             .filter_map(|difference| rib.update(SOURCE, difference.prefix, difference.origins))
             .map(|change| (change.prefix, change.origin))
             .collect();
@@ -179,7 +180,7 @@ fn routes(world: &World) -> Vec<(Prefix, Asn)> {
 }
 
 /// Paths of two to six ASes by way of twenty neighbours; an origin has some few, as in a real table.
-fn attributes(random: &mut Random, origin: Asn) -> Attributes {
+pub(crate) fn attributes(random: &mut Random, origin: Asn) -> Attributes {
     let way = random.below(3) as Asn + origin.wrapping_mul(7);
     let mut path = vec![64_512 + way % 20, 3000 + way % 500];
     path.extend((0..way % 4).map(|step| 10_000 + (way / 500).wrapping_mul(31).wrapping_add(step) % 8000));
@@ -269,7 +270,7 @@ fn alone(routes: &[(Prefix, Asn)]) -> Result<f64> {
 }
 
 /// Anonymous memory of this process.
-fn rss_anon() -> Result<u64> {
+pub(crate) fn rss_anon() -> Result<u64> {
     // What was freed before must not hide what is taken now.
     // SAFETY: it takes no memory of ours, and gives free pages back.
     unsafe { libc::malloc_trim(0) };

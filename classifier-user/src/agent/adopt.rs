@@ -57,5 +57,6 @@ fn numbered(hook: AdoptedHook, classes: &mut Classes) -> BeforeHook {
 fn remote(role: Role, hook: Hook, had: &BeforeHook) -> HookDelta {
     let side = role.side(hook, Locality::Remote);
     let owners = had.sides[side as usize].iter().map(|(id, counter)| (id.0, *counter));
-    HookDelta { outcomes: had.outcomes, remote: Packed::new(owners, &mut Vec::new()) }
+    // By which ways it went nobody knows any more.
+    HookDelta { outcomes: had.outcomes, remote: Packed::new(owners, &mut Vec::new()), ..HookDelta::default() }
 }

@@ -40,6 +40,7 @@ impl Core {
         let changes: Vec<_> = self.waiting.iter().map(|(prefix, origin)| (*prefix, *origin)).collect();
         let words = self.put(&changes)?;
         self.waiting.clear();
+        self.look_up_paths(changes.iter().map(|(prefix, _)| *prefix));
         Ok(words)
     }
 

@@ -12,6 +12,7 @@ use std::{
 use tracing::{error, info, warn};
 
 use super::{
+    asked::Ask,
     follow::Place,
     live::{Heard, SharedLive},
     sizing::Room,
@@ -42,6 +43,8 @@ pub(super) enum Message {
     Live(Heard),
     /// Interfaces changed; these went away.
     Interfaces(Vec<u32>),
+    /// Somebody asks.
+    Ask(Ask),
     /// Detach, read a last time, end.
     Stop,
 }
@@ -157,6 +160,7 @@ impl Core {
                 }
                 Ok(Message::Interfaces(gone)) => self.follow(&gone),
                 Ok(Message::Live(heard)) => self.heard.push_back(heard),
+                Ok(Message::Ask(ask)) => ask(&self),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) if matches!(until, Until::Stale) => self.live_slice(),
                 Err(RecvTimeoutError::Timeout) => {
@@ -195,7 +199,8 @@ impl Core {
             history.give(sweep.at, now, delta);
         }
         if !sweep.released.is_empty() {
-            self.classes.write().unwrap_or_else(PoisonError::into_inner).release(&sweep.released);
+            let gone = self.classes.write().unwrap_or_else(PoisonError::into_inner).release(&sweep.released);
+            self.forget_paths(&gone);
         }
         Ok(())
     }

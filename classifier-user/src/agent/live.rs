@@ -1,34 +1,25 @@
-//! What peers say, on its way into the FIB: from sessions to the core, and there in slices between sweeps.
+//! What peers say, on its way into the FIB in slices between sweeps.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock, mpsc::Sender},
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::debug;
 
-use super::core::{Core, Message};
+use super::core::Core;
 use crate::{
-    ingest::{
-        bgp::{PeerSettings, Speaker, SpeakerError, Timers},
-        live::{Event, PeerId, PeerInfo, PeerKind, Said, Standing},
-    },
-    table::live::{self, Live, peers::PeerStatus},
+    ingest::live::{Event, PeerKind, Said},
+    table::live::{self, Difference, Live, peers::PeerStatus},
     totals::view::SourceInput,
 };
 
 /// The routes of all peers, shared with whoever is asked about them.
 pub(crate) type SharedLive = Arc<RwLock<Live>>;
 
-/// Events between the sessions and the core, at most; each may have thousands of routes.
-const QUEUE: usize = 16;
-/// Events that go to the core together, at most.
-const BATCH: usize = 16;
-/// Batches that the core has at a time, at most: a peer that is faster waits.
-const BATCHES: usize = 4;
 /// Routes that go into the FIB together, at most: a sweep that is due does not wait for longer than these take.
-const SLICE: usize = 16_384;
+const SLICE: usize = 65_536;
 
 /// What peers said, one thing after the other. Who sends more than is taken waits.
 #[derive(Debug)]
@@ -37,56 +28,16 @@ pub(super) struct Heard {
     _place: Option<OwnedSemaphorePermit>,
 }
 
+impl Heard {
+    /// What has a place among what the core has to do until all of it is taken.
+    pub(super) fn new(said: Vec<Said>, place: OwnedSemaphorePermit) -> Self {
+        Self { said: said.into_iter(), _place: Some(place) }
+    }
+}
+
 impl From<Vec<Said>> for Heard {
     fn from(said: Vec<Said>) -> Self {
         Self { said: said.into_iter(), _place: None }
-    }
-}
-
-/// Begins the BGP sessions of these peers, if any; a peer's number is its place. Within a runtime.
-///
-/// # Errors
-/// [`SpeakerError`]: nothing was begun.
-pub(super) fn begin(peers: &[PeerSettings], core: &Sender<Message>) -> Result<Option<Speaker>, SpeakerError> {
-    if peers.is_empty() {
-        return Ok(None);
-    }
-    let (say, said) = mpsc::channel(QUEUE);
-    let mut speaker = Speaker::new(peers.to_vec(), Timers::default(), say);
-    speaker.start()?;
-    let introduced: Vec<Said> = (0..)
-        .zip(peers)
-        .map(|(number, peer)| Said { peer: PeerId(number), event: Event::Peer(Arc::new(info(peer))) })
-        .collect();
-    // A core that is gone needs no routes.
-    let _ = core.send(Message::Live(introduced.into()));
-    tokio::spawn(forward(said, core.clone()));
-    Ok(Some(speaker))
-}
-
-fn info(peer: &PeerSettings) -> PeerInfo {
-    PeerInfo {
-        name: peer.name.clone(),
-        kind: PeerKind::Bgp,
-        standing: if peer.internal() { Standing::Router } else { Standing::Neighbor },
-        local_as: peer.remote_as,
-    }
-}
-
-/// Takes what sessions say to the core until either side is gone.
-async fn forward(mut sessions: mpsc::Receiver<Said>, core: Sender<Message>) {
-    let places = Arc::new(Semaphore::new(BATCHES));
-    loop {
-        // First the place, then the batch: while the core is busy, what comes is put together.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let mut said = Vec::new();
-        if sessions.recv_many(&mut said, BATCH).await == 0 {
-            return;
-        }
-        let heard = Heard { said: said.into_iter(), _place: Some(place) };
-        if core.send(Message::Live(heard)).is_err() {
-            return;
-        }
     }
 }
 
@@ -130,12 +81,18 @@ impl Core {
             // However much is announced, what has to go goes.
             live.clean((SLICE.saturating_sub(taken)).max(SLICE / 8), &mut differences);
         }
-        let rib = &mut self.tables.rib;
-        let changes = differences
-            .into_iter()
-            .filter_map(|difference| rib.update(live::SOURCE, difference.prefix, difference.origins))
-            .collect();
+        // Neighbours together, which is faster; of one prefix in the order in which they came.
+        differences.sort_by_key(|difference| difference.prefix);
+        let mut changes = Vec::new();
+        let mut paths = Vec::with_capacity(differences.len());
+        for Difference { prefix, origins, origins_changed, route } in differences {
+            if origins_changed {
+                changes.extend(self.tables.rib.update(live::SOURCE, prefix, origins));
+            }
+            paths.push((prefix, route));
+        }
         self.apply_live(changes);
+        self.learn_paths(paths);
         if peers_changed {
             self.publish_status();
         }
@@ -156,8 +113,7 @@ impl Core {
     /// The peers as sources of routes, and what is to be said of them.
     pub(super) fn peers_status(&self) -> (Vec<SourceInput>, Vec<String>) {
         let (now, clock) = (Instant::now(), SystemTime::now());
-        let live = self.live();
-        let peers: Vec<_> = live.peers().collect();
+        let peers = sources(&self.live());
         let mut warnings: Vec<_> = peers.iter().filter(|peer| !peer.up).map(|peer| away(peer, now)).collect();
         if !self.waiting.is_empty() {
             let why = self.no_growth.as_ref().map_or("", |(_, why)| why);
@@ -180,20 +136,35 @@ impl Core {
     }
 }
 
+/// The configured peers; the routes of a BMP router are those of all the RIBs that it reports.
+fn sources(live: &Live) -> Vec<PeerStatus> {
+    let (ribs, mut peers): (Vec<_>, Vec<_>) = live.peers().partition(|peer| peer.info.router.is_some());
+    // One of which it is not known who it is yet says so with the next event.
+    peers.retain(|peer| !peer.info.name.is_empty());
+    for rib in ribs {
+        let Some(router) = peers.iter_mut().find(|peer| Some(peer.peer) == rib.info.router) else { continue };
+        router.routes += rib.routes;
+        router.stale += rib.stale;
+        router.stale_until = router.stale_until.max(rib.stale_until);
+    }
+    peers
+}
+
 /// What people are told of a peer that is not there.
 fn away(peer: &PeerStatus, now: Instant) -> String {
     let PeerStatus { info, why, stale, stale_until, .. } = peer;
-    let (name, kind) = (&info.name, info.kind.name());
-    let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-    match stale_until.map(|until| until.saturating_duration_since(now).as_secs()) {
-        Some(left) => {
-            format!(
-                "{kind} {name}: not established{why}: its {} routes are stale and stay for {left} s",
-                stale.total()
-            )
-        }
-        None => format!("{kind} {name}: not established{why}"),
+    let away = match info.kind {
+        PeerKind::Bgp => "not established",
+        PeerKind::Bmp => "not connected",
+    };
+    let mut text = format!("{} {}: {away}", info.kind.name(), info.name);
+    if !why.is_empty() {
+        text += &format!(" ({why})");
     }
+    if let Some(left) = stale_until.map(|until| until.saturating_duration_since(now).as_secs()) {
+        text += &format!(": its {} routes are stale and stay for {left} s", stale.total());
+    }
+    text
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The only wiring: from a plan to a running agent, and back to a machine as it was.
 //!
 //! Reading order: here (start and stop), [`sizing`] (how much is counted), `core` (the thread that owns the packet
-//! path), `changes` (routes into the FIB), `live` (what peers say), `reload` (tables again), `adopt` (what was counted
-//! before this agent), `follow` (interfaces that go away and come back).
+//! path), `changes` (routes into the FIB), `sessions` (whom it listens to), `live` (what they say), `paths` (by which AS
+//! paths), `asked` (questions about routes), `reload` (tables again), `attach` (programs on interfaces), `adopt` (what was
+//! counted before this agent), `follow` (interfaces that go away and come back).
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -18,18 +19,25 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 mod adopt;
+mod asked;
 mod attach;
 mod changes;
 mod core;
 mod follow;
 mod live;
+mod pages;
+mod paths;
 mod reload;
+mod sessions;
 pub mod sizing;
 
+pub use self::sessions::SessionsError;
 use self::{
+    asked::Routes,
     core::{Core, Message},
     follow::Place,
     reload::Reloader,
+    sessions::Sessions,
     sizing::Room,
 };
 use crate::{
@@ -51,7 +59,6 @@ use crate::{
     http,
     ingest::{
         Progress,
-        bgp::SpeakerError,
         set::{Part, SetError, TableRequest, TableSet},
     },
     model::{Family, LinkId, Prefix},
@@ -116,9 +123,9 @@ pub enum AgentError {
         /// Why it failed.
         source: io::Error,
     },
-    /// BGP.
+    /// BGP or BMP.
     #[error(transparent)]
-    Bgp(#[from] SpeakerError),
+    Sessions(#[from] SessionsError),
     /// The core ended by a panic.
     #[error("the counting thread ended unexpectedly; its last words are above")]
     CoreLost,
@@ -165,8 +172,12 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     follow::listen(tell.clone(), Arc::downgrade(&alive))
         .map_err(|source| AgentError::Process { what: "starting the interfaces' thread", source })?;
     let (core, view, recorder) = prepare(plan, &request, &interfaces, progress)?;
-    let questions =
-        Questions::new(view, recorder.as_ref().map(Recorder::reader)).in_zone(plan.history.zone.clone());
+    let routes = Routes { core: tell.clone(), live: Arc::clone(&core.live) };
+    let questions = Questions::new(view.clone(), recorder.as_ref().map(Recorder::reader))
+        .in_zone(plan.history.zone.clone())
+        .with_routes(Arc::new(routes))
+        .with_ases(&plan.own_ases, &plan.transit_ases);
+    pages::keep_ready(&questions)?;
     let (end, mut ended) = tokio::sync::mpsc::channel::<()>(1);
     let core = thread::Builder::new()
         .name("sweep".to_owned())
@@ -192,7 +203,8 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             let _ = stopped.await;
         }));
         tokio::spawn(reloader.run());
-        let speaker = live::begin(&plan.bgp, &tell)?;
+        let sessions = Sessions::begin(&plan.bgp, &plan.bmp, &tell)?;
+        view.set_sessions(sessions.ask());
         let signal_error = |source| AgentError::Process { what: "catching signals", source };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
@@ -204,9 +216,7 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         }
         let _ = stop.send(());
         let ending = async {
-            if let Some(speaker) = speaker {
-                speaker.stop().await;
-            }
+            sessions.stop().await;
             let _ = server.await;
         };
         let _ = tokio::time::timeout(Duration::from_secs(2), ending).await;
@@ -367,7 +377,7 @@ fn prepare(
     let (started, started_at) = (SystemTime::now(), Instant::now());
     let limits = Limits { metrics_ases: plan.metrics_ases, ..Limits::default() };
     let classes = Arc::new(RwLock::new(classes));
-    let totals = Totals::new(plan.links.clone(), started, limits);
+    let totals = Totals::new(plan.links.clone(), started, limits).with_own_ases(&plan.own_ases);
     let view = View::new(totals, classes.clone(), SystemTime::now);
     let (recorder, mut feed) = record(plan, &decision, &classes, &groups, &view, started_at)?.unzip();
     if let Some((before, base)) = adopted {

@@ -61,6 +61,8 @@ pub(super) struct Row {
     pub(super) bytes: u64,
     pub(super) bits_per_second: u64,
     pub(super) share: Option<f64>,
+    /// Of a neighbour of an AS, and of what is behind one.
+    pub(super) part: Option<f64>,
     pub(super) previous_bytes: Option<u64>,
     pub(super) change: Option<f64>,
 }
@@ -97,6 +99,7 @@ pub(super) struct TopDirection {
     pub(super) other: Amount,
     pub(super) unmatched: Amount,
     pub(super) non_ip: Amount,
+    pub(super) no_path: Option<Amount>,
     pub(super) previous_bytes: Option<u64>,
     pub(super) change: Option<f64>,
 }
@@ -133,6 +136,9 @@ pub(super) struct DetailDirection {
     pub(super) links: Vec<LinkPart>,
     pub(super) prefixes: Option<Vec<Row>>,
     pub(super) ases: Option<Vec<Row>>,
+    pub(super) neighbors: Option<Vec<Row>>,
+    pub(super) carried: Option<Amount>,
+    pub(super) behind: Option<Vec<Row>>,
 }
 
 /// A rate over the last sweeps.
@@ -231,6 +237,8 @@ pub(super) struct Status {
     #[serde(default)]
     pub(super) history: Option<History>,
     #[serde(default)]
+    pub(super) sessions: Vec<Session>,
+    #[serde(default)]
     pub(super) warnings: Vec<String>,
 }
 
@@ -284,6 +292,32 @@ pub(super) struct Source {
     pub(super) prefixes: u64,
     pub(super) age_seconds: Option<u64>,
     pub(super) up: bool,
+    pub(super) stale: u64,
+}
+
+/// A BGP session, or a BMP router.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Session {
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) state: String,
+    pub(super) up: bool,
+    pub(super) since: Option<Timestamp>,
+    pub(super) peers: Option<u64>,
+    pub(super) ipv4_routes: u64,
+    pub(super) ipv6_routes: u64,
+    pub(super) messages: u64,
+    pub(super) losses: u64,
+    pub(super) malformed: u64,
+    pub(super) last_error: Option<SessionError>,
+}
+
+/// What went wrong with a session.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SessionError {
+    pub(super) what: String,
 }
 
 /// Memory in use.

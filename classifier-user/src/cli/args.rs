@@ -170,6 +170,10 @@ value_enum! {
         Kind => "kind",
         /// Link
         Link => "link",
+        /// First AS of the path: the transit or peer
+        Neighbor => "neighbor",
+        /// AS anywhere on the path, its origin included; a packet is in the row of each
+        Transit => "transit",
     }
 }
 

@@ -82,6 +82,21 @@ fn people(detail: &Detail, screen: Screen) -> String {
     };
     list("prefix", "Largest prefixes", &|of| of.prefixes.as_ref());
     list("AS", "Largest ASes", &|of| of.ases.as_ref());
+    list("neighbor", "Reached by way of (shares of its own traffic)", &|of| of.neighbors.as_ref());
+    let carries = detail.directions.iter().any(|(_, of)| of.carried.is_some_and(|amount| amount.bytes > 0));
+    if carries {
+        let carried: Vec<String> = detail
+            .directions
+            .iter()
+            .filter_map(|(direction, of)| Some((direction, of.carried?)))
+            .map(|(direction, amount)| {
+                let share = amount.share.map(output::share).unwrap_or_default();
+                format!("{direction} {} ({share} of all)", output::bytes(amount.bytes))
+            })
+            .collect();
+        list("AS", "Behind it, by the routes of now", &|of| of.behind.as_ref());
+        text.push_str(&format!("\nCarried for others: {}\n", carried.join(", ")));
+    }
     text
 }
 
@@ -90,6 +105,12 @@ fn plain(row: &Row, detail: &Detail) -> Row {
     let mut row = row.clone();
     if row.prefix.is_some() && row.asn == detail.asn {
         (row.asn, row.name) = (None, None);
+    }
+    if row.part.is_some() {
+        row.share = row.part;
+        if row.asn.is_none() {
+            row.name = Some("no path".to_owned());
+        }
     }
     row
 }
@@ -235,12 +256,23 @@ fn csv(detail: &Detail, out: &mut dyn Write) -> Result<(), CliError> {
             let amount = Amount { packets, bytes, bits_per_second, ..Amount::default() };
             put(direction, "link", link, "", amount, true)?;
         }
-        for (section, rows) in [("prefix", &of.prefixes), ("as", &of.ases)] {
+        if let Some(carried) = of.carried {
+            put(direction, "carried", "", "", carried, true)?;
+        }
+        let lists =
+            [("prefix", &of.prefixes), ("as", &of.ases), ("neighbor", &of.neighbors), ("behind", &of.behind)];
+        for (section, rows) in lists {
             for row in rows.iter().flatten() {
                 let key = row.prefix.clone().unwrap_or_else(|| optional(row.asn));
                 let Row { rank, packets, bytes, bits_per_second, share, .. } = *row;
-                let amount =
-                    Amount { packets, bytes, bits_per_second, share, rank: Some(rank), change: None };
+                let amount = Amount {
+                    packets,
+                    bytes,
+                    bits_per_second,
+                    share,
+                    rank: (rank > 0).then_some(rank),
+                    change: None,
+                };
                 put(direction, section, &key, row.name.as_deref().unwrap_or_default(), amount, true)?;
             }
         }

@@ -56,6 +56,10 @@ enum ByArg {
     Link,
     /// Prefix with its origin; the largest of each AS
     Prefix,
+    /// Neighbour AS, the first of the path; what has none is in no row
+    Neighbor,
+    /// AS by what it carried for others, being on their paths
+    Transit,
 }
 
 /// How long steps are.
@@ -298,6 +302,8 @@ fn export(args: ExportArgs, out: &mut dyn Write) -> Result<(), CliError> {
         ByArg::Group => By::Group,
         ByArg::Link => By::Link,
         ByArg::Prefix => By::Prefix,
+        ByArg::Neighbor => By::Neighbor,
+        ByArg::Transit => By::Transit,
     };
     let step = match args.step {
         StepArg::Slot => Step::Slot,

@@ -27,6 +27,7 @@ mod prefix;
 mod ranking;
 mod replay;
 mod report;
+mod routes;
 mod run;
 mod status;
 mod table;
@@ -81,6 +82,7 @@ enum Command {
     Links(links::Args),
     Status(status::Args),
     Lookup(lookup::Args),
+    Routes(routes::Args),
     Replay(replay::Args),
     Table(table::Args),
     History(history::Args),
@@ -125,6 +127,7 @@ impl Cli {
             Command::Links(args) => links::execute(&args, out)?,
             Command::Status(args) => status::execute(&args, out)?,
             Command::Lookup(args) => lookup::execute(args, out)?,
+            Command::Routes(args) => routes::execute(&args, out)?,
             Command::Replay(args) => replay::execute(args, out)?,
             Command::Table(args) => table::execute(args, out)?,
             Command::History(args) => history::execute(args, out)?,

@@ -12,23 +12,34 @@ use super::{
 use crate::{
     config::Span,
     questions::{
-        answer::ReportAnswer,
-        report::text::{Markup, render},
+        answer::{PeeringAnswer, ReportAnswer},
+        report::{
+            peering_text,
+            text::{Markup, render},
+        },
         words::Lang,
     },
 };
 
-/// Say in sentences what networks are: place, volume, evening peak, growth, weekends
+/// Say in sentences what networks are: place, volume, evening peak, growth, weekends; or whom to peer with
 ///
 /// From the history of the agent. A network is a group, or an AS that is in none. Evenings are from 18:00 to 24:00, days of the
-/// zone that the agent is told.
+/// zone that the agent is told. With --peering: whose traffic comes over links of the kind `transit`, what stands behind
+/// them by the routes of BGP, and by how much a session would lower the links' 95th percentile.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   classifier report                                                   the five largest networks of the last day
   classifier report --group netflix --versus google,apple,amazon      a day, held against others
   classifier report --group netflix --versus google --last 24h --since 2026-09-15 --lang fr
+  classifier report --peering --last 30d                              whom to ask for a session
   classifier report --as 2906 --from 2026-10 --to 2026-11 --format markdown > october.md")]
 pub(super) struct Args {
+    /// Say whom to ask for a session: whose traffic comes over paid transit
+    #[arg(long, conflicts_with_all = ["groups", "networks", "versus", "since"])]
+    peering: bool,
+    /// With --peering: how many networks
+    #[arg(short, value_name = "ROWS", requires = "peering", value_parser = clap::value_parser!(u32).range(1..=50))]
+    n: Option<u32>,
     /// A group to tell of, by key or name; may be repeated
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<String>,
@@ -38,7 +49,7 @@ pub(super) struct Args {
     /// Groups or ASes to hold them against
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     versus: Vec<String>,
-    /// How far back: 24h, 7d, 30d, … [default: 24h]
+    /// How far back: 24h, 7d, 30d, … [default: 24h; with --peering 30d]
     #[arg(long, value_name = "TIME", value_parser = super::args::period)]
     last: Option<Span>,
     #[command(flatten)]
@@ -84,16 +95,22 @@ pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> 
     put("versus", &args.versus);
     put("link", &args.links);
     put("since", args.since.as_slice());
-    query.extend(args.period.query(args.last.unwrap_or(Span(Duration::from_secs(86_400)))));
-    let answer = Client::new(&args.agent.agent).get(&["report"], &query)?;
+    query.extend(args.n.map(|n| ("n", n.to_string())));
+    let days = if args.peering { 30 } else { 1 };
+    query.extend(args.period.query(args.last.unwrap_or(Span(Duration::from_secs(days * 86_400)))));
+    let path: &[&str] = if args.peering { &["report", "peering"] } else { &["report"] };
+    let answer = Client::new(&args.agent.agent).get(path, &query)?;
     let markup = match args.format {
         FormatArg::Json => return answer.pass_through(out),
         FormatArg::Text => Markup::Plain,
         FormatArg::Markdown => Markup::Markdown,
     };
-    let report: ReportAnswer = answer.parse()?;
+    let text = if args.peering {
+        peering_text::render(&answer.parse::<PeeringAnswer>()?, args.lang, markup)
+    } else {
+        render(&answer.parse::<ReportAnswer>()?, args.lang, markup)
+    };
     // Names come from tables and the agent: none of them drives the terminal.
-    let text = render(&report, args.lang, markup);
     let text: Vec<String> = text.lines().map(super::output::clean).collect();
     writeln!(out, "{}", text.join("\n"))?;
     Ok(())

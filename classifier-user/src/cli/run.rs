@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::{
         BankMemory, ConfigError, CountMode, GranularityChoice, KeepSettings, RunPlan, Settings, Span,
-        XdpChoice, bgp::BgpSpec, file, keep, link::LinkSpec, public::PublicSettings,
+        XdpChoice, bgp::BgpSpec, bmp::BmpSpec, file, keep, link::LinkSpec, public::PublicSettings,
     },
     model::Role,
 };
@@ -86,6 +86,9 @@ pub(super) struct SettingsArgs {
     /// A BGP peer whose routes the table follows: its address, as=NUMBER, and where it may connect to, listen=PORT; every key of `[[bgp]]` but the password; may be repeated
     #[arg(long, value_name = "PEER-ADDR,as=NUMBER[,KEY=VALUE]…", value_parser = BgpSpec::parse)]
     bgp: Vec<BgpSpec>,
+    /// A router that reports its routes by BMP: the port where it connects to (or address and port), and its address; every key of `[[bmp]]`; may be repeated
+    #[arg(long, value_name = "LISTEN,router=ADDR[,KEY=VALUE]…", value_parser = BmpSpec::parse)]
+    bmp: Vec<BmpSpec>,
     /// Leave the kernel counting when the agent ends; the next start goes on with it [default: as a service]
     #[arg(long, overrides_with = "no_keep")]
     keep: bool,
@@ -145,6 +148,7 @@ impl SettingsArgs {
             metrics_ases: self.metrics_ases.map(|count| count as usize),
             reload: self.no_reload.then_some(false),
             bgp: self.bgp,
+            bmp: self.bmp,
             keep: KeepSettings {
                 counting: if self.no_keep { Some(false) } else { self.keep.then_some(true) },
                 instance: self.instance,
@@ -171,7 +175,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{HistorySettings, KeepPlan, TableSpec},
-        ingest::bgp::PeerSettings,
+        ingest::{bgp::PeerSettings, bmp::settings::RouterSettings},
         model::Link,
     };
 
@@ -195,7 +199,8 @@ mod tests {
             "run -i eth0=transit-a --upstream eth1:vlan=100=ix -d eth2 -d eth2.5 --router r1 --table a.mrt \
              --table builtin --override o --as-names n1 --as-names n2 --skip-bad-lines --groups g --listen [::]:1 --public [::]:80 \
              --state-dir /s --interval 500ms --count both --granularity as --bank-memory 2G --xdp-mode tc \
-             --metrics-ases 9 --no-reload --bgp 192.0.2.1,as=64500 --no-keep --keep --instance a --bpffs /b --wait --clsact",
+             --metrics-ases 9 --no-reload --bgp 192.0.2.1,as=64500 --bmp 11019,router=192.0.2.1 --no-keep --keep \
+             --instance a --bpffs /b --wait --clsact",
         );
         assert_eq!(
             plan.unwrap(),
@@ -229,6 +234,9 @@ mod tests {
                 skip_bad_lines: true,
                 reload: false,
                 bgp: vec![PeerSettings::new("192.0.2.1".parse().unwrap(), 64_500)],
+                bmp: vec![RouterSettings::new("192.0.2.1".parse().unwrap())],
+                own_ases: vec![64_500],
+                transit_ases: vec![],
                 keep: KeepPlan { counting: true, instance: "a".into(), bpffs: "/b".into(), abi: None },
                 wait: true,
                 clsact: true,

@@ -85,7 +85,12 @@ fn people(status: &Status, screen: Screen) -> String {
             text(&source.kind),
             number(source.prefixes),
             number(source.age_seconds.map(output::duration).unwrap_or_default()),
-            if source.up { number("up") } else { alarm(number("DOWN")) },
+            match (source.up, source.stale) {
+                (true, 0) => number("up"),
+                (true, stale) => number(format!("up, {stale} stale")),
+                (false, 0) => alarm(number("DOWN")),
+                (false, stale) => alarm(number(format!("DOWN, {stale} stale"))),
+            },
         ]);
     }
 
@@ -126,11 +131,38 @@ fn people(status: &Status, screen: Screen) -> String {
         }
     }
     let mut shown = output::finish(facts);
-    for table in [sources, table] {
+    let sessions = (!status.sessions.is_empty()).then(|| sessions(status, screen));
+    for table in [Some(sources), sessions, Some(table)].into_iter().flatten() {
         shown.push('\n');
         shown.push_str(&output::finish(table));
     }
     shown
+}
+
+/// BGP sessions and BMP routers.
+fn sessions(status: &Status, screen: Screen) -> comfy_table::Table {
+    let mut table = screen.table();
+    let mut head = ["session", "kind", "state", "since"].map(heading).to_vec();
+    head.extend(["peers", "ipv4", "ipv6", "messages", "malformed", "lost"].map(number_heading));
+    head.push(heading("last error"));
+    table.set_header(head);
+    for session in &status.sessions {
+        let since = session.since.map(|since| since.strftime("%Y-%m-%d %H:%M UTC").to_string());
+        table.add_row([
+            text(&session.name),
+            text(&session.kind),
+            if session.up { text(&session.state) } else { alarm(text(&session.state)) },
+            text(&since.unwrap_or_default()),
+            number(optional(session.peers)),
+            number(session.ipv4_routes),
+            number(session.ipv6_routes),
+            number(session.messages),
+            number(session.malformed),
+            number(session.losses),
+            text(session.last_error.as_ref().map_or("", |error| &error.what)),
+        ]);
+    }
+    table
 }
 
 /// Where the past is kept, since when, and how much there is of it.

@@ -20,6 +20,7 @@ use super::{
 #[command(after_help = "Examples:
   classifier top                                  the largest ASes of the last five minutes
   classifier top --by group --last 24h            Netflix, Google, … of the last day
+  classifier top --by neighbor                    by which transit or peer (with BGP)
   classifier top --last 7d --compare previous     the last week, and how it differs from the one before
   classifier top --from 2026-10 --to 2026-11      October, in the zone of the agent's days
   classifier top --direction in --link transit-a  what comes in over one link
@@ -68,7 +69,7 @@ fn live(args: &Args) -> Result<(), CliError> {
 
 fn people(top: &Top, screen: Screen) -> String {
     let what = match top.by.as_str() {
-        "as" => "AS",
+        "as" | "transit" => "AS",
         by => by,
     };
     let sides: Vec<Side<'_>> = top
@@ -79,7 +80,7 @@ fn people(top: &Top, screen: Screen) -> String {
     let mut text = format!(
         "{}: top by {}, {} side, {}\n",
         clean(&top.router),
-        clean(what),
+        clean(if top.by == "as" { "AS" } else { &top.by }),
         clean(&top.side),
         ranking::period(top.from, top.to, top.zone.as_deref()),
     );
@@ -93,6 +94,11 @@ fn people(top: &Top, screen: Screen) -> String {
 fn notes(top: &Top) -> String {
     let zone = top.zone.as_deref();
     let mut notes = ranking::coverage(top.covered, top.since, zone);
+    notes.push_str(match top.by.as_str() {
+        "neighbor" => NEIGHBOR,
+        "transit" => TRANSIT,
+        _ => "",
+    });
     if let Some(Compare { from, to, covered }) = top.compare {
         let period = ranking::period(from, to, zone);
         notes.push_str(&if covered > 0.0 {
@@ -104,22 +110,27 @@ fn notes(top: &Top) -> String {
     notes
 }
 
+/// Routing is asymmetric.
+const NEIGHBOR: &str = "by the routes of now, which is exact for out; what comes in may come another way\n";
+const TRANSIT: &str = "every AS on the way of the routes of now: a packet is in the row of each, so rows do not add up; \
+                       what comes in may come another way\n";
+
 fn below(direction: &TopDirection) -> Vec<(&'static str, Amount)> {
     let share = Some(if direction.total.bytes == 0 { 0.0 } else { 1.0 });
     let total = Amount { share, change: direction.change, ..direction.total };
-    vec![
-        ("other", direction.other),
-        ("unmatched", direction.unmatched),
-        ("non-IP", direction.non_ip),
-        ("total", total),
-    ]
+    let mut below = vec![("other", direction.other)];
+    below.extend(direction.no_path.map(|amount| ("no path", amount)));
+    below.extend([("unmatched", direction.unmatched), ("non-IP", direction.non_ip), ("total", total)]);
+    below
 }
 
-/// A line a row, and one each for `other`, `unmatched`, `non_ip` and `total`, whose rank is empty.
+/// A line a row, and one each for `other`, `no_path` (by neighbour and transit), `unmatched`, `non_ip` and `total`, whose
+/// rank is empty.
 fn csv(top: &Top, out: &mut dyn Write) -> Result<(), CliError> {
     let with_origin = top.by == "prefix";
     let mut writer = csv::Writer::from_writer(out);
-    let mut header = vec!["direction", "rank", if top.by == "as" { "asn" } else { &top.by }];
+    let of_ases = matches!(top.by.as_str(), "as" | "neighbor" | "transit");
+    let mut header = vec!["direction", "rank", if of_ases { "asn" } else { &top.by }];
     if with_origin {
         header.push("asn");
     }
@@ -143,8 +154,9 @@ fn csv(top: &Top, out: &mut dyn Write) -> Result<(), CliError> {
             record.extend(change(row.previous_bytes, row.change));
             writer.write_record(&record)?;
         }
-        let below =
-            [("other", of.other), ("unmatched", of.unmatched), ("non_ip", of.non_ip), ("total", of.total)];
+        let mut below = vec![("other", of.other)];
+        below.extend(of.no_path.map(|amount| ("no_path", amount)));
+        below.extend([("unmatched", of.unmatched), ("non_ip", of.non_ip), ("total", of.total)]);
         for (label, amount) in below {
             let mut record = vec![direction.to_owned(), String::new(), label.to_owned()];
             record.resize(header.len() - if compared { 6 } else { 4 }, String::new());

@@ -38,6 +38,7 @@ use crate::{
 };
 
 mod bgp;
+mod bmp;
 
 /// What the file may say at its top.
 const KEYS: &[&str] = &[
@@ -64,6 +65,9 @@ const KEYS: &[&str] = &[
     "instance",
     "bpffs",
     "wait",
+    "bmp",
+    "own_ases",
+    "transit_ases",
 ];
 
 /// What a `[[link]]` may say.
@@ -131,7 +135,7 @@ pub enum Problem {
     /// A key that must be there.
     #[error("a {section} needs `{key}`")]
     MissingKey {
-        /// `[[link]]`, `[[bgp]]`.
+        /// `[[link]]`, `[[bgp]]`, `[[bmp]]`.
         section: &'static str,
         /// The key.
         key: &'static str,
@@ -189,6 +193,9 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
         bgp: reader.tables(&section, "bgp", "tables, each under a [[bgp]] line", |entry, span| {
             bgp::peer(&reader, &Section::new(&reader, entry, bgp::KEYS, " in [[bgp]]")?, span)
         })?,
+        bmp: reader.tables(&section, "bmp", "tables, each under a [[bmp]] line", |entry, span| {
+            bmp::router(&reader, &Section::new(&reader, entry, bmp::KEYS, " in [[bmp]]")?, span)
+        })?,
         tables: section
             .strings("tables")?
             .into_iter()
@@ -220,6 +227,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
         },
         wait: section.boolean("wait")?,
         clsact: false,
+        own_ases: section.numbers("own_ases")?,
+        transit_ases: section.numbers("transit_ases")?,
     })
 }
 
@@ -608,6 +617,8 @@ keep_counting = true
 instance = "border-1"
 bpffs = "/run/bpf"
 wait = true
+own_ases = [64500]
+transit_ases = [3356, 1299]
 
 [[link]]
 interface = "eth0"
@@ -664,9 +675,9 @@ cache = "1m"
             Settings {
                 router: Some("border-1".into()),
                 links: vec![
-                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 22),
-                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 27),
-                    link("eth1", None, None, Role::Downstream, None, 34),
+                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 24),
+                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 29),
+                    link("eth1", None, None, Role::Downstream, None, 36),
                 ],
                 tables: vec![TableSpec::File("/etc/classifier/rib.mrt.bz2".into()), TableSpec::Builtin],
                 overrides: Some("/etc/classifier/override.txt".into()),
@@ -715,6 +726,9 @@ cache = "1m"
                 },
                 wait: Some(true),
                 clsact: false,
+                bmp: vec![],
+                own_ases: vec![64_500],
+                transit_ases: vec![3356, 1299],
             }
         );
     }
@@ -765,6 +779,7 @@ cache = "1m"
                 "[history]\ntop_prefixes = 1001",
                 ":2: `top_prefixes` is `1001`: expected a number from 0 to 1000",
             ),
+            ("own_ases = 'AS1'", ":1: `own_ases` is a string: expected an array of AS numbers"),
             ("public = 1", ":1: `public` is a number: expected a table, under a [public] line"),
             (
                 "[public]\nhide_as = [1]",

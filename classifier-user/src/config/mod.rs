@@ -1,10 +1,12 @@
 //! What the agent is asked to do: flags and file become [`Settings`], and those a validated [`RunPlan`] before any
-//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`history`], [`keep`], [`public`],
+//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`bmp`] (routers), [`history`],
+//! [`keep`], [`public`],
 //! [`mod@file`] (the TOML file), here (plans).
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub mod bgp;
+pub mod bmp;
 pub mod file;
 pub mod history;
 pub mod keep;
@@ -18,10 +20,11 @@ pub use value::{BankMemory, CountMode, DiskSize, GranularityChoice, Span, ValueE
 
 pub use crate::ingest::TableSpec;
 use crate::{
-    ingest::{LoadOptions, bgp::PeerSettings, set::TableRequest},
-    model::Link,
+    ingest::{LoadOptions, bgp::PeerSettings, bmp::settings::RouterSettings, set::TableRequest},
+    model::{Asn, Link},
 };
 use bgp::BgpSpec;
+use bmp::BmpSpec;
 use link::LinkSpec;
 
 /// Where the agent listens, and where the reading commands ask, unless told otherwise.
@@ -77,6 +80,12 @@ pub struct Settings {
     pub reload: Option<bool>,
     /// [`RunPlan::bgp`].
     pub bgp: Vec<BgpSpec>,
+    /// [`RunPlan::bmp`].
+    pub bmp: Vec<BmpSpec>,
+    /// Of [`RunPlan::own_ases`].
+    pub own_ases: Vec<Asn>,
+    /// [`RunPlan::transit_ases`].
+    pub transit_ases: Vec<Asn>,
     /// [`RunPlan::keep`].
     pub keep: KeepSettings,
     /// [`RunPlan::wait`].
@@ -126,6 +135,12 @@ pub struct RunPlan {
     pub reload: bool,
     /// BGP sessions; a peer's place is its number.
     pub bgp: Vec<PeerSettings>,
+    /// Routers that report by BMP.
+    pub bmp: Vec<RouterSettings>,
+    /// The ISP's own ASes: those given, and ours in every BGP session. At the beginning of a path they are passed over.
+    pub own_ases: Vec<Asn>,
+    /// Neighbours that transit is bought from; empty: found out.
+    pub transit_ases: Vec<Asn>,
     /// What outlives the agent in the kernel.
     pub keep: KeepPlan,
     /// Whether interfaces may come later.
@@ -159,6 +174,9 @@ pub enum ConfigError {
     /// The BGP peers.
     #[error(transparent)]
     Bgp(#[from] bgp::BgpError),
+    /// The BMP routers.
+    #[error(transparent)]
+    Bmp(#[from] bmp::BmpError),
     /// A table that is named twice.
     #[error("the table `{0}` is given twice; each source is given once, the first has precedence")]
     DuplicateTable(TableSpec),
@@ -206,6 +224,9 @@ impl Settings {
             skip_bad_lines: self.skip_bad_lines.or(below.skip_bad_lines),
             reload: self.reload.or(below.reload),
             bgp: list(self.bgp, below.bgp),
+            bmp: list(self.bmp, below.bmp),
+            own_ases: list(self.own_ases, below.own_ases),
+            transit_ases: list(self.transit_ases, below.transit_ases),
             keep: self.keep.over(below.keep),
             wait: self.wait.or(below.wait),
             clsact: self.clsact || below.clsact,
@@ -227,6 +248,11 @@ impl Settings {
         };
         let links = link::lower(self.links)?;
         let names: Vec<String> = links.iter().map(|link| link.name.clone()).collect();
+        let bgp = bgp::lower(self.bgp)?;
+        let mut own_ases = self.own_ases;
+        own_ases.extend(bgp.iter().map(|peer| peer.local_as));
+        own_ases.sort_unstable();
+        own_ases.dedup();
         Ok(RunPlan {
             public: self.public.plan(&router, &names)?,
             router,
@@ -246,7 +272,10 @@ impl Settings {
             metrics_ases: self.metrics_ases.unwrap_or(DEFAULT_METRICS_ASES),
             skip_bad_lines: self.skip_bad_lines.unwrap_or(false),
             reload: self.reload.unwrap_or(true),
-            bgp: bgp::lower(self.bgp)?,
+            bgp,
+            bmp: bmp::lower(self.bmp)?,
+            own_ases,
+            transit_ases: self.transit_ases,
             keep: self.keep.plan()?,
             wait: self.wait.unwrap_or(false),
             clsact: self.clsact,
@@ -321,6 +350,9 @@ mod tests {
                 skip_bad_lines: false,
                 reload: true,
                 bgp: vec![],
+                bmp: vec![],
+                own_ases: vec![],
+                transit_ases: vec![],
                 keep: KeepPlan::default(),
                 wait: false,
                 clsact: false,
@@ -348,6 +380,18 @@ mod tests {
         assert_eq!(plan.listen, "[::1]:1".parse().unwrap());
         assert_eq!(plan.links.len(), 1);
         assert!(!plan.reload);
+    }
+
+    #[test]
+    fn own_ases_are_those_given_and_ours_in_sessions() {
+        let peer = |text: &str| BgpSpec::parse(text).unwrap();
+        let bgp = vec![
+            peer("192.0.2.1,as=64500"),
+            peer("192.0.2.2,as=3356,local_as=64500"),
+            peer("192.0.2.3,as=64510,local_as=65001"),
+        ];
+        let plan = Settings { bgp, own_ases: vec![64_510], ..one_link() }.plan().unwrap();
+        assert_eq!(plan.own_ases, [64_500, 64_510, 65_001]);
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl fmt::Display for BankMemory {
     }
 }
 
-/// How much of a disk may be taken, in bytes.
+/// How much of a disk, or of memory, may be taken, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskSize(pub u64);
 
@@ -181,23 +181,28 @@ impl FromStr for DiskSize {
 
     /// Units are those of disks, powers of 1000 (`MB`, `GB`, `TB`), or with an `i` powers of 1024; none is bytes.
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let error = || ValueError::new(text, Self::EXPECTED);
-        let (number, unit) = split_unit(text);
-        let unit = unit.to_ascii_uppercase();
-        let unit = unit.strip_suffix('B').unwrap_or(&unit);
-        let (unit, base) = unit.strip_suffix('I').map_or((unit, 1000_u64), |unit| (unit, 1024));
-        let power = match unit {
-            "" if base == 1000 => 0,
-            "K" => 1,
-            "M" => 2,
-            "G" => 3,
-            "T" => 4,
-            _ => return Err(error()),
-        };
-        let number: u64 = number.parse().map_err(|_| error())?;
-        let bytes = number.checked_mul(base.pow(power)).filter(|&bytes| bytes >= Self::MIN);
-        bytes.map(Self).ok_or_else(error)
+        bytes(text)
+            .filter(|&bytes| bytes >= Self::MIN)
+            .map(Self)
+            .ok_or_else(|| ValueError::new(text, Self::EXPECTED))
     }
+}
+
+/// Reads a size as [`DiskSize`] does, but of any size.
+pub(crate) fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text);
+    let unit = unit.to_ascii_uppercase();
+    let unit = unit.strip_suffix('B').unwrap_or(&unit);
+    let (unit, base) = unit.strip_suffix('I').map_or((unit, 1000_u64), |unit| (unit, 1024));
+    let power = match unit {
+        "" if base == 1000 => 0,
+        "K" => 1,
+        "M" => 2,
+        "G" => 3,
+        "T" => 4,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(base.pow(power))
 }
 
 /// A length of time as people write it: `500ms`, `5s`, `5m`, `24h`, `7d`.

@@ -136,7 +136,8 @@ impl Classes {
     }
 
     /// The owner that a prefix has now.
-    fn current(&self, prefix: &Prefix) -> Option<OwnerId> {
+    #[must_use]
+    pub fn current(&self, prefix: &Prefix) -> Option<OwnerId> {
         match self.granularity {
             Granularity::As => self.origins.get(prefix).copied(),
             Granularity::Prefix => {
@@ -265,18 +266,21 @@ impl Classes {
 
     /// Takes back classes that no packet counts into any more and whose counts were read a last time
     /// (`Sweep::released`, each as often as it was in `Batch::retired`). One that has been announced again in the
-    /// meantime, or that a later batch retired once more, stays its owner's.
-    pub fn release(&mut self, released: &[Class]) {
+    /// meantime, or that a later batch retired once more, stays its owner's. Gives the owners that have none any more.
+    pub fn release(&mut self, released: &[Class]) -> Vec<OwnerId> {
+        let mut gone = Vec::new();
         for &class in released {
             let Some(times) = self.retiring.get_mut(&class) else { continue };
             *times -= 1;
             if *times == 0 {
                 self.retiring.remove(&class);
                 if self.slot(class).prefixes == 0 {
+                    gone.push(self.slot(class).owner);
                     self.unbind(class);
                 }
             }
         }
+        gone
     }
 
     /// The number of an owner that was counted before this agent, whether it has a class or not.

@@ -35,6 +35,11 @@ pub enum Kind {
     Group = 2,
     /// A prefix with its origin: the number that the store gave it. Only those that were among the largest of their AS.
     Prefix = 3,
+    /// The AS number of a neighbour: the first AS of a path, by which traffic came or went. What has none has no row.
+    Neighbor = 4,
+    /// An AS number: what it carried for others, being on the path and not the origin. With what it has as [`Kind::As`]
+    /// that is all traffic through it.
+    Transit = 5,
 }
 
 /// Something that traffic is told of: see [`Kind`].
@@ -254,6 +259,21 @@ pub trait Read: Send + Sync + fmt::Debug {
         links: &Links,
         step: Step,
     ) -> Result<Vec<Point>, ReadError>;
+
+    /// [`Read::series`] for each of several sets of links, in one reading where that can be.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn series_of_each(
+        &self,
+        kind: Kind,
+        subjects: &[Subject],
+        period: Period,
+        sets: &[Links],
+        step: Step,
+    ) -> Result<Vec<Vec<Point>>, ReadError> {
+        sets.iter().map(|links| self.series(kind, subjects, period, links, step)).collect()
+    }
 
     /// The frozen months of a subject over the ISP's links, oldest first.
     ///

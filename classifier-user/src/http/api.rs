@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::App;
 use crate::{
-    questions::{About, PastQuery, Questions, ReportQuery, SeriesQuery},
+    questions::{About, PastQuery, PeeringQuery, Questions, ReportQuery, SeriesQuery},
     totals::{
         DetailQuery, QueryError, TopQuery,
         answer::{ErrorAnswer, ErrorBody},
@@ -34,9 +34,13 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/v1/group/{group}", get(group))
         .route("/api/v1/kind/{kind}", get(kind))
         .route("/api/v1/link/{link}", get(link))
+        .route("/api/v1/neighbor/{as}", get(neighbor))
         .route("/api/v1/total", get(total))
         .route("/api/v1/series", get(series))
         .route("/api/v1/report", get(report))
+        .route("/api/v1/report/peering", get(peering))
+        .route("/api/v1/lookup/{address}", get(lookup))
+        .route("/api/v1/routes", get(routes_status))
         .route("/api/v1/search", get(search))
         .route("/api/v1/links", get(links))
         .route("/api/v1/status", get(status))
@@ -69,6 +73,15 @@ async fn link(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
     past(&app, name, pairs, About::Link).await
 }
 
+async fn neighbor(State(app): State<App>, name: Name, pairs: Pairs) -> Response {
+    let asked = name_of(name).and_then(|name| Ok((name, pairs_of(pairs)?)));
+    answer(&app, asked, |questions, (name, pairs)| {
+        let about = questions.neighbor(&name)?;
+        questions.past(&about, &PastQuery::from_pairs(&pairs, &questions.clock())?)
+    })
+    .await
+}
+
 async fn total(State(app): State<App>, pairs: Pairs) -> Response {
     answer(&app, pairs_of(pairs), |questions, pairs| {
         questions.past(&About::All, &PastQuery::from_pairs(&pairs, &questions.clock())?)
@@ -81,6 +94,7 @@ async fn series(State(app): State<App>, pairs: Pairs) -> Response {
         let subject = |name: &str, text: &str| {
             Ok(match name {
                 "kind" => About::Kind(text.to_owned()),
+                "neighbor" => questions.neighbor(text)?,
                 _ => questions.network(name, text)?.into(),
             })
         };
@@ -95,6 +109,22 @@ async fn report(State(app): State<App>, pairs: Pairs) -> Response {
         questions.report(&ReportQuery::from_pairs(&pairs, &questions.clock(), network)?)
     })
     .await
+}
+
+async fn peering(State(app): State<App>, pairs: Pairs) -> Response {
+    answer(&app, pairs_of(pairs), |questions, pairs| {
+        questions.peering(&PeeringQuery::from_pairs(&pairs, &questions.clock())?)
+    })
+    .await
+}
+
+async fn lookup(State(app): State<App>, address: Name, pairs: Pairs) -> Response {
+    let asked = no_parameters(pairs).and_then(|()| name_of(address));
+    answer(&app, asked, |questions, address| questions.lookup(&address)).await
+}
+
+async fn routes_status(State(app): State<App>, pairs: Pairs) -> Response {
+    answer(&app, no_parameters(pairs), |questions, ()| questions.route_sources()).await
 }
 
 async fn search(State(app): State<App>, pairs: Pairs) -> Response {
@@ -197,8 +227,10 @@ fn query_error(error: &QueryError) -> Response {
         | QueryError::BadPeriod(_)
         | QueryError::NotKept(_)
         | QueryError::NoPrefixes
+        | QueryError::NoPaths
+        | QueryError::NoTransit
         | QueryError::SideNotCounted { .. } => StatusCode::BAD_REQUEST,
-        QueryError::Unreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        QueryError::Unreadable(_) | QueryError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     error_response(status, error.code(), error.to_string(), error.near())
 }
@@ -209,8 +241,8 @@ pub(super) fn error_response(status: StatusCode, code: &str, message: String, ne
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> Response {
-    let paths = "/, /healthz, /metrics, and under /api/v1: top, as/N, prefix/P, group/G, kind/K, link/L, total, \
-                 series, report, search, links, status";
+    let paths = "/, /healthz, /metrics, and under /api/v1: top, as/N, prefix/P, group/G, kind/K, link/L, \
+                 neighbor/N, total, series, report, report/peering, lookup/A, routes, search, links, status";
     let message = format!("there is nothing at {}; there is {paths}", uri.path());
     error_response(StatusCode::NOT_FOUND, "not_found", message, &[])
 }

@@ -4,13 +4,18 @@
 //! its samples, which `promtool check metrics` and scrapers of the old format take for another metric.
 
 use std::{
+    collections::BTreeMap,
     fmt::{Display, Write as _},
     time::Duration,
 };
 
 use crate::{
     model::{Counter, Hook, Link, Outcome},
-    totals::{answer::HistoryState, scrape::HookScrape, view::MetricsReading},
+    totals::{
+        answer::{HistoryState, SessionStatus},
+        scrape::HookScrape,
+        view::MetricsReading,
+    },
 };
 
 /// The content type of [`render`]'s text.
@@ -23,6 +28,7 @@ pub fn render(reading: &MetricsReading) -> String {
     links(&mut text, reading);
     gaps(&mut text, reading);
     ases(&mut text, reading);
+    neighbors(&mut text, reading);
     groups(&mut text, reading);
     agent(&mut text, reading);
     text.0
@@ -127,6 +133,52 @@ fn ases(text: &mut Text, reading: &MetricsReading) {
     }
 }
 
+/// Not there before any neighbour had traffic.
+fn neighbors(text: &mut Text, reading: &MetricsReading) {
+    let asns: Vec<String> = reading.scrape.neighbors.iter().map(ToString::to_string).collect();
+    if asns.is_empty() {
+        return;
+    }
+    counters(
+        text,
+        "classifier_neighbor",
+        (
+            "Packets by neighbour AS, the first of the path; other: neighbours without or before series of their own.",
+            "Bytes by neighbour AS, the first of the path; other: neighbours without or before series of their own.",
+        ),
+        |sample| {
+            for (hook, link) in hooks(reading) {
+                let Some(remote) = &hook.remote else { continue };
+                let rest = [
+                    ("other", remote.other_neighbors),
+                    ("no_path", remote.no_path),
+                    ("unmatched", remote.unmatched),
+                    ("non_ip", remote.non_ip),
+                ];
+                let neighbors = asns.iter().map(String::as_str).zip(remote.neighbors.iter().copied());
+                for (asn, counter) in neighbors.chain(rest) {
+                    let labels = [
+                        ("asn", asn),
+                        ("link", link.name.as_str()),
+                        ("role", link.role.name()),
+                        ("direction", hook.direction.name()),
+                    ];
+                    sample(&labels, counter);
+                }
+            }
+        },
+    );
+    text.family(
+        "classifier_neighbor_info",
+        "gauge",
+        "1; the name of a neighbour that has series of its own.",
+    );
+    for (asn, name) in asns.iter().zip(&reading.neighbor_names) {
+        let labels = [("asn", asn.as_str()), ("name", name.as_deref().unwrap_or_default())];
+        text.sample("classifier_neighbor_info", &labels, 1);
+    }
+}
+
 fn groups(text: &mut Text, reading: &MetricsReading) {
     let name = "classifier_group_bytes_total";
     text.family(name, "counter", "Bytes by group of the remote AS.");
@@ -164,6 +216,7 @@ fn agent(text: &mut Text, reading: &MetricsReading) {
             text.sample("classifier_source_up", &[("source", &source.name)], u8::from(up));
         }
     }
+    sessions(text, reading);
     if let Some(duration) = reading.sweep_duration {
         text.family("classifier_sweep_duration_seconds", "gauge", "How long the last sweep took.");
         text.sample("classifier_sweep_duration_seconds", &[], seconds(duration));
@@ -187,8 +240,65 @@ fn agent(text: &mut Text, reading: &MetricsReading) {
         text.family(name, "counter", "Slots that the history's store did not take in time.");
         text.sample(name, &[], history.lost_slots);
     }
+    stale(text, reading);
     text.family("classifier_build_info", "gauge", "1; the version of the agent.");
     text.sample("classifier_build_info", &[("version", &status.version)], 1);
+}
+
+fn sessions(text: &mut Text, reading: &MetricsReading) {
+    let sessions = &reading.sessions;
+    if sessions.is_empty() {
+        return;
+    }
+    type Of = fn(&SessionStatus) -> u64;
+    let families: [(&str, &str, &str, Of); 7] = [
+        ("up", "gauge", "1 where the BGP session is established, or the BMP router connected.", |its| {
+            its.up.into()
+        }),
+        ("messages_total", "counter", "Messages that came.", |its| its.messages),
+        ("announced_total", "counter", "Routes announced, also those announced again.", |its| its.announced),
+        ("withdrawn_total", "counter", "Routes withdrawn.", |its| its.withdrawn),
+        ("losses_total", "counter", "Sessions lost, and tries that failed once connected.", |its| its.losses),
+        (
+            "malformed_total",
+            "counter",
+            "Messages with something malformed in them: left out, or taken as RFC 7606 says.",
+            |its| its.malformed,
+        ),
+        ("ignored_total", "counter", "What came and was not asked for.", |its| its.ignored),
+    ];
+    for (name, kind, help, of) in families {
+        let name = format!("classifier_session_{name}");
+        text.family(&name, kind, help);
+        for session in sessions {
+            text.sample(&name, &[("session", &session.name), ("kind", &session.kind)], of(session));
+        }
+    }
+    text.family("classifier_session_routes", "gauge", "Routes announced in this session and not withdrawn.");
+    for session in sessions {
+        for (family, routes) in [("ipv4", session.ipv4_routes), ("ipv6", session.ipv6_routes)] {
+            let labels = [("session", &*session.name), ("kind", &session.kind), ("family", family)];
+            text.sample("classifier_session_routes", &labels, routes);
+        }
+    }
+    let name = "classifier_strangers_total";
+    text.family(name, "counter", "Connections from addresses that are no configured peer's or router's.");
+    for (kind, strangers) in [("bgp", reading.strangers.bgp), ("bmp", reading.strangers.bmp)] {
+        text.sample(name, &[("kind", kind)], strangers);
+    }
+}
+
+fn stale(text: &mut Text, reading: &MetricsReading) {
+    let name = "classifier_source_stale_routes";
+    let help = "Routes of a peer that is away, or that has not announced them again yet.";
+    text.family(name, "gauge", help);
+    let mut by_name: BTreeMap<&str, u64> = BTreeMap::new();
+    for source in &reading.status.sources {
+        *by_name.entry(&source.name).or_default() += source.stale;
+    }
+    for (source, stale) in by_name {
+        text.sample(name, &[("source", source)], stale);
+    }
 }
 
 fn hooks(reading: &MetricsReading) -> impl Iterator<Item = (&HookScrape, &Link)> {

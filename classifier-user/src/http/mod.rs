@@ -62,7 +62,7 @@ impl App {
 
 /// All routes.
 pub fn router(questions: Questions) -> Router {
-    let site = Arc::new(Site::operators(questions.clone()));
+    let site = Arc::new(Site::operators(&questions));
     let app = App { questions, site, answers: Arc::new(Semaphore::new(ANSWERS)) };
     Router::new()
         .route("/healthz", get(healthz))
@@ -72,6 +72,14 @@ pub fn router(questions: Questions) -> Router {
         .method_not_allowed_fallback(api::only_get)
         .layer(map_response(with_headers))
         .with_state(app)
+}
+
+/// Asks for the front page as somebody who opens it, so that it is ready.
+pub(crate) fn visit_front_page(questions: &Questions) {
+    let site = Site::operators(questions);
+    if let Ok(question) = page::read(&site, &Uri::from_static("/"), &HeaderMap::new()) {
+        page::answer(&site, &question);
+    }
 }
 
 async fn page(State(app): State<App>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
@@ -134,5 +142,7 @@ pub async fn serve(
     listen::serve(listener, router(questions), LIMITS, shutdown).await
 }
 
+#[cfg(test)]
+mod paths_tests;
 #[cfg(test)]
 mod tests;

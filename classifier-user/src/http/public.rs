@@ -61,7 +61,7 @@ impl Public {
     fn new(plan: &PublicPlan, questions: Questions) -> Self {
         let choices = Choices { lang: plan.lang, spans: plan.periods.clone(), by: plan.by.clone() };
         let site = Site::public(
-            questions,
+            &questions,
             plan.title.clone(),
             plan.contact.clone(),
             choices,

@@ -23,7 +23,8 @@ pub struct Attributes {
     pub origin: u8,
 }
 
-/// A peer's number: its place among the configured ones, BGP sessions first, then the peers of BMP routers as they come.
+/// A peer's number: its place among the configured ones, BGP sessions first, then BMP routers; then the RIBs of routers'
+/// peers as they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u16);
 
@@ -94,12 +95,14 @@ pub struct PeerInfo {
     pub standing: Standing,
     /// The origin of routes with an empty path: the AS that they begin in. 0 where that is not known.
     pub local_as: Asn,
+    /// The BMP router, a peer itself, that reports this one; `None` of those that are configured.
+    pub router: Option<PeerId>,
 }
 
 /// One thing that a peer said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Who it is: the first thing of all, once.
+    /// Who it is: the first thing of all.
     Peer(Arc<PeerInfo>),
     /// The session is established. Routes from before are stale until they come again or [`Event::EndOfRib`] does.
     Up,

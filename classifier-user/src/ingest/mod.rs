@@ -7,6 +7,7 @@
 mod asn_txt;
 mod asns_csv;
 pub mod bgp;
+pub mod bmp;
 pub mod builtin;
 pub(crate) mod cidr;
 mod collect;

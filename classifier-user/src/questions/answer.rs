@@ -8,7 +8,7 @@ use crate::{
     model::{Asn, Direction},
     totals::{
         By,
-        answer::{Compare, Directions, Row},
+        answer::{Compare, Directions, Row, Total},
     },
 };
 
@@ -337,4 +337,106 @@ pub struct Weekend {
     pub weekday: Days,
     /// How much more a day of a weekend has: 0.1 is a tenth more. Null where weekdays have nothing.
     pub change: Option<f64>,
+}
+
+/// Whom to ask for a session: see `classifier report --peering`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeeringAnswer {
+    /// The router's name.
+    pub router: String,
+    /// When the period began, as it is kept.
+    pub from: Timestamp,
+    /// When it ended.
+    pub to: Timestamp,
+    /// The zone of days.
+    pub zone: String,
+    /// When the history begins; null while there is none.
+    pub since: Option<Timestamp>,
+    /// 0 to 1: what part of the period was counted.
+    pub covered: f64,
+    /// The direction that all numbers are of.
+    pub direction: Direction,
+    /// All traffic of the links looked at.
+    pub total: Total,
+    /// What of it was on links of the kind `transit`.
+    pub transit: PeeringPart,
+    /// These links.
+    pub links: Vec<PeeringLink>,
+    /// The neighbours that transit is bought from: no candidates.
+    pub transits: Vec<PeeringTransit>,
+    /// The largest origins whose traffic was on these links.
+    pub networks: Vec<PeeringCandidate>,
+    /// The largest ASes by what went over these links to, from or through them, of those that carry for others.
+    pub cones: Vec<PeeringCandidate>,
+}
+
+/// What was over transit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeeringPart {
+    /// Wire bytes.
+    pub bytes: u64,
+    /// 0 to 1, of all bytes of the direction.
+    pub share: f64,
+    /// The average over the seconds that were counted.
+    pub bits_per_second: u64,
+    /// The 95th percentile of five-minute averages; null where five-minute detail of the period is gone, and for periods of
+    /// more than 100 days.
+    pub p95_bits_per_second: Option<u64>,
+}
+
+/// A link of the kind `transit`, or a candidate's part of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeeringLink {
+    /// The link's name.
+    pub link: String,
+    /// Wire bytes: of the link, or of the candidate on it.
+    pub bytes: u64,
+    /// The average over the seconds that were counted.
+    pub bits_per_second: u64,
+    /// The link's 95th percentile; null where it is not known.
+    pub p95_bits_per_second: Option<u64>,
+    /// Of a candidate: the link's 95th percentile without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p95_without: Option<u64>,
+    /// Of a candidate: by how much the link's 95th percentile would fall.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freed_bits_per_second: Option<u64>,
+}
+
+/// A neighbour that transit is bought from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeeringTransit {
+    /// The AS.
+    pub asn: Asn,
+    /// Its name; null where it has none.
+    pub name: Option<String>,
+    /// Wire bytes that went out by way of it over the transit links.
+    pub bytes_out: u64,
+    /// Whether the configuration says so; else it was found out.
+    pub configured: bool,
+}
+
+/// An AS to ask for a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeeringCandidate {
+    /// From 1.
+    pub rank: u32,
+    /// The AS.
+    pub asn: Asn,
+    /// Its name; null where it has none.
+    pub name: Option<String>,
+    /// Wire bytes over transit: of it as the origin, and of a cone of all that went through it.
+    pub bytes: u64,
+    /// What of these it is the origin of.
+    pub own_bytes: u64,
+    /// 0 to 1, of all bytes over transit.
+    pub share: f64,
+    /// The average over the seconds that were counted.
+    pub bits_per_second: u64,
+    /// The 95th percentile of it alone over all transit links; null where it is not known.
+    pub p95_bits_per_second: Option<u64>,
+    /// Whether traffic goes by way of it as a neighbour already: its session does not get all of it.
+    pub neighbor: bool,
+    /// The transit links that it is on, and by how much they would be freed; empty where five-minute detail is gone.
+    pub links: Vec<PeeringLink>,
 }

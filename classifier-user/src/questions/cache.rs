@@ -1,7 +1,7 @@
 //! What was worked out from the history since its last slot: asked again, it is there.
 //!
-//! Everything in it is of one state of the history, names and groups; with another state it begins anew. What several ask
-//! for at once is worked out once, while the others wait.
+//! Everything in it is of a state of the history, names and groups; with another state it begins anew, and what was of the
+//! one before stays, which pages still show. What several ask for at once is worked out once, while the others wait.
 
 use std::{
     collections::HashMap,
@@ -13,8 +13,8 @@ use jiff::Timestamp;
 
 use super::{
     About, PastQuery, SeriesQuery,
-    answer::{PastAnswer, ReportAnswer, SeriesAnswer},
-    report::ReportQuery,
+    answer::{PastAnswer, PeeringAnswer, ReportAnswer, SeriesAnswer},
+    report::{ReportQuery, peering::PeeringQuery},
 };
 use crate::{
     history::{Kind, Links, Period, Sums},
@@ -30,6 +30,8 @@ pub(super) const ROWS: usize = 1000;
 const SUM_ROWS: usize = 250_000;
 /// The most sums kept.
 const SUMS: usize = 64;
+/// Of how many states things are kept.
+const STATES: usize = 2;
 
 /// What everything in the cache is of.
 #[derive(Clone, Debug)]
@@ -57,15 +59,15 @@ struct Bounds {
 
 /// The cache.
 #[derive(Debug, Default)]
-pub(super) struct Cache(Mutex<Inside>);
+pub(super) struct Cache(Mutex<Vec<(State, Inside)>>);
 
 #[derive(Debug, Default)]
 struct Inside {
-    state: Option<State>,
     tops: Kept<(Period, TopQuery), Arc<TopAnswer>>,
     pasts: Kept<(Period, About, PastQuery), Arc<PastAnswer>>,
     series: Kept<(Period, SeriesQuery), Arc<SeriesAnswer>>,
     reports: Kept<(Period, ReportQuery), Arc<ReportAnswer>>,
+    peerings: Kept<(Period, PeeringQuery), Arc<PeeringAnswer>>,
     sums: Kept<(Kind, Period, Links), Arc<Sums>>,
 }
 
@@ -156,6 +158,16 @@ impl Cache {
         self.answer(state, key, |inside| &mut inside.reports, make)
     }
 
+    /// A peering report, made if it is not there.
+    pub(super) fn peering(
+        &self,
+        state: &State,
+        key: &(Period, PeeringQuery),
+        make: impl FnOnce() -> Result<PeeringAnswer, QueryError>,
+    ) -> Result<PeeringAnswer, QueryError> {
+        self.answer(state, key, |inside| &mut inside.peerings, make)
+    }
+
     fn answer<K: Clone + Eq + Hash, V: Clone>(
         &self,
         state: &State,
@@ -194,11 +206,15 @@ impl Cache {
         bounds: Bounds,
     ) -> Result<V, QueryError> {
         let place = {
-            let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if inside.state.as_ref() != Some(state) {
-                *inside = Inside { state: Some(state.clone()), ..Inside::default() };
+            let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if !states.iter().any(|(other, _)| other == state) {
+                states.truncate(STATES - 1);
+                states.insert(0, (state.clone(), Inside::default()));
             }
-            kept(&mut inside).place(key)
+            match states.iter_mut().find(|(other, _)| other == state) {
+                Some((_, inside)) => kept(inside).place(key),
+                None => Place::default(),
+            }
         };
         let mut value = place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = &*value {
@@ -210,8 +226,10 @@ impl Cache {
         }
         drop(value);
         let weight = made.as_ref().map_or(0, weigh);
-        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept(&mut inside).bound(key, weight, bounds);
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, inside)) = states.iter_mut().find(|(other, _)| other == state) {
+            kept(inside).bound(key, weight, bounds);
+        }
         made
     }
 }
@@ -256,8 +274,12 @@ mod tests {
         // Another state of the history, of names or of groups: anew.
         let later = State { until: Timestamp::from_second(300).unwrap(), ..state.clone() };
         assert_eq!(reads(&cache, &later, [1, 2, 1], 10), 2);
-        let renamed = State { names: Arc::default(), ..later };
+        // The one before is still there, for pages.
+        assert_eq!(reads(&cache, &state, [1, 2], 10), 0);
+        let renamed = State { names: Arc::default(), ..later.clone() };
         assert_eq!(reads(&cache, &renamed, [1, 1], 10), 1);
+        assert_eq!(reads(&cache, &later, [1, 2], 10), 0);
+        assert_eq!(reads(&cache, &state, [1, 2], 10), 2);
     }
 
     #[test]

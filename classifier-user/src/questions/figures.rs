@@ -9,7 +9,10 @@ use super::{
     top::{before, change},
 };
 use crate::{
-    history::{Kind, Links, Part, Period, Point, SLOT_SECONDS, Sample, Step, bits_per_second, percentile_95},
+    history::{
+        Kind, Links, Part, Period, Point, SLOT_SECONDS, Sample, Step, StoredLink, bits_per_second,
+        percentile_95,
+    },
     model::{Counter, Direction, Link, Locality},
     totals::{
         By, QueryError, TopQuery,
@@ -85,10 +88,17 @@ pub(super) fn ipv6_share(sample: Sample) -> Option<f64> {
     (all > 0).then(|| ratio(sample.ipv6.bytes as f64 / all as f64))
 }
 
+/// Courses of a subject.
+struct Courses {
+    whole: Course,
+    /// By the link's name.
+    by_link: Vec<(String, Course)>,
+}
+
 impl Past {
     pub(super) fn figures(&self, about: &About, query: &PastQuery) -> Result<PastAnswer, QueryError> {
         let selected = self.select(about)?;
-        if matches!(selected.by, Some(By::As | By::Group | By::Kind))
+        if matches!(selected.by, Some(By::As | By::Group | By::Kind | By::Neighbor))
             && !self.context.count.counts(Locality::Remote)
         {
             let side = Locality::Remote;
@@ -120,9 +130,14 @@ impl Past {
             (true, Some(By::Link)) => Some(self.board_of_links(before(board.period), &among)?),
             (true, by) => Some(self.board(by, before(board.period), &chosen)?),
         };
-        let course =
-            Course::of(&self.series(&selected, board.period, &chosen.links, Step::Slot)?, board.period);
-        let parts = self.by_link(&selected, &board, &chosen, &course, query.direction)?;
+        let Courses { whole: course, by_link } = self.courses(&selected, board.period, &chosen)?;
+        let parts = by_link.into_iter().map(|(link, course)| {
+            let figures = |direction| of_link(&selected, &board, &course, direction);
+            let directions =
+                Directions::try_of(query.direction, |direction| Ok::<_, QueryError>(figures(direction)))?;
+            Ok(LinkFigures { link, directions })
+        });
+        let parts = parts.collect::<Result<_, QueryError>>()?;
         let figures =
             |direction| self.figure(&selected, key, &board, earlier.as_ref(), &course, &chosen, direction);
         Ok(PastAnswer {
@@ -194,51 +209,22 @@ impl Past {
         })
     }
 
-    fn by_link(
-        &self,
-        selected: &Selected,
-        board: &Board,
-        chosen: &Chosen,
-        whole: &Course,
-        only_direction: Option<Direction>,
-    ) -> Result<Vec<LinkFigures>, QueryError> {
-        let mut parts = Vec::new();
-        if selected.by == Some(By::Link) {
-            return Ok(parts);
-        }
-        for link in &chosen.stored {
-            // One link alone has it all.
-            let course = if self.stored.len() == 1 || chosen.links == only(link.number) {
-                whole.clone()
-            } else {
-                let points = self.series(selected, board.period, &only(link.number), Step::Slot)?;
-                Course::of(&points, board.period)
-            };
-            let figures = |direction| {
-                let Counter { packets, bytes } = of(&course.samples, direction).both();
-                let scale =
-                    Scale { seconds: board.covered as f64, bytes: counter_of(&board.total, direction).bytes };
-                Ok::<_, QueryError>(Figures {
-                    packets,
-                    bytes,
-                    share: scale.share(bytes),
-                    rank: None,
-                    bits_per_second: scale.bits_per_second(bytes),
-                    peak: pick(&course.peaks, direction),
-                    p95_bits_per_second: pick(&course.p95, direction),
-                    ipv6_share: match selected.kind {
-                        // Here the parts of a link are together, and what is not IP has no version.
-                        Kind::Link => None,
-                        _ => ipv6_share(of(&course.samples, direction)),
-                    },
-                    previous_bytes: None,
-                    change: None,
-                })
-            };
-            let directions = Directions::try_of(only_direction, figures)?;
-            parts.push(LinkFigures { link: link.name.clone(), directions });
-        }
-        Ok(parts)
+    /// The course on all links, and on each of them.
+    fn courses(&self, selected: &Selected, period: Period, chosen: &Chosen) -> Result<Courses, QueryError> {
+        let parts: &[StoredLink] = if selected.by == Some(By::Link) { &[] } else { &chosen.stored };
+        // One link alone has it all.
+        let alone = |number| self.stored.len() == 1 || chosen.links == only(number);
+        let others = parts.iter().filter(|link| !alone(link.number));
+        let sets: Vec<Links> =
+            [chosen.links.clone()].into_iter().chain(others.map(|link| only(link.number))).collect();
+        let courses = self.series_of_each(selected, period, &sets, Step::Slot)?;
+        let mut courses = courses.iter().map(|points| Course::of(points, period));
+        let whole = courses.next().unwrap_or_else(|| Course::of(&[], period));
+        let by_link = parts.iter().map(|link| {
+            let own = if alone(link.number) { None } else { courses.next() };
+            (link.name.clone(), own.unwrap_or_else(|| whole.clone()))
+        });
+        Ok(Courses { by_link: by_link.collect(), whole: whole.clone() })
     }
 
     /// The largest ASes of a subject.
@@ -249,7 +235,9 @@ impl Past {
         chosen: &Chosen,
         query: &PastQuery,
     ) -> Result<Option<Directions<Vec<Row>>>, QueryError> {
-        if selected.by == Some(By::As) || !self.context.count.counts(Locality::Remote) {
+        // Which ASes went by a neighbour is not kept.
+        if matches!(selected.by, Some(By::As | By::Neighbor)) || !self.context.count.counts(Locality::Remote)
+        {
             return Ok(None);
         }
         let mut ases = self.board(Some(By::As), board.period, chosen)?;
@@ -267,6 +255,7 @@ impl Past {
             About::All => Some((Kind::Link, Part::Ip as u32)),
             About::As(asn) => Some((Kind::As, *asn)),
             About::Group(_) => selected.groups.first().map(|&group| (Kind::Group, group)),
+            About::Neighbor(asn) => Some((Kind::Neighbor, *asn)),
             // What is frozen is of the ISP's links together, and of groups alone.
             About::Kind(_) | About::Link(_) => None,
         };
@@ -296,6 +285,28 @@ impl Past {
     }
 }
 
+/// What of a subject went over a link.
+fn of_link(selected: &Selected, board: &Board, course: &Course, direction: Direction) -> Figures {
+    let Counter { packets, bytes } = of(&course.samples, direction).both();
+    let scale = Scale { seconds: board.covered as f64, bytes: counter_of(&board.total, direction).bytes };
+    Figures {
+        packets,
+        bytes,
+        share: scale.share(bytes),
+        rank: None,
+        bits_per_second: scale.bits_per_second(bytes),
+        peak: pick(&course.peaks, direction),
+        p95_bits_per_second: pick(&course.p95, direction),
+        ipv6_share: match selected.kind {
+            // Here the parts of a link are together, and what is not IP has no version.
+            Kind::Link => None,
+            _ => ipv6_share(of(&course.samples, direction)),
+        },
+        previous_bytes: None,
+        change: None,
+    }
+}
+
 impl Questions {
     /// The figures of a subject as far as memory knows them: no peak, no percentile, no months.
     pub(super) fn figures_of_memory(
@@ -310,6 +321,10 @@ impl Questions {
             About::As(asn) => {
                 let name = context.names.get(*asn).map(str::to_owned);
                 (Some(By::As), Name { asn: Some(*asn), name, ..Name::default() })
+            }
+            About::Neighbor(asn) => {
+                let name = context.names.get(*asn).map(str::to_owned);
+                (Some(By::Neighbor), Name { asn: Some(*asn), name, ..Name::default() })
             }
             About::Group(text) => {
                 (Some(By::Group), super::past::group_name(super::find_group(&context.groups, text)?))

@@ -5,20 +5,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 
 use self::{
-    answer::{Name, PastAnswer, ReportAnswer, SearchAnswer, SeriesAnswer, WithPast},
+    answer::{Name, PastAnswer, PeeringAnswer, ReportAnswer, SearchAnswer, SeriesAnswer, WithPast},
     cache::{Cache, ROWS},
     past::Past,
+    ready::{Question, Ready},
+    routes::RouteSource,
 };
 pub use self::{
     query::{Network, PastQuery, SeriesQuery},
-    report::ReportQuery,
+    report::{ReportQuery, peering::PeeringQuery},
 };
 pub use crate::totals::{Clock, Moment, When};
 use crate::{
-    history::{Read, SLOT_SECONDS},
+    history::{Extent, Period, Read, SLOT_SECONDS},
     model::{Asn, Locality},
     table::groups::{Group, Groups},
     totals::{
@@ -31,8 +33,12 @@ pub mod answer;
 mod cache;
 mod figures;
 mod past;
+#[cfg(test)]
+pub(crate) mod paths_tests;
 pub mod query;
+mod ready;
 pub mod report;
+pub mod routes;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -61,6 +67,8 @@ pub enum About {
     Kind(String),
     /// A link, by its name.
     Link(String),
+    /// A neighbour: what goes by way of this AS, being the first of the path.
+    Neighbor(Asn),
 }
 
 impl From<Network> for About {
@@ -77,8 +85,13 @@ impl From<Network> for About {
 pub struct Questions {
     view: View,
     history: Option<Arc<dyn Read>>,
+    routes: Option<Arc<dyn RouteSource>>,
+    own_ases: Arc<[Asn]>,
+    transit_ases: Arc<[Asn]>,
     zone: TimeZone,
     cache: Arc<Cache>,
+    ready: Arc<Ready>,
+    of_pages: bool,
 }
 
 impl Questions {
@@ -86,7 +99,29 @@ impl Questions {
     #[must_use]
     pub fn new(view: View, history: Option<Arc<dyn Read>>) -> Self {
         let zone = history.as_ref().and_then(|history| history.extent().ok()).map(|extent| extent.zone);
-        Self { view, history, zone: zone.unwrap_or(TimeZone::UTC), cache: Arc::default() }
+        Self {
+            view,
+            history,
+            routes: None,
+            own_ases: Arc::default(),
+            transit_ases: Arc::default(),
+            zone: zone.unwrap_or(TimeZone::UTC),
+            cache: Arc::default(),
+            ready: Arc::default(),
+            of_pages: false,
+        }
+    }
+
+    /// Answers about routes, too.
+    #[must_use]
+    pub fn with_routes(self, routes: Arc<dyn RouteSource>) -> Self {
+        Self { routes: Some(routes), ..self }
+    }
+
+    /// The ISP's own ASes, which are no neighbours, and the neighbours that it buys transit from; none: found out.
+    #[must_use]
+    pub fn with_ases(self, own: &[Asn], transits: &[Asn]) -> Self {
+        Self { own_ases: own.into(), transit_ases: transits.into(), ..self }
     }
 
     /// Days, evenings and months are of this zone. Without it, of the history's; where there is none, of UTC.
@@ -124,6 +159,7 @@ impl Questions {
             return past.top(query);
         }
         let (period, query) = past.whole(query.when, query, |query, when| query.when = when);
+        self.note(&past, period, || Question::Top(query.clone()));
         self.cache.top(&past.state, &(period, query.clone()), || past.top(&query))
     }
 
@@ -135,6 +171,7 @@ impl Questions {
         let answer = match self.source(query.when)? {
             Some(past) => {
                 let (period, query) = past.whole(query.when, query, |query, when| query.when = when);
+                self.note(&past, period, || Question::Past(about.clone(), query.clone()));
                 let key = (period, about.clone(), query.clone());
                 self.cache.past(&past.state, &key, || past.figures(about, &query))?
             }
@@ -152,6 +189,7 @@ impl Questions {
         let answer = match self.source(query.when)? {
             Some(past) => {
                 let (period, query) = past.whole(query.when, query, |query, when| query.when = when);
+                self.note(&past, period, || Question::Series(query.clone()));
                 self.cache.series(&past.state, &(period, query.clone()), || past.course(&query))?
             }
             None => self.course_of_memory(query)?,
@@ -183,6 +221,21 @@ impl Questions {
         Ok(answer)
     }
 
+    /// Whom to ask for a session: whose traffic comes over transit, from the history.
+    ///
+    /// # Errors
+    /// [`QueryError::NoTransit`] where no link is of that kind, and as [`Questions::report`].
+    pub fn peering(&self, query: &PeeringQuery) -> Result<PeeringAnswer, QueryError> {
+        let history = self
+            .history
+            .as_ref()
+            .ok_or(QueryError::NotKept("no history is kept here, and a report is made of nothing else"))?;
+        let past = Past::new(history, self.view.context(), history.extent()?, &self.cache)?;
+        let (period, query) = past.whole(query.when, query, |query, when| query.when = when);
+        let make = || past.peering(&query, &self.own_ases, &self.transit_ases);
+        self.cache.peering(&past.state, &(period, query.clone()), make)
+    }
+
     /// What is meant by a parameter of that name: an AS by number or name (`as`), a group by key or name (`group`), or
     /// either of them (any other parameter).
     ///
@@ -200,6 +253,14 @@ impl Questions {
                 (Err(error), _) => Err(error),
             },
         }
+    }
+
+    /// A neighbour, by the number or name of its AS.
+    ///
+    /// # Errors
+    /// As [`View::asn`].
+    pub fn neighbor(&self, text: &str) -> Result<About, QueryError> {
+        self.find_as(text).map(About::Neighbor)
     }
 
     /// The number of an AS by number, known or not, or name.
@@ -319,7 +380,9 @@ impl Questions {
     /// An AS that is nowhere is an error, not an answer of zeros.
     fn check_known(&self, about: &About, has_traffic: bool) -> Result<(), QueryError> {
         match about {
-            About::As(asn) if !has_traffic => self.view.find_as(&asn.to_string()).map(|_| ()),
+            About::As(asn) | About::Neighbor(asn) if !has_traffic => {
+                self.view.find_as(&asn.to_string()).map(|_| ())
+            }
             _ => Ok(()),
         }
     }
@@ -327,6 +390,28 @@ impl Questions {
     /// The name of the zone of days.
     pub(crate) fn zone_name(&self) -> String {
         self.zone.iana_name().unwrap_or("UTC").to_owned()
+    }
+
+    /// The end of periods that reach up to now: of the last whole slot, where the history keeps up.
+    pub(crate) fn end(&self) -> Timestamp {
+        let now = self.view.context().now;
+        let extent = self.history.as_ref().and_then(|history| self.extent(history).ok());
+        extent.map_or(now, |extent| past::end(now, extent.until))
+    }
+
+    fn extent(&self, history: &Arc<dyn Read>) -> Result<Extent, QueryError> {
+        let mut extent = history.extent()?;
+        if self.of_pages {
+            extent.until = self.ready.shown(extent.until);
+        }
+        Ok(extent)
+    }
+
+    /// A page asks this: it will be ready when it is asked again.
+    fn note(&self, past: &Past, period: Period, question: impl FnOnce() -> Question) {
+        if self.of_pages {
+            self.ready.note(question(), period, past.extent.until);
+        }
     }
 
     /// The history, where it is what answers for this period; `None` where memory does.
@@ -359,7 +444,7 @@ impl Questions {
                 ))
             };
         };
-        let extent = history.extent()?;
+        let extent = self.extent(history)?;
         // A history that is younger than what memory knows has nothing to add, and ends before now.
         let young = extent.since.is_none_or(|since| {
             since.as_second() >= context.reach.as_second() - SLOT_SECONDS && since >= hour_ago

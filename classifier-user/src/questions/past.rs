@@ -73,6 +73,8 @@ pub(super) struct Board {
     pub(super) total: [Counter; 2],
     pub(super) unmatched: [Counter; 2],
     pub(super) non_ip: [Counter; 2],
+    /// What has an origin and no neighbour; only by neighbour and by transit.
+    pub(super) no_path: [Counter; 2],
     /// IPv6's part of `total`, and all IP of it.
     pub(super) ip: [Sample; 2],
 }
@@ -134,6 +136,18 @@ fn max(a: Counter, b: Counter) -> Counter {
     if a.bytes >= b.bytes { a } else { b }
 }
 
+/// When the slot of a moment began.
+fn slot(at: Timestamp) -> Timestamp {
+    let start = at.as_second().div_euclid(SLOT_SECONDS) * SLOT_SECONDS;
+    Timestamp::from_second(start).unwrap_or(at)
+}
+
+/// Where periods that reach up to now end, of a history that ends at `until`.
+pub(super) fn end(now: Timestamp, until: Timestamp) -> Timestamp {
+    let lag = now.as_second() - until.as_second();
+    if (-SLOT_SECONDS..=FRESH_SECONDS).contains(&lag) { until } else { slot(now) }
+}
+
 impl Past {
     pub(super) fn new(
         history: &Arc<dyn Read>,
@@ -162,13 +176,7 @@ impl Past {
 
     /// The period that is asked for, in whole slots where it ends now.
     pub(super) fn period(&self, when: When) -> Period {
-        let slot = |at: Timestamp| {
-            let start = at.as_second().div_euclid(SLOT_SECONDS) * SLOT_SECONDS;
-            Timestamp::from_second(start).unwrap_or(at)
-        };
-        let now = self.context.now;
-        let lag = now.as_second() - self.extent.until.as_second();
-        let end = if (-SLOT_SECONDS..=FRESH_SECONDS).contains(&lag) { self.extent.until } else { slot(now) };
+        let end = end(self.context.now, self.extent.until);
         match when {
             When::Last(last) => {
                 Period { from: slot(end.checked_sub(last).unwrap_or(Timestamp::UNIX_EPOCH)), to: end }
@@ -265,6 +273,14 @@ impl Past {
                     groups: numbers,
                 }
             }
+            About::Neighbor(asn) => Selected {
+                name: self.as_name(*asn),
+                by: Some(By::Neighbor),
+                key: *asn,
+                kind: Kind::Neighbor,
+                subjects: vec![*asn],
+                groups: Vec::new(),
+            },
             About::Link(name) => Selected {
                 name: Name { link: Some(name.clone()), ..Name::default() },
                 by: Some(By::Link),
@@ -299,12 +315,23 @@ impl Past {
         links: &Links,
         step: Step,
     ) -> Result<Vec<Point>, QueryError> {
+        let courses = self.series_of_each(selected, period, std::slice::from_ref(links), step)?;
+        Ok(courses.into_iter().next().unwrap_or_default())
+    }
+
+    pub(super) fn series_of_each(
+        &self,
+        selected: &Selected,
+        period: Period,
+        sets: &[Links],
+        step: Step,
+    ) -> Result<Vec<Vec<Point>>, QueryError> {
         let (kind, subjects) = if self.as_it_was(selected, period, step)? {
             (Kind::Group, &selected.groups)
         } else {
             (selected.kind, &selected.subjects)
         };
-        Ok(self.history.series(kind, subjects, period, links, step)?)
+        Ok(self.history.series_of_each(kind, subjects, period, sets, step)?)
     }
 
     /// Whether the course of groups as they were is taken for that of their ASes: where these have no five-minute detail any
@@ -379,8 +406,25 @@ impl Past {
             let classes = counter_of(&matched, direction) + counter_of(&unmatched, direction);
             max(of(&ip, direction).both(), classes) + counter_of(&non_ip, direction)
         });
-        let mut board =
-            Board { period: parts.period, covered: parts.covered, rows, total, unmatched, non_ip, ip };
+        let no_path = match by.filter(|by| by.is_of_path()) {
+            None => [Counter::ZERO; 2],
+            Some(_) => {
+                let neighbors = self.sums(Kind::Neighbor, parts.period, links)?;
+                let sum =
+                    |direction| neighbors.rows.iter().map(move |row| of(&row.samples, direction).both());
+                both(|direction| minus(counter_of(&matched, direction), sum(direction).sum()))
+            }
+        };
+        let mut board = Board {
+            period: parts.period,
+            covered: parts.covered,
+            rows,
+            total,
+            unmatched,
+            non_ip,
+            no_path,
+            ip,
+        };
         if by == Some(By::Link) {
             for link in &chosen.stored {
                 let sums = self.sums(Kind::Link, board.period, &Links::Only(vec![link.number]))?;
@@ -403,6 +447,20 @@ impl Past {
     fn rows(&self, by: By, ases: &Sums, links: &Links) -> Result<Vec<(u32, [Sample; 2])>, QueryError> {
         let groups = self.context.groups.all();
         let known = || ases.rows.iter().filter(|row| row.subject != NO_AS && row.subject != REST);
+        if by == By::Neighbor {
+            let neighbors = self.sums(Kind::Neighbor, ases.period, links)?;
+            return Ok(neighbors.rows.iter().map(|row| (row.subject, row.samples)).collect());
+        }
+        if by == By::Transit {
+            let carried = self.sums(Kind::Transit, ases.period, links)?;
+            let mut sums: HashMap<u32, [Sample; 2]> = HashMap::new();
+            for row in known().chain(&carried.rows) {
+                for (sum, sample) in sums.entry(row.subject).or_default().iter_mut().zip(row.samples) {
+                    *sum += sample;
+                }
+            }
+            return Ok(sums.into_iter().collect());
+        }
         if by == By::As {
             return Ok(known().map(|row| (row.subject, row.samples)).collect());
         }
@@ -443,7 +501,7 @@ impl Past {
     /// What a row of a board is called.
     pub(super) fn key_name(&self, by: By, key: u32) -> Name {
         match by {
-            By::As => self.as_name(key),
+            By::As | By::Neighbor | By::Transit => self.as_name(key),
             By::Group => self.context.groups.all().get(key as usize).map(group_name).unwrap_or_default(),
             By::Kind => {
                 Name { kind: self.kinds().get(key as usize).map(|&kind| kind.to_owned()), ..Name::default() }

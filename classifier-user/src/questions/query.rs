@@ -113,7 +113,7 @@ impl PastQuery {
 }
 
 impl SeriesQuery {
-    /// Reads a URL's query; `subject` reads what is about an AS, a group or a kind.
+    /// Reads a URL's query; `subject` reads what is about an AS, a group, a kind or a neighbour.
     ///
     /// # Errors
     /// [`QueryError::BadParameter`], [`QueryError::UnknownParameter`], [`QueryError::BadPeriod`], and those of `subject`.
@@ -122,7 +122,8 @@ impl SeriesQuery {
         clock: &Clock,
         subject: impl Fn(&str, &str) -> Result<About, QueryError>,
     ) -> Result<Self, QueryError> {
-        const KNOWN: &str = "by, n, as, group, kind, direction, link, last, from, to, step, max_steps";
+        const KNOWN: &str =
+            "by, n, as, group, kind, neighbor, direction, link, last, from, to, step, max_steps";
         let mut query = Self::default();
         let mut window = Window::default();
         let mut abouts = 0;
@@ -130,7 +131,7 @@ impl SeriesQuery {
             match name.as_str() {
                 "by" => query.by = Some(query::by(value)?),
                 "n" => query.n = query::number("n", value, MAX_LAYERS)?,
-                "as" | "group" | "kind" => {
+                "as" | "group" | "kind" | "neighbor" => {
                     query.about = subject(name, value)?;
                     abouts += 1;
                 }
@@ -143,7 +144,7 @@ impl SeriesQuery {
         }
         if abouts > 1 {
             return Err(QueryError::BadParameter {
-                name: "as, group, kind",
+                name: "as, group, kind, neighbor",
                 value: String::new(),
                 expected: "one of them".to_owned(),
             });

@@ -230,6 +230,7 @@ impl Past {
             let name = self.key_name(by, key);
             let about = match (by, &name) {
                 (By::As, _) => Some(About::As(key)),
+                (By::Neighbor, _) => Some(About::Neighbor(key)),
                 (By::Group, Name { group: Some(group), .. }) => Some(About::Group(group.clone())),
                 (By::Kind, Name { kind: Some(kind), .. }) => Some(About::Kind(kind.clone())),
                 _ => None,
@@ -245,14 +246,15 @@ impl Past {
 /// Whether a subject can be divided so.
 fn check_layers(by: By, about: &About) -> Result<(), QueryError> {
     let expected = match (by, about) {
-        (By::As | By::Group | By::Kind, About::All | About::Link(_))
+        (By::As | By::Group | By::Kind | By::Neighbor, About::All | About::Link(_))
         | (By::As, About::Group(_) | About::Kind(_))
         | (By::Group, About::Kind(_))
         | (By::Link, _) => return Ok(()),
-        (_, About::As(_)) => "link (an AS has no other parts here)",
+        (_, About::As(_) | About::Neighbor(_)) => "link (an AS has no other parts here)",
         (_, About::Group(_)) => "as or link for a group",
         (_, About::Kind(_)) => "as, group or link for a kind",
-        (_, About::All | About::Link(_)) => "as, group, kind or link",
+        // By transit layers would overlap.
+        (_, About::All | About::Link(_)) => "as, group, kind, link or neighbor",
     };
     Err(QueryError::BadParameter { name: "by", value: by.name().to_owned(), expected: expected.to_owned() })
 }
@@ -277,6 +279,10 @@ impl Questions {
         let groups = context.groups.all();
         let (subject, only): (Name, Option<HashSet<Asn>>) = match &query.about {
             About::All => (Name::default(), None),
+            About::Neighbor(asn) => {
+                let name = context.names.get(*asn).map(str::to_owned);
+                (Name { asn: Some(*asn), name, ..Name::default() }, None)
+            }
             About::As(asn) => {
                 let name = context.names.get(*asn).map(str::to_owned);
                 (Name { asn: Some(*asn), name, ..Name::default() }, Some(HashSet::from([*asn])))
@@ -296,12 +302,17 @@ impl Questions {
                 (Name { link: Some(name.clone()), ..Name::default() }, None)
             }
         };
+        let neighbor = match &query.about {
+            About::Neighbor(asn) => Some(*asn),
+            _ => None,
+        };
         if let Some(by) = query.by {
             check_layers(by, &query.about)?;
         }
         let courses = self.view().courses(&CourseQuery {
             by: query.by,
             only: only.as_ref(),
+            neighbor,
             links: &links,
             when: query.when,
             n: query.n,
@@ -327,7 +338,7 @@ impl Questions {
             }
         };
         let none = || courses.total.clone().map(|course| vec![0; course.len()]);
-        let parts = only.is_none() && !matches!(query.by, None | Some(By::Link));
+        let parts = only.is_none() && neighbor.is_none() && !matches!(query.by, None | Some(By::Link));
         let (unmatched, non_ip) = if parts { (courses.unmatched, courses.non_ip) } else { (none(), none()) };
         let mut other = if query.by.is_some() { courses.total.clone() } else { none() };
         for part in courses.layers.iter().map(|(_, bytes)| bytes).chain([&unmatched, &non_ip]) {

@@ -16,8 +16,8 @@ use crate::{
     model::{Counter, Direction, Locality},
     totals::{
         By, QueryError, TopQuery,
-        answer::{Compare, Directions, Row, TopAnswer, TopDirection},
-        query::MAX_ROWS,
+        answer::{Compare, Directions, Granularity, Row, TopAnswer, TopDirection},
+        query::{MAX_ROWS, no_local_paths},
         top::{Scale, ratio},
     },
 };
@@ -65,7 +65,10 @@ impl Board {
 impl Past {
     pub(super) fn top(&self, query: &TopQuery) -> Result<TopAnswer, QueryError> {
         if query.side == Locality::Local {
-            return Err(no_local_side());
+            return Err(if query.by.is_of_path() { no_local_paths(query.side) } else { no_local_side() });
+        }
+        if query.by.is_of_path() && self.context.granularity == Granularity::As {
+            return Err(QueryError::NoPaths);
         }
         if query.by != By::Link && !self.context.count.counts(Locality::Remote) {
             return Err(QueryError::SideNotCounted { side: query.side, count: self.context.count.name() });
@@ -104,13 +107,21 @@ impl Past {
         let shown: Counter = rows.iter().map(|row| Counter { packets: row.packets, bytes: row.bytes }).sum();
         let (unmatched, non_ip) =
             (counter_of(&board.unmatched, direction), counter_of(&board.non_ip, direction));
+        let no_path = counter_of(&board.no_path, direction);
+        let other = match query.by {
+            // A packet is in the row of each AS on its way.
+            By::Transit => Counter::ZERO,
+            By::Neighbor => left(total, [shown, unmatched, non_ip, no_path]),
+            _ => left(total, [shown, unmatched, non_ip]),
+        };
         let previous_bytes = earlier.map(|earlier| counter_of(&earlier.total, direction).bytes);
         Ok(TopDirection {
             total: scale.total(total),
             rows,
-            other: scale.part(left(total, [shown, unmatched, non_ip])),
+            other: scale.part(other),
             unmatched: scale.part(unmatched),
             non_ip: scale.part(non_ip),
+            no_path: query.by.is_of_path().then(|| scale.part(no_path)),
             previous_bytes,
             change: earlier
                 .zip(previous_bytes)

@@ -69,6 +69,13 @@ pub struct PrefixCounts {
     pub ipv6: usize,
 }
 
+impl std::ops::AddAssign for PrefixCounts {
+    fn add_assign(&mut self, more: Self) {
+        self.ipv4 += more.ipv4;
+        self.ipv6 += more.ipv6;
+    }
+}
+
 impl PrefixCounts {
     /// Of both families.
     #[must_use]

@@ -19,7 +19,7 @@ const NEAR: usize = 5;
 const CANDIDATES: usize = 20;
 
 /// What is asked about.
-enum Subject {
+pub(super) enum Subject {
     /// An AS; `None` if it was not seen.
     As(Option<AsIndex>, Asn),
     /// Routes, ascending.
@@ -200,11 +200,14 @@ impl Reader<'_> {
             links: links.iter().filter_map(link_part).collect(),
             prefixes: (!is_group && self.status.granularity == Granularity::Prefix).then(|| list(By::Prefix)),
             ases: is_group.then(|| list(By::As)),
+            neighbors: self.neighbors_of(subject, query, links, direction, stretch),
+            carried: self.carried_by(subject, query, links, direction, stretch),
+            behind: self.behind(subject, query, links, direction, stretch),
         }
     }
 
     /// Whether an owner is (part of) what is asked about. Routes of AS 0 are asked about by prefix alone.
-    fn is(&self, subject: &Subject, id: OwnerId, brief: Brief) -> bool {
+    pub(super) fn is(&self, subject: &Subject, id: OwnerId, brief: Brief) -> bool {
         match subject {
             Subject::As(index, _) => Some(brief.as_index) == *index,
             Subject::Routes(routes) => routes.binary_search(&id).is_ok(),
@@ -215,7 +218,7 @@ impl Reader<'_> {
         }
     }
 
-    fn amount(&self, subject: &Subject, stretch: &Stretch, banks: &[usize]) -> Counter {
+    pub(super) fn amount(&self, subject: &Subject, stretch: &Stretch, banks: &[usize]) -> Counter {
         let tally = self.tally(stretch, banks, By::As, |id, brief| self.is(subject, id, brief));
         tally.matched + tally.unmatched
     }

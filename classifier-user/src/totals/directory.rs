@@ -46,6 +46,14 @@ impl Directory {
         self.by_asn.get(&asn).copied()
     }
 
+    /// The place of an AS, which has one from now on.
+    pub(super) fn add(&mut self, asn: Asn) -> AsIndex {
+        *self.by_asn.entry(asn).or_insert_with(|| {
+            self.asns.push(asn);
+            (self.asns.len() - 1) as AsIndex
+        })
+    }
+
     /// What is kept of an owner that was seen.
     pub(super) fn get(&self, id: OwnerId) -> Option<Brief> {
         let code = self.owners.get(id.0 as usize)?.checked_sub(1)?;
@@ -59,11 +67,7 @@ impl Directory {
             return known;
         }
         let owner: Owner = owners.owner(id);
-        let asn = owner.asn().unwrap_or(0);
-        let as_index = *self.by_asn.entry(asn).or_insert_with(|| {
-            self.asns.push(asn);
-            (self.asns.len() - 1) as AsIndex
-        });
+        let as_index = self.add(owner.asn().unwrap_or(0));
         let place = id.0 as usize;
         if self.owners.len() <= place {
             self.owners.resize(owners.owner_count().max(place + 1), 0);

@@ -24,10 +24,21 @@ const RECENT: Duration = Duration::from_secs(30);
 pub(super) struct BankSpan {
     /// By owner number.
     pub(super) owners: Packed,
+    /// By number in [`super::ways::Pairs`]: what has a neighbour. Of the remote side alone.
+    pub(super) pairs: Packed,
+    /// By [`super::ways::key`]: what was carried for others. Of the remote side alone.
+    pub(super) through: Packed,
     /// With an origin AS.
     pub(super) matched: Counter,
     /// Without one.
     pub(super) unmatched: Counter,
+}
+
+impl BankSpan {
+    /// Bytes of what is packed.
+    fn packed(&self) -> usize {
+        self.owners.len() + self.pairs.len() + self.through.len()
+    }
 }
 
 /// What was counted during a span of time.
@@ -48,7 +59,7 @@ impl Span {
         size_of::<Self>()
             + size_of_val(&*self.outcomes)
             + size_of_val(&*self.banks)
-            + self.banks.iter().map(|bank| bank.owners.len()).sum::<usize>()
+            + self.banks.iter().map(BankSpan::packed).sum::<usize>()
     }
 }
 
@@ -167,11 +178,14 @@ impl Memory {
                 sums
             })
             .collect();
+        let scratch = &mut self.scratch;
         let banks = (0..first.banks.len())
             .map(|bank| {
                 let banks = || parts.iter().filter_map(|part| part.banks.get(bank));
                 BankSpan {
-                    owners: Packed::new(merge(banks().map(|bank| &bank.owners)), &mut self.scratch),
+                    owners: Packed::new(merge(banks().map(|bank| &bank.owners)), scratch),
+                    pairs: Packed::new(merge(banks().map(|bank| &bank.pairs)), scratch),
+                    through: Packed::new(merge(banks().map(|bank| &bank.through)), scratch),
                     matched: banks().map(|bank| bank.matched).sum(),
                     unmatched: banks().map(|bank| bank.unmatched).sum(),
                 }
@@ -216,7 +230,7 @@ mod tests {
             from: at(from),
             to: at(to),
             outcomes: Box::new([outcomes]),
-            banks: Box::new([BankSpan { owners, matched, unmatched: Counter::ZERO }]),
+            banks: Box::new([BankSpan { owners, matched, ..BankSpan::default() }]),
             merged: false,
         }
     }

@@ -2,7 +2,8 @@
 //! hour.
 //!
 //! Reading order: here ([`Totals::record`]), `directory` (owner to AS), `sparse` and `packed` (counters in little
-//! memory), `memory` (the last hour), `export` (which ASes have metrics), then who asks: [`query`], [`answer`],
+//! memory), `paths` and `ways` (neighbours and transit), `memory` (the last hour), `export` (which ASes have metrics),
+//! then who asks: [`query`], [`answer`],
 //! [`view`] (the handle that HTTP has), `top` and `detail` (how answers are made), [`scrape`] (metrics).
 
 use std::{
@@ -22,24 +23,30 @@ use self::{
     groups::GroupTotals,
     memory::{BankSpan, Memory, REACH, Span},
     packed::Packed,
+    paths::Paths,
     resume::BankBefore,
     sparse::Sparse,
+    ways::{WayTotals, Ways},
 };
 use crate::{
     datapath::{HookSweep, Sweep},
+    ingest::live::Attributes,
     model::{
-        Class, Counter, Direction, Family, Hook, Link, LinkId, Locality, Outcome, OwnerId, Owners, Role, Side,
+        Asn, Class, Counter, Direction, Family, Hook, Link, LinkId, Locality, Outcome, OwnerId, Owners, Role,
+        Side,
     },
     table::groups::Groups,
 };
 
 pub mod answer;
 mod detail;
+mod detail_ways;
 mod directory;
 mod export;
 mod groups;
 mod memory;
 pub(crate) mod packed;
+mod paths;
 mod period;
 pub mod query;
 pub(crate) mod resume;
@@ -51,7 +58,11 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub(crate) mod top;
+mod top_ways;
 pub mod view;
+mod ways;
+#[cfg(test)]
+mod ways_tests;
 mod when;
 
 /// Entries, or bytes, that working space keeps from sweep to sweep.
@@ -65,11 +76,13 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// ASes with metrics series of their own (`--metrics-ases`).
     pub metrics_ases: usize,
+    /// Neighbours with metrics series of their own.
+    pub metrics_neighbors: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 32 << 20, metrics_ases: 500 }
+        Self { memory_bytes: 32 << 20, metrics_ases: 500, metrics_neighbors: 100 }
     }
 }
 
@@ -92,6 +105,10 @@ pub struct Totals {
     memory: Memory,
     groups: GroupTotals,
     export: Export,
+    /// The same for neighbours.
+    neighbors: Export,
+    paths: Paths,
+    ways: Ways,
     scratch: Vec<(u32, Counter)>,
     packing: Vec<u8>,
 }
@@ -117,7 +134,12 @@ struct BankTotals {
     /// By family.
     families: [Counter; 2],
     before: BankBefore,
+    /// Of the remote side alone.
+    ways: WayTotals,
 }
+
+/// Counters by AS number, of each family.
+pub(crate) type ByFamily = [Packed; 2];
 
 /// What a sweep added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,6 +155,10 @@ pub(crate) struct HookDelta {
     pub(crate) outcomes: [Counter; 5],
     /// By owner number: the remote side. Empty where it is not counted.
     pub(crate) remote: Packed,
+    /// By neighbour: what of it has one.
+    pub(crate) neighbors: ByFamily,
+    /// By AS: what of it was carried for others.
+    pub(crate) through: ByFamily,
 }
 
 impl SweepDelta {
@@ -143,7 +169,16 @@ impl SweepDelta {
             for (sum, outcome) in hook.outcomes.iter_mut().zip(later.outcomes) {
                 *sum += outcome;
             }
-            hook.remote = Packed::new(packed::merge([&hook.remote, &later.remote]), scratch);
+            let mut add = |sum: &mut Packed, later: &Packed| {
+                *sum = Packed::new(packed::merge([&*sum, later]), scratch);
+            };
+            add(&mut hook.remote, &later.remote);
+            for (sum, later) in hook.neighbors.iter_mut().zip(&later.neighbors) {
+                add(sum, later);
+            }
+            for (sum, later) in hook.through.iter_mut().zip(&later.through) {
+                add(sum, later);
+            }
         }
     }
 }
@@ -197,9 +232,36 @@ impl Totals {
             memory: Memory::new(limits.memory_bytes),
             groups: GroupTotals::default(),
             export: Export::new(limits.metrics_ases),
+            neighbors: Export::new(limits.metrics_neighbors),
+            paths: Paths::new(&[]),
+            ways: Ways::default(),
             scratch: Vec::new(),
             packing: Vec::new(),
         }
+    }
+
+    /// These ASes are the ISP's: passed over at the beginning of a path. For paths that are learnt from now on.
+    #[must_use]
+    pub fn with_own_ases(self, own: &[Asn]) -> Self {
+        Self { paths: Paths::new(own), ..self }
+    }
+
+    /// Takes the routes that owners have from now on: what is counted later goes by their paths. Each owner comes with
+    /// its AS; `None` where no path is known.
+    pub fn learn<'a>(&mut self, routes: impl IntoIterator<Item = (OwnerId, Asn, Option<&'a Attributes>)>) {
+        for (owner, origin, route) in routes {
+            self.paths.set(owner, origin, route);
+        }
+    }
+
+    /// Whether there is a path to any owner, or ever was one with traffic.
+    pub(crate) fn knows_paths(&self) -> bool {
+        !self.paths.is_empty() || !self.ways.pairs.is_empty()
+    }
+
+    /// How many different ways there are to all owners.
+    pub(crate) fn ways(&self) -> usize {
+        self.paths.len()
     }
 
     /// The links, by number.
@@ -259,14 +321,17 @@ impl Totals {
         delta
     }
 
-    fn delta(&self, span: &Span) -> SweepDelta {
-        let hooks = self.links.iter().enumerate().flat_map(|(link, of)| {
+    fn delta(&mut self, span: &Span) -> SweepDelta {
+        let Self { links, ways, directory, packing, .. } = self;
+        let hooks = links.iter().enumerate().flat_map(|(link, of)| {
             Hook::ALL.map(|hook| {
                 let bank = bank_place(link, hook, of.role.side(hook, Locality::Remote));
-                HookDelta {
-                    outcomes: span.outcomes.get(hook_place(link, hook)).copied().unwrap_or_default(),
-                    remote: span.banks.get(bank).map(|bank| bank.owners.clone()).unwrap_or_default(),
-                }
+                let outcomes = span.outcomes.get(hook_place(link, hook)).copied().unwrap_or_default();
+                let Some(bank) = span.banks.get(bank) else {
+                    return HookDelta { outcomes, ..HookDelta::default() };
+                };
+                let [neighbors, through] = ways.by_number(&bank.pairs, &bank.through, directory, packing);
+                HookDelta { outcomes, remote: bank.owners.clone(), neighbors, through }
             })
         });
         SweepDelta { hooks: hooks.collect() }
@@ -349,7 +414,12 @@ impl Totals {
             }
             if let Some(hook) = group_hook {
                 self.groups.add(brief.as_index, &self.directory, hook, counter.bytes);
+                self.ways.add(id, brief, counter, &mut self.paths, &mut self.directory);
             }
+        }
+        if group_hook.is_some() {
+            let Self { ways, paths, directory, packing, .. } = self;
+            (span.pairs, span.through) = ways.finish(&mut bank.ways, paths, directory, packing);
         }
         // Classes come ascending; owners do not once a class was given to another.
         self.scratch.sort_unstable_by_key(|&(owner, _)| owner);
@@ -362,47 +432,50 @@ impl Totals {
         for at in [&mut self.started, &mut self.began] {
             *at = at.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH);
         }
+        self.neighbors.shift_back(by);
         self.last = self.last.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH);
     }
 
     fn promote(&mut self) {
         let mut export = std::mem::replace(&mut self.export, Export::new(0));
-        let largest = || {
-            let links = self.isp_links();
-            let banks: Vec<_> = Direction::ALL
-                .into_iter()
-                .flat_map(|direction| self.bank_places(&links, direction, Locality::Remote))
-                .collect();
-            self.largest_ases(&banks)
+        let mut neighbors = std::mem::replace(&mut self.neighbors, Export::new(0));
+        let base = |of: fn(&BankTotals) -> &Sparse, as_index| {
+            let counter = |link, hook| {
+                self.remote_bank(link, hook).map_or(Counter::ZERO, |bank| of(bank).get(as_index))
+            };
+            (0..self.links.len()).flat_map(|link| Hook::ALL.map(|hook| counter(link, hook))).collect()
         };
-        let base = |as_index| {
-            (0..self.links.len())
-                .flat_map(|link| Hook::ALL.map(|hook| self.remote_of_as(link, hook, as_index)))
-                .collect()
-        };
-        export.promote(self.last, largest, base);
-        self.export = export;
+        let as_base = |as_index| base(|bank| &bank.ases, as_index);
+        let neighbor_base = |as_index| base(|bank| &bank.ways.neighbors, as_index);
+        export.promote(self.last, || self.largest(false), as_base);
+        neighbors.promote(self.last, || self.largest(true), neighbor_base);
+        (self.export, self.neighbors) = (export, neighbors);
     }
 
-    /// The ASes with traffic in these banks over the last hour, largest first.
-    fn largest_ases(&self, banks: &[usize]) -> Vec<AsIndex> {
+    /// The ASes, or the neighbours, with traffic on the ISP's links over the last hour, largest first.
+    fn largest(&self, neighbors: bool) -> Vec<AsIndex> {
+        let links = self.isp_links();
         let mut sums = vec![Counter::ZERO; self.directory.len()];
+        let mut add = |place: AsIndex, counter| {
+            if let Some(sum) = sums.get_mut(place as usize) {
+                *sum += counter;
+            }
+        };
         let hour = self.stretch(REACH);
-        for &bank in banks {
-            self.each(&hour, bank, |id, counter| {
-                let place = self.directory.get(id).map_or(NO_AS, |brief| brief.as_index);
-                if let Some(sum) = sums.get_mut(place as usize) {
-                    *sum += counter;
+        for direction in Direction::ALL {
+            for bank in self.bank_places(&links, direction, Locality::Remote) {
+                if neighbors {
+                    self.each_pair(&hour, bank, |pair, counter| add(pair.neighbor, counter));
+                } else {
+                    self.each(&hour, bank, |id, counter| {
+                        add(self.directory.get(id).map_or(NO_AS, |brief| brief.as_index), counter);
+                    });
                 }
-            });
+            }
         }
         let mut ases: Vec<_> = (1..).zip(sums.iter().skip(1)).filter(|(_, sum)| !sum.is_zero()).collect();
         ases.sort_by_key(|&(as_index, sum)| (std::cmp::Reverse(sum.bytes), self.directory.asn(as_index)));
         ases.into_iter().map(|(as_index, _)| as_index).collect()
-    }
-
-    fn remote_of_as(&self, link: usize, hook: Hook, as_index: AsIndex) -> Counter {
-        self.remote_bank(link, hook).map_or(Counter::ZERO, |bank| bank.ases.get(as_index))
     }
 
     fn remote_bank(&self, link: usize, hook: Hook) -> Option<&BankTotals> {

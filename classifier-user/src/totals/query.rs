@@ -30,11 +30,16 @@ pub enum By {
     Kind,
     /// A link.
     Link,
+    /// The first AS of the path: the transit or peer.
+    Neighbor,
+    /// An AS anywhere on the path, its origin included.
+    Transit,
 }
 
 impl By {
     /// All, in the order of the help text.
-    pub const ALL: [Self; 5] = [Self::As, Self::Prefix, Self::Group, Self::Kind, Self::Link];
+    pub const ALL: [Self; 7] =
+        [Self::As, Self::Prefix, Self::Group, Self::Kind, Self::Link, Self::Neighbor, Self::Transit];
 
     /// The name in JSON and on the command line.
     #[must_use]
@@ -45,7 +50,15 @@ impl By {
             Self::Group => "group",
             Self::Kind => "kind",
             Self::Link => "link",
+            Self::Neighbor => "neighbor",
+            Self::Transit => "transit",
         }
+    }
+
+    /// Whether it is about AS paths.
+    #[must_use]
+    pub const fn is_of_path(self) -> bool {
+        matches!(self, Self::Neighbor | Self::Transit)
     }
 }
 
@@ -148,11 +161,25 @@ pub enum QueryError {
     /// The history could not be read.
     #[error("{0}; what was counted in the last hour can still be asked for")]
     Unreadable(String),
+    /// Whoever is to answer has no time now.
+    #[error("{0}; ask again in a moment")]
+    Busy(&'static str),
+    /// Nothing is known of what came over transit.
+    #[error(
+        "no link is of the kind `transit`: say which are in the configuration (kind = \"transit\" under [[link]]), so that \
+         it is known what comes over transit"
+    )]
+    NoTransit,
     /// Prefixes were asked for and are not counted.
     #[error(
         "prefixes are not counted: the agent runs with AS granularity (--granularity prefix counts them)"
     )]
     NoPrefixes,
+    /// Neighbours or transit were asked for, and paths are not told apart.
+    #[error(
+        "neighbors and transit are not counted: the agent runs with AS granularity (--granularity prefix counts them)"
+    )]
+    NoPaths,
     /// A side was asked for that is not counted.
     #[error("the {side} side is not counted: the agent runs with --count {count} (--count both counts it)")]
     SideNotCounted {
@@ -201,7 +228,8 @@ impl QueryError {
             Self::BadParameter { .. } | Self::UnknownParameter { .. } | Self::BadPeriod(_) => "bad_parameter",
             Self::NotKept(_) => "not_kept",
             Self::Unreadable(_) => "unreadable",
-            Self::NoPrefixes | Self::SideNotCounted { .. } => "not_counted",
+            Self::Busy(_) => "busy",
+            Self::NoPrefixes | Self::NoPaths | Self::NoTransit | Self::SideNotCounted { .. } => "not_counted",
             Self::NotFound { .. } => "not_found",
             Self::Ambiguous { .. } => "ambiguous",
         }
@@ -379,6 +407,15 @@ impl DetailQuery {
     }
 }
 
+/// Paths are those to the Internet's addresses.
+pub(crate) fn no_local_paths(side: Locality) -> QueryError {
+    QueryError::BadParameter {
+        name: "side",
+        value: side.name().to_owned(),
+        expected: "remote by neighbor and by transit: paths are those to the Internet's addresses".to_owned(),
+    }
+}
+
 pub(crate) fn unknown(name: &str, known: &'static str) -> QueryError {
     QueryError::UnknownParameter { name: name.to_owned(), known }
 }
@@ -493,7 +530,7 @@ mod tests {
             |name, value| TopQuery::from_pairs(&pairs(&[(name, value)]), &clock()).unwrap_err().to_string();
         assert_eq!(
             message("by", "asn"),
-            r#"by: "asn" is not possible; expected as, prefix, group, kind, link"#
+            r#"by: "asn" is not possible; expected as, prefix, group, kind, link, neighbor, transit"#
         );
         assert_eq!(message("direction", "up"), r#"direction: "up" is not possible; expected in, out"#);
         assert_eq!(message("n", "0"), r#"n: "0" is not possible; expected a number from 1 to 100000"#);

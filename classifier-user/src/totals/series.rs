@@ -25,6 +25,8 @@ pub(crate) struct CourseQuery<'a> {
     pub(crate) by: Option<By>,
     /// Only what these ASes have.
     pub(crate) only: Option<&'a HashSet<Asn>>,
+    /// Only what goes by this neighbour.
+    pub(crate) neighbor: Option<Asn>,
     pub(crate) links: &'a [String],
     pub(crate) when: When,
     /// How many layers.
@@ -58,6 +60,9 @@ impl View {
 impl Reader<'_> {
     fn courses(&self, query: &CourseQuery<'_>) -> Result<Courses, QueryError> {
         let links = self.choose_links(query.links)?;
+        if query.neighbor.is_some() {
+            self.check_counted(By::Neighbor, Locality::Remote)?;
+        }
         if query.only.is_some() || !matches!(query.by, None | Some(By::Link)) {
             self.check_counted(query.by.unwrap_or_default(), Locality::Remote)?;
         }
@@ -99,7 +104,7 @@ impl Reader<'_> {
                 };
                 for &link in &links {
                     let mut of_link = Counter::ZERO;
-                    if query.only.is_none() {
+                    if query.only.is_none() && query.neighbor.is_none() {
                         for hook in totals.hook_places(&[link], direction) {
                             let Some(outcomes) = span.outcomes.get(hook) else { continue };
                             of_link += sum(outcomes);
@@ -108,11 +113,31 @@ impl Reader<'_> {
                     }
                     for bank in totals.bank_places(&[link], direction, Locality::Remote) {
                         let Some(bank) = span.banks.get(bank) else { continue };
+                        if let Some(neighbor) = query.neighbor {
+                            let is = |number| {
+                                let pair = totals.ways.pairs.get(number);
+                                pair.is_some_and(|pair| totals.directory.asn(pair.neighbor) == neighbor)
+                            };
+                            let of_neighbor = bank.pairs.iter().filter(|(number, _)| is(*number));
+                            of_link += of_neighbor.map(|(_, counter)| counter).sum();
+                            continue;
+                        }
                         if query.only.is_none() {
                             add(&mut unmatched, bank.unmatched);
                             if query.by.is_none_or(|by| by == By::Link) {
                                 continue;
                             }
+                        }
+                        if query.by == Some(By::Neighbor) {
+                            for (number, counter) in bank.pairs.iter() {
+                                let pair = totals.ways.pairs.get(number);
+                                let key = pair.map(|pair| totals.directory.asn(pair.neighbor));
+                                let place = key.and_then(|key| places.get(&key));
+                                if let Some(layer) = place.and_then(|&place| layers.get_mut(place)) {
+                                    add(layer, counter);
+                                }
+                            }
+                            continue;
                         }
                         for (owner, counter) in bank.owners.iter() {
                             let brief = totals.directory.get(crate::model::OwnerId(owner));
@@ -169,7 +194,11 @@ impl Reader<'_> {
         let mut sums: HashMap<u32, u64> = HashMap::new();
         for direction in Direction::ALL {
             let banks = self.totals.bank_places(links, direction, Locality::Remote);
-            for (key, counter) in self.tally(stretch, &banks, by, |_, brief| kept(brief.as_index)).rows {
+            let rows = match by {
+                By::Neighbor => self.by_neighbor(stretch, &banks),
+                _ => self.tally(stretch, &banks, by, |_, brief| kept(brief.as_index)).rows,
+            };
+            for (key, counter) in rows {
                 *sums.entry(key).or_default() += counter.bytes;
             }
         }

@@ -88,7 +88,7 @@ fn golden_status() {
 fn every_top_adds_up() {
     let view = example();
     let mut seen = 0;
-    for by in By::ALL {
+    for by in By::ALL.into_iter().filter(|by| !by.is_of_path()) {
         for side in [Locality::Remote, Locality::Local] {
             for links in [vec![], vec!["ix".to_owned()], vec!["customers".to_owned(), "transit".to_owned()]] {
                 for (last, n) in [(5, 1), (60, 2), (300, 20), (3600, 1), (86_400, 3)] {
@@ -352,9 +352,16 @@ fn series(scrape: &Scrape) -> BTreeMap<String, Counter> {
         for (asn, counter) in scrape.asns.iter().zip(&remote.ases) {
             series.insert(format!("{place} as {asn}"), *counter);
         }
-        for (name, counter) in
-            [("other", remote.other), ("unmatched", remote.unmatched), ("non_ip", remote.non_ip)]
-        {
+        for (asn, counter) in scrape.neighbors.iter().zip(&remote.neighbors) {
+            series.insert(format!("{place} as neighbor {asn}"), *counter);
+        }
+        for (name, counter) in [
+            ("other", remote.other),
+            ("unmatched", remote.unmatched),
+            ("non_ip", remote.non_ip),
+            ("other neighbors", remote.other_neighbors),
+            ("no path", remote.no_path),
+        ] {
             series.insert(format!("{place} {name}"), counter);
         }
     }
@@ -369,12 +376,15 @@ struct Step {
     non_ip: u64,
     /// How far outcomes are ahead of classes.
     ahead: u64,
+    /// The neighbour that some owners have from then on.
+    paths: BTreeMap<u32, u32>,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let classes = proptest::collection::btree_map(0_u32..64, 1_u64..1000, 0..20);
-    (1_u64..200, proptest::collection::vec(classes, 4), 0_u64..10, 0_u64..5)
-        .prop_map(|(seconds, classes, non_ip, ahead)| Step { seconds, classes, non_ip, ahead })
+    let paths = proptest::collection::btree_map(2_u32..64, 0_u32..6, 0..10);
+    (1_u64..200, proptest::collection::vec(classes, 4), 0_u64..10, 0_u64..5, paths)
+        .prop_map(|(seconds, classes, non_ip, ahead, paths)| Step { seconds, classes, non_ip, ahead, paths })
 }
 
 proptest! {
@@ -385,12 +395,19 @@ proptest! {
     ) {
         let links = vec![link("up", Role::Upstream, None), link("down", Role::Downstream, None)];
         let roles = [Role::Upstream, Role::Downstream];
-        let mut totals = Totals::new(links, at(0), Limits { memory_bytes: 20_000, metrics_ases });
+        let limits = Limits { memory_bytes: 20_000, metrics_ases, metrics_neighbors: 3 };
+        let mut totals = Totals::new(links, at(0), limits);
         let mut now = 0;
         let mut counted = [[Counter::ZERO; 3]; 4];
         let mut before = BTreeMap::new();
         for step in steps {
             now += step.seconds;
+            for (&owner, &neighbor) in &step.paths {
+                let origin = owner / 2 - 1;
+                let path = [neighbor + 1000, 7, origin];
+                let route = Attributes { path: path.into(), ..Attributes::default() };
+                totals.learn([(OwnerId(owner), origin, (neighbor > 0).then_some(&route))]);
+            }
             let mut hooks: Vec<Option<HookSweep>> = Vec::new();
             for (place, classes) in step.classes.iter().enumerate() {
                 let (link, hook) = (place / 2, Hook::ALL[place % 2]);
@@ -422,6 +439,9 @@ proptest! {
                 let sum = remote.ases.iter().copied().sum::<Counter>()
                     + remote.other + remote.unmatched + remote.non_ip;
                 prop_assert_eq!(sum, hook.outcomes.iter().copied().sum());
+                let by_neighbor = remote.neighbors.iter().copied().sum::<Counter>()
+                    + remote.other_neighbors + remote.no_path + remote.unmatched + remote.non_ip;
+                prop_assert_eq!(sum, by_neighbor);
                 // And that is everything that was counted.
                 let place = hook.link * 2 + hook.hook as usize;
                 prop_assert_eq!(sum, counted[place].iter().copied().sum());
@@ -452,7 +472,8 @@ proptest! {
         last in 1_u64..4000,
     ) {
         let links = vec![link("up", Role::Upstream, None), link("down", Role::Downstream, None)];
-        let mut totals = Totals::new(links, at(0), Limits { memory_bytes, metrics_ases: 3 });
+        let limits = Limits { memory_bytes, metrics_ases: 3, ..Limits::default() };
+        let mut totals = Totals::new(links, at(0), limits);
         let mut past: Vec<(u64, BTreeMap<Class, u64>)> = Vec::new();
         let mut now = 0;
         let mut sum = Counter::ZERO;

@@ -11,7 +11,7 @@ use super::{
     directory::{Brief, NO_AS},
     hook_place,
     memory::REACH,
-    query::{By, QueryError, TopQuery},
+    query::{By, QueryError, TopQuery, no_local_paths},
     scrape::not_ip,
     sparse::Sparse,
     view::{StatusInputs, timestamp},
@@ -52,10 +52,10 @@ impl Reader<'_> {
         let links = self.choose_links(&query.links)?;
         let stretch = self.totals.stretch_of(query.when);
         let directions = Directions::try_of(query.direction, |direction| {
-            Ok::<_, QueryError>(if query.by == By::Link {
-                self.top_links(&links, direction, &stretch, query.n)
-            } else {
-                self.top_of(query, &links, direction, &stretch)
+            Ok::<_, QueryError>(match query.by {
+                By::Link => self.top_links(&links, direction, &stretch, query.n),
+                By::Neighbor | By::Transit => self.top_ways(query, &links, direction, &stretch),
+                _ => self.top_of(query, &links, direction, &stretch),
             })
         })?;
         Ok(TopAnswer {
@@ -91,6 +91,7 @@ impl Reader<'_> {
             other: scale.part(tally.matched - shown),
             unmatched: scale.part(tally.unmatched),
             non_ip: scale.part(not_ip(&outcomes)),
+            no_path: None,
             previous_bytes: None,
             change: None,
         }
@@ -110,6 +111,7 @@ impl Reader<'_> {
             other: scale.part(total - shown),
             unmatched: scale.part(Counter::ZERO),
             non_ip: scale.part(Counter::ZERO),
+            no_path: None,
             previous_bytes: None,
             change: None,
         }
@@ -162,7 +164,7 @@ impl Reader<'_> {
                 let place = |kind: &str| kinds.iter().position(|known| *known == kind).unwrap_or(0) as u32;
                 self.groups.all().iter().map(|group| place(&group.kind)).collect()
             }
-            By::As | By::Prefix | By::Link => return None,
+            By::As | By::Prefix | By::Link | By::Neighbor | By::Transit => return None,
         };
         let key = |index| of_group.get(self.groups.of(self.totals.directory.asn(index))?).copied();
         Some((0..self.totals.directory.len() as u32).map(key).collect())
@@ -192,7 +194,7 @@ impl Reader<'_> {
         let row = |(rank, (key, counter)): (u32, (u32, Counter))| {
             let mut row = scale.row(rank, counter);
             match by {
-                By::As => {
+                By::As | By::Neighbor | By::Transit => {
                     row.asn = Some(key);
                     row.name = self.name(key);
                 }
@@ -257,6 +259,12 @@ impl Reader<'_> {
         use super::answer::Granularity;
         if by == By::Prefix && self.status.granularity == Granularity::As {
             return Err(QueryError::NoPrefixes);
+        }
+        if by.is_of_path() && side == Locality::Local {
+            return Err(no_local_paths(side));
+        }
+        if by.is_of_path() && self.status.granularity == Granularity::As {
+            return Err(QueryError::NoPaths);
         }
         if by != By::Link && !self.status.count.counts(side) {
             return Err(QueryError::SideNotCounted { side, count: self.status.count.name() });

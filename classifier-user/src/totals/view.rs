@@ -11,8 +11,8 @@ use super::{
     SweepDelta, Totals,
     answer::{
         AsAnswer, CountMode, GapStatus, Granularity, GroupAnswer, HistoryStatus, HookStatus, LinkStatus,
-        LinksAnswer, MemoryStatus, PrefixAnswer, SourceStatus, StatusAnswer, SweepStatus, TableStatus,
-        TopAnswer,
+        LinksAnswer, MemoryStatus, PrefixAnswer, SessionStatus, SourceStatus, StatusAnswer, Strangers,
+        SweepStatus, TableStatus, TopAnswer,
     },
     hook_place,
     query::{DetailQuery, QueryError, TopQuery},
@@ -22,12 +22,16 @@ use super::{
 };
 use crate::{
     datapath::{Attachment, Memory, Sweep},
-    model::{Asn, Direction, Hook, Link, Locality, Mode, Owners, Role},
+    ingest::live::Attributes,
+    model::{Asn, Direction, Hook, Link, Locality, Mode, OwnerId, Owners, Role},
     table::{groups::Groups, names::Names},
 };
 
 /// Whoever knows what classes stand for, shared with whoever changes it.
 pub type SharedOwners = Arc<RwLock<dyn Owners + Send + Sync>>;
+
+/// Sessions that bring routes, and who else wanted to be one: asked whenever somebody wants to know.
+pub type AskSessions = Arc<dyn Fn() -> (Vec<SessionStatus>, Strangers) + Send + Sync>;
 
 /// What the agent knows of itself.
 #[derive(Clone, Debug, Default)]
@@ -103,6 +107,7 @@ struct State {
     names: Arc<Names>,
     status: StatusInputs,
     history: HistoryStatus,
+    sessions: Option<AskSessions>,
 }
 
 impl View {
@@ -114,6 +119,7 @@ impl View {
             names: Arc::default(),
             status: StatusInputs::default(),
             history: HistoryStatus::default(),
+            sessions: None,
         };
         Self(Arc::new(Shared { owners, clock, state: RwLock::new(state) }))
     }
@@ -130,6 +136,18 @@ impl View {
         self.write(|state| state.totals.resume(before, &*owners));
     }
 
+    /// Takes the routes that owners have from now on, as [`Totals::learn`] does.
+    pub fn learn(&self, routes: &[(OwnerId, Asn, Option<Arc<Attributes>>)]) {
+        let routes = routes.iter().map(|(owner, origin, route)| (*owner, *origin, route.as_deref()));
+        self.write(|state| state.totals.learn(routes));
+    }
+
+    /// How many different ways (a neighbour, and who carries) there are to what is in the FIB.
+    #[must_use]
+    pub fn ways(&self) -> u64 {
+        self.read(|reader| reader.totals.ways() as u64)
+    }
+
     /// Takes what the agent knows of itself.
     pub fn set_status(&self, status: StatusInputs) {
         self.write(|state| state.status = status);
@@ -138,6 +156,18 @@ impl View {
     /// Takes how the history is.
     pub fn set_history(&self, history: HistoryStatus) {
         self.write(|state| state.history = history);
+    }
+
+    /// Takes whom to ask about sessions.
+    pub fn set_sessions(&self, sessions: AskSessions) {
+        self.write(|state| state.sessions = Some(sessions));
+    }
+
+    fn sessions(&self) -> (Vec<SessionStatus>, Strangers) {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        let ask = state.sessions.clone();
+        drop(state);
+        ask.map(|ask| ask()).unwrap_or_default()
     }
 
     /// Takes other names and groups.
@@ -191,7 +221,8 @@ impl View {
     #[must_use]
     pub fn status(&self) -> StatusAnswer {
         let now = (self.0.clock)();
-        self.read(|reader| reader.status(now))
+        let (sessions, strangers) = self.sessions();
+        StatusAnswer { sessions, strangers, ..self.read(|reader| reader.status(now)) }
     }
 
     /// Whether sweeps come: the last one, or the start, is no longer ago than three intervals or 30 seconds.
@@ -208,7 +239,8 @@ impl View {
     #[must_use]
     pub fn metrics(&self) -> MetricsReading {
         let now = (self.0.clock)();
-        self.read(|reader| reader.metrics(now))
+        let (sessions, strangers) = self.sessions();
+        MetricsReading { sessions, strangers, ..self.read(|reader| reader.metrics(now)) }
     }
 
     /// What questions about the past need to know of now.
@@ -302,6 +334,8 @@ pub struct MetricsReading {
     pub links: Vec<Link>,
     /// By [`Scrape::asns`].
     pub names: Vec<Option<String>>,
+    /// By [`Scrape::neighbors`].
+    pub neighbor_names: Vec<Option<String>>,
     /// By [`Scrape::hooks`]: matched by IP bytes of the last hour.
     pub coverage: Vec<Option<f64>>,
     /// The last sweep; `None` before the first.
@@ -312,6 +346,10 @@ pub struct MetricsReading {
     pub table_age: Option<Duration>,
     /// How the past is kept.
     pub history: HistoryStatus,
+    /// BGP sessions and BMP routers.
+    pub sessions: Vec<SessionStatus>,
+    /// Connections from unknown addresses.
+    pub strangers: Strangers,
 }
 
 /// A time as in JSON: to the millisecond.
@@ -393,6 +431,8 @@ impl Reader<'_> {
                 status.warnings.iter().cloned().chain(history).collect()
             },
             history: self.history.clone(),
+            sessions: Vec::new(),
+            strangers: Strangers::default(),
         }
     }
 
@@ -403,6 +443,7 @@ impl Reader<'_> {
         let largest = self.status.sources.iter().max_by_key(|source| source.prefixes);
         MetricsReading {
             names: scrape.asns.iter().map(name).collect(),
+            neighbor_names: scrape.neighbors.iter().map(name).collect(),
             coverage: scrape
                 .hooks
                 .iter()
@@ -415,6 +456,8 @@ impl Reader<'_> {
             status: self.status.clone(),
             table_age: largest.and_then(|source| source.age(now)),
             history: self.history.clone(),
+            sessions: Vec::new(),
+            strangers: Strangers::default(),
             scrape,
         }
     }

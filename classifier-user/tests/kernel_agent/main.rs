@@ -7,14 +7,19 @@
 mod lab;
 #[path = "../support/packets.rs"]
 mod packets;
+#[path = "../support/routers.rs"]
+#[expect(dead_code, reason = "tests of sessions use the rest")]
+mod routers;
 
 mod agent;
 mod answers;
+mod bgp;
 mod capabilities;
 mod capture;
 mod history;
 mod keep;
 mod lifecycle;
+mod paths;
 mod public;
 mod reload;
 mod totals;

@@ -65,7 +65,7 @@ fn bird_connects_and_routes_come_change_and_go() {
         assert_eq!(status.complete, Families::BOTH);
         assert_eq!((status.counts.established, status.counts.announced, status.counts.withdrawn), (1, 6, 0));
         let agreed = status.agreed.unwrap();
-        assert_eq!((agreed.asn, agreed.identifier.to_string().as_str()), (AS, ROUTER));
+        assert_eq!((agreed.asn, agreed.identifier.to_string().as_str()), (AS, "198.18.0.2"));
         assert!(agreed.four_octet && agreed.route_refresh && agreed.enhanced_refresh);
         assert_eq!((agreed.families, agreed.hold_time), (Families::BOTH, 90));
 
@@ -234,15 +234,22 @@ fn md5_and_ttl_security() {
         let peer = router();
         let secret = classifier_user::ingest::bgp::Password::new("a secret of 24 characters");
         let head = "ttl security on; password \"a secret of 24 characters\";";
-        for (way, settings) in [("passive on;", active()), ("", passive())] {
+        let ends = [(ROUTER, OURS, "0.0.0.0:179"), (ROUTER6, OURS6, "[::]:179")];
+        for ((theirs, mine, listen), passive) in
+            ends.into_iter().flat_map(|ends| [(ends, false), (ends, true)])
+        {
+            let way = if passive { "" } else { "passive on;" };
             let session =
-                bird_session(&format!("local {ROUTER} as 65001; neighbor {OURS} as {AS}; {head} {way}"), "");
+                bird_session(&format!("local {theirs} as 65001; neighbor {mine} as {AS}; {head} {way}"), "");
             let _bird = Bird::start(&peer, &session, &routes());
             let mut ours = Ours::start(vec![PeerSettings {
+                address: ip(theirs),
                 remote_as: 65_001,
+                listen: passive.then(|| listen.parse().unwrap()),
+                passive,
                 password: secret.clone(),
                 hops: Some(1),
-                ..settings
+                ..active()
             }]);
             ours.up();
             ours.complete(&BOTH);

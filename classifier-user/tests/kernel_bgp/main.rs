@@ -3,9 +3,14 @@
 #[path = "../support/lab.rs"]
 #[expect(dead_code, reason = "other kernel tests use the rest")]
 mod lab;
+#[path = "../support/routers.rs"]
+mod routers;
 
 mod bird;
 mod capture;
+mod documented;
 mod faults;
+mod frr;
+mod full;
 mod restart;
 mod world;

@@ -103,6 +103,25 @@ fn bird_restarts_gracefully() {
     });
 }
 
+/// RFC 9494: BIRD says that its routes are good for longer than a restart takes.
+#[test]
+fn long_lived_routes_stay_for_as_long_as_bird_says() {
+    in_namespace(|| {
+        let peer = router();
+        let head = format!(
+            "local {ROUTER} as {AS}; neighbor {OURS} as {AS}; graceful restart on; graceful restart time 100;
+             long lived graceful restart on; long lived stale time 7200;"
+        );
+        let mut bird = Bird::start(&peer, &bird_session(&head, ""), &routes());
+        let mut ours = Ours::start(vec![PeerSettings { stale_seconds: 1800, ..passive() }]);
+        ours.up();
+        ours.complete(&BOTH);
+        assert_eq!(ours.status(0).agreed.unwrap().long_lived_restart.unwrap().stale_time, 7200);
+        bird.daemon.kill();
+        assert_eq!(ours.down().stale_seconds, 7300);
+    });
+}
+
 /// The network goes away without a word: nobody closes the connection.
 #[test]
 fn silence_ends_a_session() {

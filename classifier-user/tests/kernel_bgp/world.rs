@@ -1,11 +1,9 @@
-//! A router's namespace with BIRD or FRR in it, our speaker in this one, and what it says kept as a table would.
+//! A router's namespace, our speaker in this one, and what it says kept as a table would.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     fs,
     net::IpAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,9 +21,7 @@ use tokio::{
 };
 
 use crate::lab::{Peer, address, run, veth};
-
-/// What nothing here takes, however busy the machine is.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) use crate::routers::{Bird, Frr, LONG};
 
 /// Our AS, which is the router's where it is not said otherwise.
 pub(crate) const AS: Asn = 64_500;
@@ -90,6 +86,8 @@ pub(crate) struct Ours {
     pub(crate) log: VecDeque<(PeerId, Event)>,
     /// Announcements and withdrawals.
     pub(crate) changes: u64,
+    /// How long anything may take.
+    pub(crate) patience: Duration,
 }
 
 impl Ours {
@@ -112,12 +110,13 @@ impl Ours {
             routes: BTreeMap::new(),
             log: VecDeque::new(),
             changes: 0,
+            patience: LONG,
         }
     }
 
     /// Takes what is said until `done` finds what it looks for.
     pub(crate) fn until<T>(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> Option<T>) -> T {
-        let deadline = Instant::now() + LONG;
+        let deadline = Instant::now() + self.patience;
         loop {
             if let Some(found) = done(self) {
                 return found;
@@ -246,54 +245,6 @@ impl std::fmt::Display for Ours {
     }
 }
 
-/// A process in a namespace, killed when dropped.
-pub(crate) struct Daemon {
-    child: Option<Child>,
-    log: PathBuf,
-}
-
-impl Daemon {
-    fn start(peer: &Peer, log: PathBuf, program: &str, arguments: Vec<String>) -> Self {
-        let file = fs::File::options().create(true).append(true).open(&log).expect("a log");
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
-        let program = program.to_owned();
-        let child = peer.run(move || command.spawn());
-        let child =
-            child.unwrap_or_else(|error| panic!("{program}: {error} (`cargo xtask setup` installs it)"));
-        Self { child: Some(child), log }
-    }
-
-    /// SIGKILL: it says nothing to anybody.
-    pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-
-    /// What it has written.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.kill();
-        if std::thread::panicking() {
-            eprintln!("{}:\n{}", self.log.display(), self.log());
-        }
-    }
-}
-
-/// BIRD in a namespace.
-pub(crate) struct Bird<'a> {
-    peer: &'a Peer,
-    directory: tempfile::TempDir,
-    pub(crate) daemon: Daemon,
-}
-
 /// `protocol bgp` with what tests need: quick, and IPv6 routes with a next hop of their own.
 pub(crate) fn bird_session(head: &str, channel: &str) -> String {
     format!(
@@ -309,66 +260,4 @@ pub(crate) fn bird_session(head: &str, channel: &str) -> String {
 /// The session that the tests mean where they say nothing else.
 pub(crate) fn bird_plain() -> String {
     bird_session(&format!("local {ROUTER} as {AS}; neighbor {OURS} as {AS};"), "")
-}
-
-impl<'a> Bird<'a> {
-    /// Starts it with this session and these lines of `protocol static`.
-    pub(crate) fn start(peer: &'a Peer, session: &str, routes: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        write_bird(directory.path(), session, routes);
-        let daemon = Self::daemon(peer, directory.path(), &[]);
-        Self { peer, directory, daemon }
-    }
-
-    fn daemon(peer: &Peer, directory: &Path, more: &[&str]) -> Daemon {
-        let path = |name: &str| directory.join(name).display().to_string();
-        let mut arguments = vec!["-f".to_owned()];
-        for (flag, name) in [("-c", "bird.conf"), ("-s", "bird.ctl"), ("-P", "bird.pid")] {
-            arguments.extend([flag.to_owned(), path(name)]);
-        }
-        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
-        Daemon::start(peer, directory.join("bird.log"), "bird", arguments)
-    }
-
-    /// Starts it again; `-R` is graceful.
-    pub(crate) fn again(&mut self, more: &[&str]) {
-        self.daemon.kill();
-        self.daemon = Self::daemon(self.peer, self.directory.path(), more);
-    }
-
-    /// Other routes, or another session.
-    pub(crate) fn configure(&self, session: &str, routes: &str) {
-        write_bird(self.directory.path(), session, routes);
-        let said = self.ask("configure");
-        assert!(said.contains("Reconfigured") || said.contains("Reconfiguration in progress"), "{said}");
-    }
-
-    /// Another configuration for its next start.
-    pub(crate) fn configure_files(&self, session: &str, routes: &str) {
-        write_bird(self.directory.path(), session, routes);
-    }
-
-    /// What birdc says to this.
-    pub(crate) fn ask(&self, command: &str) -> String {
-        run(&format!("birdc -s {} {command}", self.directory.path().join("bird.ctl").display()))
-    }
-}
-
-fn write_bird(directory: &Path, session: &str, routes: &str) {
-    let (six, four): (Vec<&str>, Vec<&str>) = routes
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .partition(|line| line.split_whitespace().nth(1).is_some_and(|prefix| prefix.contains("::")));
-    let text = format!(
-        "log stderr all;
-         router id {ROUTER};
-         protocol device {{}}
-         protocol static routes4 {{ ipv4; {} }}
-         protocol static routes6 {{ ipv6; {} }}
-         {session}",
-        four.join("\n"),
-        six.join("\n")
-    );
-    fs::write(directory.join("bird.conf"), text).expect("written");
 }

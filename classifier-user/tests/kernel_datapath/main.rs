@@ -8,6 +8,7 @@ mod frames;
 mod lab;
 
 mod changes;
+mod generations;
 mod links;
 mod single;
 mod traffic;

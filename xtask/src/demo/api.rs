@@ -65,6 +65,13 @@ struct AsDirection {
     since_start: Count,
 }
 
+/// `/api/v1/links`: everything since the agent's start.
+#[derive(Debug, Deserialize)]
+struct Links {
+    /// When that was.
+    from: String,
+}
+
 /// `/api/v1/status`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Status {
@@ -157,6 +164,11 @@ impl Client {
     pub(crate) fn is_healthy(&self) -> bool {
         let answer = self.agent.get(format!("{}/healthz", self.url)).call();
         answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// When the agent started.
+    pub(crate) fn started(&self) -> Result<String> {
+        Ok(self.get::<Links>("links")?.from)
     }
 
     /// The ASes with most bytes of a period, such as `last=10s`, both directions.

@@ -30,7 +30,7 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// Asks for everything of a period that begins before the agent's start, and that its memory answers.
+    /// Asks for everything of a period that begins with the agent or before it, and that its memory answers.
     pub(crate) fn read(client: &Client, period: &str) -> Result<Self> {
         Ok(Self::of(&client.top(mix::ASES, period)?, &client.status()?))
     }

@@ -245,7 +245,7 @@ fn play(
         if history.is_none() {
             Counted::read(&client, "last=3650d")
         } else if since_start.elapsed() < MEMORY {
-            Counted::read(&client, &format!("from={}s", MEMORY.as_secs()))
+            Counted::read(&client, &format!("from={}", client.started()?))
         } else {
             Counted::read_each(&client, ases, &tally)
         }

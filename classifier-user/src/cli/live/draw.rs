@@ -345,8 +345,15 @@ fn draw_help(frame: &mut Frame<'_>, area: Rect, state: &State) {
     };
     let pause = ("space", if state.is_paused() { "go on" } else { "pause" });
     // Most important first: a narrow terminal cuts the rest off.
-    let all =
-        [("q", "quit"), pause, ("/", "filter"), sorts, ("a g k l p", "by"), ("w", "window"), ("↑ ↓", "rows")];
+    let all = [
+        ("q", "quit"),
+        pause,
+        ("/", "filter"),
+        sorts,
+        ("a g k l p b r", "by"),
+        ("w", "window"),
+        ("↑ ↓", "rows"),
+    ];
     for (key, does) in all {
         keys.extend([Span::from(key).bold(), Span::from(format!(" {does}  "))]);
     }

@@ -231,6 +231,8 @@ impl State {
             KeyCode::Char('k') => return self.look_by(ByArg::Kind),
             KeyCode::Char('l') => return self.look_by(ByArg::Link),
             KeyCode::Char('p') => return self.look_by(ByArg::Prefix),
+            KeyCode::Char('b') => return self.look_by(ByArg::Neighbor),
+            KeyCode::Char('r') => return self.look_by(ByArg::Transit),
             KeyCode::Char('w') => return self.next_window(),
             KeyCode::Down => self.first = self.first.saturating_add(1),
             KeyCode::Up => self.first = self.first.saturating_sub(1),

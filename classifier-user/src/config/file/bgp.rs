@@ -59,13 +59,7 @@ pub(super) fn peer(
         families: families(section)?,
         add_path: section.boolean("add_path")?.unwrap_or(false),
         max_prefixes: section.integer("max_prefixes", 1, bgp::MAX_PREFIXES_EXPECTED, u32::MAX.into())?,
-        stale_time: section.text("stale_time", bgp::STALE_TIME_EXPECTED, |text| {
-            // A plain number is seconds.
-            match text.parse::<u64>() {
-                Ok(seconds) => bgp::stale_time(&format!("{seconds}s")),
-                Err(_) => bgp::stale_time(text),
-            }
-        })?,
+        stale_time: section.stale_time()?,
         name: section.text("name", "a string", bgp::name)?,
         ..BgpSpec::new(peer, remote_as, place)
     })
@@ -97,8 +91,18 @@ impl Section<'_, '_> {
         self.reader.error(span, Problem::Value { key, problem })
     }
 
+    pub(super) fn stale_time(&self) -> Result<Option<u32>, FileError> {
+        self.text("stale_time", bgp::STALE_TIME_EXPECTED, |text| {
+            // A plain number is seconds.
+            match text.parse::<u64>() {
+                Ok(seconds) => bgp::stale_time(&format!("{seconds}s")),
+                Err(_) => bgp::stale_time(text),
+            }
+        })
+    }
+
     /// A string, a number or a boolean, as it is written, that `read` reads.
-    fn text<T>(
+    pub(super) fn text<T>(
         &self,
         key: &'static str,
         expected: &'static str,

@@ -71,6 +71,10 @@ fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Datapa
 impl Kernel {
     /// Goes on with maps of these sizes.
     pub(super) fn replace(&mut self, sizes: &Sizes) -> Result<(), DatapathError> {
+        if sizes.classes < self.sizes.classes {
+            let (class, classes) = (self.sizes.classes - 1, sizes.classes);
+            return Err(DatapathError::ClassOutOfRange { class, classes });
+        }
         let setups: Vec<_> = self.links.iter().map(|link| link.setup).collect();
         let mut loaded = object::load(OBJECT, sizes, &setups, &object::Extra::default()).map_err(failed)?;
         let kept = self.keep_next(&mut loaded)?;

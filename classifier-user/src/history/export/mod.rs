@@ -30,6 +30,10 @@ pub enum By {
     Link,
     /// A prefix and its origin; only the largest of each AS are kept.
     Prefix,
+    /// A neighbour, by its AS.
+    Neighbor,
+    /// An AS by what it carried for others.
+    Transit,
 }
 
 impl By {
@@ -39,6 +43,8 @@ impl By {
             Self::Group => Kind::Group,
             Self::Link => Kind::Link,
             Self::Prefix => Kind::Prefix,
+            Self::Neighbor => Kind::Neighbor,
+            Self::Transit => Kind::Transit,
         }
     }
 
@@ -46,7 +52,7 @@ impl By {
     #[must_use]
     pub const fn columns(self) -> &'static [Column] {
         match self {
-            Self::As => &[Column::Asn],
+            Self::As | Self::Neighbor | Self::Transit => &[Column::Asn],
             Self::Group => &[Column::Group],
             Self::Link => &[Column::Part],
             Self::Prefix => &[Column::Prefix, Column::Asn],
@@ -259,7 +265,7 @@ impl<'a> Subjects<'a> {
 
     fn of(&mut self, subject: Subject) -> Result<Called<'_>, ExportError> {
         Ok(match self.by {
-            By::As => Called { text: "", asn: subject },
+            By::As | By::Neighbor | By::Transit => Called { text: "", asn: subject },
             By::Link => Called { text: if subject == Part::Ip as Subject { "ip" } else { "other" }, asn: 0 },
             By::Group => Called { text: self.groups.get(&subject).map_or("", String::as_str), asn: 0 },
             By::Prefix => {

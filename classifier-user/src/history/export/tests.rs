@@ -40,7 +40,9 @@ fn filled(dir: &Path) -> (Store, Known) {
             Sample { ipv4: Counter { packets: 2, bytes: 200 + n }, ipv6: Counter { packets: 1, bytes: 70 } };
         let row =
             |kind, subject, link| Row { kind, subject, link: LinkNo(link), direction: Direction::In, sample };
+        let ways = [row(Kind::Neighbor, 3356, 0), row(Kind::Transit, 1299, 1)];
         closed.rows.extend([row(Kind::As, 2906, 1), row(Kind::Group, 0, 0), row(Kind::Prefix, 1, 0)]);
+        closed.rows.extend(ways);
         closed.rows.sort_by_key(Row::key);
         store.append(&closed).unwrap();
         known.push(closed);
@@ -142,6 +144,10 @@ fn the_other_subjects_and_names() {
     let ases = text(By::As, Some(&names));
     assert!(ases.contains(&format!(",in,2906,Netflix,2,{},0,0\n", 1000 + n)), "{ases}");
     assert!(ases.contains(",out,0,,1,1,0,0\n"), "{ases}");
+    let numbers = format!("2,{},1,70\n", 200 + n);
+    let way = |asn: u32, link: &str| format!("{head}asn,{tail}{when}{link},upstream,in,{asn},{numbers}");
+    assert_eq!(text(By::Neighbor, None), way(3356, "\"transit, a\""));
+    assert_eq!(text(By::Transit, None), way(1299, "ix"));
 }
 
 #[test]

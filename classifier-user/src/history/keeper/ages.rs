@@ -23,15 +23,15 @@ pub(super) fn days_before(day: Timestamp, days: u32, zone: &TimeZone) -> Timesta
 /// How many days of a kind's steps are kept.
 const fn days(keep: &Keep, kind: Kind, step: Step) -> Option<u32> {
     match (kind, step) {
-        (Kind::As | Kind::Prefix, Step::Slot) => Some(keep.slot_days),
-        (Kind::Link | Kind::Group, Step::Slot) | (_, Step::Hour) => Some(keep.hour_days),
+        (Kind::As | Kind::Prefix | Kind::Transit, Step::Slot) => Some(keep.slot_days),
+        (Kind::Link | Kind::Group | Kind::Neighbor, Step::Slot) | (_, Step::Hour) => Some(keep.hour_days),
         (_, Step::Day) => keep.day_days,
     }
 }
 
 /// Drops what is older than it is kept: today, and so many whole days before it, stay.
 pub(super) fn drop_old(store: &mut Store, keep: &Keep, today: Timestamp) -> Result<(), StoreError> {
-    for kind in [Kind::As, Kind::Link, Kind::Group, Kind::Prefix] {
+    for kind in [Kind::As, Kind::Link, Kind::Group, Kind::Prefix, Kind::Neighbor, Kind::Transit] {
         for step in [Step::Slot, Step::Hour, Step::Day] {
             if let Some(days) = days(keep, kind, step) {
                 let before = days_before(today, days, store.zone());

@@ -17,10 +17,10 @@ const NOTE: &str = "folded.until";
 
 /// What is dropped, one after the other: the oldest day of the first that has more than the last two days.
 const VICTIMS: [(&[Kind], Step); 4] = [
-    (&[Kind::As, Kind::Prefix], Step::Slot),
-    (&[Kind::As, Kind::Prefix], Step::Hour),
-    (&[Kind::Link, Kind::Group], Step::Slot),
-    (&[Kind::Link, Kind::Group], Step::Hour),
+    (&[Kind::As, Kind::Prefix, Kind::Transit], Step::Slot),
+    (&[Kind::As, Kind::Prefix, Kind::Transit], Step::Hour),
+    (&[Kind::Link, Kind::Group, Kind::Neighbor], Step::Slot),
+    (&[Kind::Link, Kind::Group, Kind::Neighbor], Step::Hour),
 ];
 /// Of these the fold is tried before the others.
 const BEFORE_FOLD: usize = 2;
@@ -79,7 +79,7 @@ impl Cap {
                 return Ok(true);
             }
         }
-        if fold_oldest_month(store)? || drop_oldest_month(store, &[Kind::Prefix])? {
+        if fold_oldest_month(store)? || drop_oldest_month(store, &[Kind::Prefix, Kind::Transit])? {
             return Ok(true);
         }
         for &(kinds, step) in then {
@@ -87,7 +87,7 @@ impl Cap {
                 return Ok(true);
             }
         }
-        drop_oldest_month(store, &[Kind::As, Kind::Link, Kind::Group])
+        drop_oldest_month(store, &[Kind::As, Kind::Link, Kind::Group, Kind::Neighbor])
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Of which months are kept.
-const KINDS: [Kind; 3] = [Kind::As, Kind::Link, Kind::Group];
+const KINDS: [Kind; 4] = [Kind::As, Kind::Link, Kind::Group, Kind::Neighbor];
 /// Under which the end of the last frozen month is noted.
 const NOTE: &str = "months.until";
 /// Slots of subjects that are worked on in a step: about a tenth of a second.

@@ -326,6 +326,17 @@ impl Read for Past {
         self.reader()?.series(kind, subjects, period, links, step)
     }
 
+    fn series_of_each(
+        &self,
+        kind: Kind,
+        subjects: &[Subject],
+        period: Period,
+        sets: &[Links],
+        step: Step,
+    ) -> Result<Vec<Vec<Point>>, ReadError> {
+        self.reader()?.series_of_each(kind, subjects, period, sets, step)
+    }
+
     fn months(&self, kind: Kind, subject: Subject) -> Result<Vec<Month>, ReadError> {
         self.reader()?.months(kind, subject)
     }

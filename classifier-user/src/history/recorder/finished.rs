@@ -58,7 +58,7 @@ impl Finished {
         for row in &self.rows {
             let place = row.subject as usize;
             let subject: Option<Subject> = match row.kind {
-                Kind::As | Kind::Link => Some(row.subject),
+                Kind::As | Kind::Link | Kind::Neighbor | Kind::Transit => Some(row.subject),
                 Kind::Prefix => prefixes.get(place).copied(),
                 // Only those with traffic get a number.
                 Kind::Group => match (groups.get_mut(place), self.groups.get(place)) {

@@ -7,7 +7,7 @@
 //!   counting that is and the number of the next sweep (`taken`). Says what numbers mean from here on: the agent was
 //!   started again, or groups have changed.
 //! - *sweep*: its time and length, new group keys, new owners, and by hook the outcomes and the counters of owners, packed
-//!   as in memory.
+//!   as in memory; from version 2 on then those of neighbours and of carriers, IPv4 and IPv6, by AS number.
 //!
 //! A frame is written by one call, and what was written before a `kill -9` stays: no sync is needed for that. Power is
 //! another matter: a slot is synced when it is over.
@@ -38,9 +38,9 @@ use crate::{
 /// Slots that there can be: until the year 2500, as in the store.
 const SLOTS: Range<i64> = 0..56_000_000;
 const MAGIC: &[u8; 4] = b"CLSJ";
-const VERSION: u64 = 2;
-/// Before there was a counting in *life*.
-const WITHOUT_COUNT: u64 = 1;
+const VERSION: u64 = 3;
+/// The last one without a counting in *life*.
+const WITHOUT_COUNT: u64 = 2;
 const LIFE: u8 = 1;
 const SWEEP: u8 = 2;
 /// Bytes of a frame before its payload.
@@ -162,8 +162,10 @@ impl Journal {
                 put(payload, outcome.packets);
                 put(payload, outcome.bytes);
             }
-            put(payload, hook.remote.as_bytes().len() as u64);
-            payload.extend_from_slice(hook.remote.as_bytes());
+            for packed in std::iter::once(&hook.remote).chain(&hook.neighbors).chain(&hook.through) {
+                put(payload, packed.as_bytes().len() as u64);
+                payload.extend_from_slice(packed.as_bytes());
+            }
         }
         self.frame();
     }
@@ -262,7 +264,7 @@ pub(super) fn read_into(
     let file = File::open(path(directory, slot))?;
     let length = file.metadata()?.len();
     let mut reader = BufReader::new(file);
-    let mut reading = Reading { slot, detail, open: None, groups: Vec::new(), known };
+    let mut reading = Reading { slot, detail, version: VERSION, open: None, groups: Vec::new(), known };
     let mut good = 0;
     let mut payload = Vec::new();
     while let Some(size) = next(&mut reader, length - good, &mut payload)? {
@@ -296,6 +298,8 @@ fn next(reader: &mut impl io::Read, rest: u64, payload: &mut Vec<u8>) -> io::Res
 struct Reading<'a> {
     slot: i64,
     detail: bool,
+    /// Of this life.
+    version: u64,
     open: Option<Open>,
     /// Places of this life's groups.
     groups: Vec<u16>,
@@ -319,14 +323,15 @@ impl Reading<'_> {
             return None;
         }
         let version = get(rest)?;
-        if !(WITHOUT_COUNT..=VERSION).contains(&version) || i64::from_le_bytes(*take(rest)?) != self.slot {
+        if !(1..=VERSION).contains(&version) || i64::from_le_bytes(*take(rest)?) != self.slot {
             return None;
         }
         let links = get_links(rest)?;
         let groups = get_texts(rest)?;
         let (count, next) =
-            if version == WITHOUT_COUNT { <_>::default() } else { (CountId(*take(rest)?), get(rest)?) };
+            if version <= WITHOUT_COUNT { <_>::default() } else { (CountId(*take(rest)?), get(rest)?) };
         self.known.life(count, next, &links);
+        self.version = version;
         let (slot, detail) = (self.slot, self.detail);
         let open = self.open.get_or_insert_with(|| Open::new(slot, SystemTime::UNIX_EPOCH, detail));
         open.begin_life(&links);
@@ -352,16 +357,25 @@ impl Reading<'_> {
                 outcome.packets = get(rest)?;
                 outcome.bytes = get(rest)?;
             }
-            hooks.push((outcomes, get_bytes(rest)?));
+            let remote = get_bytes(rest)?;
+            let mut ways = [[&[][..]; 2]; 2];
+            if self.version > 1 {
+                for bytes in ways.iter_mut().flatten() {
+                    *bytes = get_bytes(rest)?;
+                }
+            }
+            hooks.push((outcomes, remote, ways));
         }
-        self.known.sweep(at, &defined, &hooks);
+        let counted: Vec<_> = hooks.iter().map(|(outcomes, remote, _)| (*outcomes, *remote)).collect();
+        self.known.sweep(at, &defined, &counted);
         self.groups.extend(groups.into_iter().map(|group| open.group(Some(group))));
         for (owner, mut line) in defined {
             line.group = self.groups.get(usize::from(line.group)).copied().unwrap_or(NO_GROUP);
             open.define(owner, line);
         }
-        for (hook, (outcomes, remote)) in hooks.into_iter().enumerate() {
+        for (hook, (outcomes, remote, ways)) in hooks.into_iter().enumerate() {
             open.add(hook, &outcomes, Unpack::new(remote));
+            open.add_ways(hook, ways.map(|of| of.map(Unpack::new)));
         }
         open.last = at;
         open.covered += elapsed;

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     mem,
     time::{Duration, SystemTime},
 };
@@ -13,6 +13,9 @@ use crate::{
     model::{Asn, Counter, Direction, Family, Outcome, Owner},
     totals::packed::Unpack,
 };
+
+/// What a sweep found on the ways of packets, by AS number: of each family, by neighbour, and by who carried.
+pub(super) type Ways<'a> = [[Unpack<'a>; 2]; 2];
 
 /// What has no group.
 pub(super) const NO_GROUP: u16 = u16::MAX;
@@ -77,6 +80,8 @@ pub(super) struct Open {
     /// Lines by what they are: those of ASes, and in a slot that goes on after a restart all of before.
     known: HashMap<Line, u32>,
     detail: bool,
+    /// By place, by neighbour and by who carried.
+    ways: Vec<[BTreeMap<Asn, Sample>; 2]>,
     /// The places of this life's hooks.
     hooks: Vec<usize>,
     /// This life's owners: 1 + their line.
@@ -97,6 +102,7 @@ impl Open {
             lines: Vec::new(),
             known: HashMap::new(),
             detail,
+            ways: Vec::new(),
             hooks: Vec::new(),
             of_owner: Vec::new(),
         }
@@ -126,6 +132,7 @@ impl Open {
         self.links.push(key.clone());
         self.outcomes.resize(self.links.len() * 2, [Counter::ZERO; 5]);
         self.counters.resize(self.links.len() * 2, Vec::new());
+        self.ways.resize_with(self.links.len() * 2, Default::default);
         self.links.len() - 1
     }
 
@@ -194,12 +201,25 @@ impl Open {
         }
     }
 
+    /// Adds what a sweep found on the ways of packets at a hook.
+    pub(super) fn add_ways(&mut self, hook: usize, ways: Ways<'_>) {
+        let Some(sums) = self.hooks.get(hook).and_then(|&place| self.ways.get_mut(place)) else { return };
+        for (sums, [ipv4, ipv6]) in sums.iter_mut().zip(ways) {
+            for (asn, counter) in ipv4 {
+                sums.entry(asn).or_default().ipv4 += counter;
+            }
+            for (asn, counter) in ipv6 {
+                sums.entry(asn).or_default().ipv6 += counter;
+            }
+        }
+    }
+
     /// Packets and bytes of all frames in it.
     pub(super) fn frames(&self) -> Counter {
         self.outcomes.iter().flatten().copied().sum()
     }
 
-    /// Ends the slot: rows of ASes, links, groups, and of the `top` largest prefixes of each AS. `None` where nothing was
+    /// Ends the slot: rows of ASes, links, groups, neighbours, carriers, and of the `top` largest prefixes of each AS. `None` where nothing was
     /// counted and there is no second to speak of.
     pub(super) fn finish(mut self, top: usize) -> Option<Finished> {
         let idle = self.frames().is_zero();
@@ -228,6 +248,13 @@ impl Open {
         }
         rows.by_prefix(&self, &order);
         rows.by_group();
+        for (place, ways) in self.ways.iter().enumerate() {
+            for (kind, sums) in [Kind::Neighbor, Kind::Transit].into_iter().zip(ways) {
+                for (&asn, &sample) in sums {
+                    rows.push(kind, asn, place, sample);
+                }
+            }
+        }
         for (place, outcomes) in self.outcomes.iter().enumerate() {
             let of = |outcome: Outcome| outcomes[outcome as usize];
             let ip = Sample { ipv4: of(Outcome::Ipv4), ipv6: of(Outcome::Ipv6) };

@@ -22,7 +22,12 @@ use super::{
     taken::{Base, Rest, Taken},
     time_of,
 };
-use crate::{history::SLOT_SECONDS, model::OwnerId, table::groups::Groups, totals::SharedOwners};
+use crate::{
+    history::SLOT_SECONDS,
+    model::OwnerId,
+    table::groups::Groups,
+    totals::{SharedOwners, packed::Packed},
+};
 
 /// What a clock that is set says, in seconds since 1970: 2020 to 2500, where the store's slots end too.
 const SET: Range<u64> = 1_577_836_800..16_725_225_600;
@@ -297,6 +302,10 @@ impl Slots {
         drop(owners);
         for (hook, came) in counted.delta.hooks.iter().enumerate() {
             open.add(hook, &came.outcomes, came.remote.iter());
+            open.add_ways(
+                hook,
+                [came.neighbors.each_ref(), came.through.each_ref()].map(|of| of.map(Packed::iter)),
+            );
         }
         open.covered += covered;
         open.last = counted.at;

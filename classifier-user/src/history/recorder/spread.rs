@@ -48,6 +48,7 @@ pub(super) fn spread(delta: &SweepDelta, from: SystemTime, to: SystemTime) -> Ve
         let hooks = delta.hooks.iter().map(|hook| HookDelta {
             outcomes: hook.outcomes.map(share),
             remote: Packed::new(hook.remote.iter().map(|(owner, counter)| (owner, share(counter))), scratch),
+            ..HookDelta::default()
         });
         let hooks = hooks.collect();
         parts.push((end, end.duration_since(begins).unwrap_or_default(), SweepDelta { hooks }));
@@ -71,7 +72,7 @@ mod tests {
         let all = counters.iter().map(|(_, counter)| *counter).sum();
         let outcomes = [all, Counter::ZERO, Counter::ZERO, Counter::ZERO, Counter::ZERO];
         let remote = Packed::new(counters.iter().copied(), &mut Vec::new());
-        SweepDelta { hooks: [HookDelta { outcomes, remote }, HookDelta::default()].into() }
+        SweepDelta { hooks: [HookDelta { outcomes, remote, ..HookDelta::default() }, HookDelta::default()].into() }
     }
 
     #[test]

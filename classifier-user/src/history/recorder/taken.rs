@@ -276,7 +276,8 @@ impl Taken {
             }
             self.outcomes.push(outcomes);
             self.owners.push(sparse);
-            rest.push(HookDelta { outcomes: outcomes_left, remote: Packed::new(left, &mut scratch) });
+            let remote = Packed::new(left, &mut scratch);
+            rest.push(HookDelta { outcomes: outcomes_left, remote, ..HookDelta::default() });
         }
         let from = known.last.unwrap_or(base.since);
         if !same || !sure {

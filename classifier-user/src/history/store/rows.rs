@@ -16,7 +16,8 @@ use crate::{
 pub(super) const HOUR: i64 = 3600 / SLOT_SECONDS;
 
 /// All kinds.
-pub(super) const KINDS: [Kind; 4] = [Kind::As, Kind::Link, Kind::Group, Kind::Prefix];
+pub(super) const KINDS: [Kind; 6] =
+    [Kind::As, Kind::Link, Kind::Group, Kind::Prefix, Kind::Neighbor, Kind::Transit];
 
 /// A checksum of numbers of a row.
 pub(super) fn checksum(numbers: &[i64], bytes: &[u8]) -> u32 {

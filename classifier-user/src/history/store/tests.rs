@@ -77,8 +77,9 @@ impl Both {
         let mut rows = Vec::new();
         let subjects = ASES.map(|subject| (Kind::As, subject));
         let parts = [(Kind::Link, Part::Ip as u32), (Kind::Link, Part::Other as u32)];
-        for (kind, subject) in subjects.into_iter().chain(parts).chain([(Kind::Group, 0), (Kind::Prefix, 7)])
-        {
+        let ways = [(Kind::Neighbor, 3356), (Kind::Transit, 3356)];
+        let others = [(Kind::Group, 0), (Kind::Prefix, 7)].into_iter().chain(ways);
+        for (kind, subject) in subjects.into_iter().chain(parts).chain(others) {
             for link in 0..3 {
                 for direction in Direction::ALL {
                     if random.below(3) == 0 {
@@ -132,7 +133,13 @@ impl Both {
     }
 
     fn compare_series(&self, kind: Kind, subjects: &[Subject], period: Period, links: &Links, step: Step) {
-        let ours = self.store.reader().series(kind, subjects, period, links, step).expect("a series");
+        let reader = self.store.reader();
+        let ours = reader.series(kind, subjects, period, links, step).expect("a series");
+        // In one reading with others it is the same.
+        let sets = [Links::Only(vec![LinkNo(2)]), links.clone(), Links::Isp];
+        let each = reader.series_of_each(kind, subjects, period, &sets, step).expect("series");
+        let alone = |links| reader.series(kind, subjects, period, links, step).expect("a series");
+        assert_eq!(each, [alone(&sets[0]), ours.clone(), alone(&sets[2])]);
         let known = self.known.series(kind, subjects, period, links, step).expect("a series");
         let exact = subjects.len() == 1
             && (step == Step::Slot || !matches!(links, Links::Only(links) if links.len() > 1));
@@ -164,7 +171,7 @@ impl Both {
         ];
         for &period in periods {
             for links in &links {
-                for kind in [Kind::As, Kind::Link, Kind::Group, Kind::Prefix] {
+                for kind in [Kind::As, Kind::Link, Kind::Group, Kind::Prefix, Kind::Neighbor, Kind::Transit] {
                     self.compare_sums(kind, period, links);
                 }
                 for step in [Step::Slot, Step::Hour, Step::Day] {

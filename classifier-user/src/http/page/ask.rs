@@ -58,6 +58,8 @@ pub(super) enum Asked {
 
 /// Rows that a table can have.
 pub(super) const ROWS: [usize; 2] = [20, 100];
+/// Rankings that there are files of.
+const RANKINGS: [By; 5] = [By::As, By::Group, By::Kind, By::Link, By::Neighbor];
 /// The longest name or search that is read.
 const LONGEST: usize = 80;
 
@@ -110,7 +112,7 @@ pub(super) fn asked(path: &str, pairs: &[Pair]) -> Result<Asked, Refusal> {
         ["top", ref rest @ ..] => {
             let (rest, extension) = extension(rest)?;
             let by = match rest.as_slice() {
-                [by] => [By::As, By::Group, By::Kind, By::Link].into_iter().find(|known| known.name() == by),
+                [by] => RANKINGS.into_iter().find(|known| known.name() == by),
                 _ => None,
             };
             Ok(Asked::Top(by.ok_or(Refusal::NotFound)?, format(&extension)?))
@@ -154,6 +156,7 @@ pub(super) fn path_of(about: &About) -> String {
         About::Group(key) => format!("group/{}", encoded(key)),
         About::Kind(kind) => format!("kind/{}", encoded(kind)),
         About::Link(link) => format!("link/{}", encoded(link)),
+        About::Neighbor(asn) => format!("neighbor/{asn}"),
     }
 }
 
@@ -161,15 +164,17 @@ fn about<T: AsRef<str>>(parts: &[T]) -> Result<About, Refusal> {
     let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
     match *parts.as_slice() {
         ["all"] => Ok(About::All),
-        ["as", number] => {
-            let number: Asn = number.parse().map_err(|_| Refusal::NotFound)?;
-            if number == 0 { Err(Refusal::NotFound) } else { Ok(About::As(number)) }
-        }
+        ["as", number] => Ok(About::As(asn(number)?)),
+        ["neighbor", number] => Ok(About::Neighbor(asn(number)?)),
         ["group", key] if !key.is_empty() => Ok(About::Group(key.to_owned())),
         ["kind", kind] if !kind.is_empty() => Ok(About::Kind(kind.to_owned())),
         ["link", link] if !link.is_empty() => Ok(About::Link(link.to_owned())),
         _ => Err(Refusal::NotFound),
     }
+}
+
+fn asn(number: &str) -> Result<Asn, Refusal> {
+    number.parse().ok().filter(|&asn| asn != 0).ok_or(Refusal::NotFound)
 }
 
 /// The parts of a path, the last one without its extension, and that.

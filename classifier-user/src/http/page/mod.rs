@@ -258,6 +258,9 @@ impl Maker<'_> {
             rankings.push((site.top(by, span)?, Some(trends)));
         }
         rankings.push((site.top(By::Link, span)?, None));
+        if let Some(neighbors) = site.neighbors(span)? {
+            rankings.push((neighbors, None));
+        }
         let rankings: Vec<(&TopAnswer, Option<&SeriesAnswer>)> =
             rankings.iter().map(|(top, trends)| (&**top, trends.as_ref())).collect();
         let shown =
@@ -267,7 +270,11 @@ impl Maker<'_> {
             None => self.layered(&About::All)?,
         };
         let status = site.status();
-        let warnings = if site.is_public() { &[][..] } else { &status.warnings };
+        let (warnings, sources) = if site.is_public() {
+            (&[][..], &[][..])
+        } else {
+            (&status.warnings[..], &status.table.sources[..])
+        };
         let home = Home {
             now: &now,
             past: &past,
@@ -275,6 +282,7 @@ impl Maker<'_> {
             rankings: &rankings,
             coverage: status.coverage,
             warnings,
+            stale: sources.iter().filter(|source| source.stale > 0).collect(),
             has_history: site.has_history() || site.is_public(),
             delay_seconds: site.delay().as_secs(),
         };
@@ -298,7 +306,7 @@ impl Maker<'_> {
             About::Group(key) => (site.group(key), site.members(key, span)?),
             About::Kind(kind) => (None, Some(site.groups_of_kind(kind, span)?)),
             About::Link(link) => (None, Some(site.top_of_link(link, self.options.by, span)?)),
-            About::All => (None, None),
+            About::All | About::Neighbor(_) => (None, None),
         };
         let trends = matches!(about, About::Link(_)).then_some(&whole);
         let subject = Subject {
@@ -318,7 +326,7 @@ impl Maker<'_> {
     fn name(&self, about: &About, known: Option<&str>) -> String {
         match (about, known) {
             (_, Some(name)) => name.to_owned(),
-            (About::As(asn), None) => format!("AS{asn}"),
+            (About::As(asn) | About::Neighbor(asn), None) => format!("AS{asn}"),
             (About::Group(name) | About::Kind(name) | About::Link(name), None) => name.clone(),
             (About::All, None) => messages(self.options.lang).all.to_owned(),
         }
@@ -364,6 +372,10 @@ impl Maker<'_> {
             About::All if self.options.by == By::Group => text.graph_group.to_owned(),
             About::All => text.graph_as.to_owned(),
             About::Link(link) => fill(text.on_a_link, &[("name", link)]),
+            About::Neighbor(_) => {
+                let name = past.as_ref().and_then(|past| past.subject.name.as_deref());
+                fill(text.by_a_neighbor, &[("name", &self.name(about, name))])
+            }
             about => {
                 let name = past.as_ref().and_then(|past| past.subject.name.as_deref());
                 fill(text.graph_of, &[("name", &self.name(about, name))])
@@ -407,7 +419,7 @@ impl Maker<'_> {
     fn top_file(&self, by: By, format: Format) -> Made {
         // A ranking that no page has is in no file; that of links is on every overview.
         let has = self.site.choices.by.contains(&by) || by == By::Link;
-        if !has && (by != By::Kind || self.site.is_public()) {
+        if !has && (!matches!(by, By::Kind | By::Neighbor) || self.site.is_public()) {
             return Ok(None);
         }
         let top = self.site.first_rows(&*self.site.top(by, self.options.span)?, ROWS[1]);

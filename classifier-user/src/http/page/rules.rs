@@ -50,7 +50,7 @@ impl Standing {
 }
 
 impl Rules {
-    /// The period of this length that is shown.
+    /// The period of this length that is shown, where there is something to show until `now`.
     pub(super) fn when(&self, now: Timestamp, length: Duration) -> When {
         if self.delay.is_zero() {
             return When::Last(length);
@@ -87,6 +87,7 @@ impl Rules {
             By::Group => row.group.as_ref().is_some_and(|group| self.hides_group(group, groups)),
             By::Link => row.link.as_ref().is_some_and(|link| self.hides_link(link)),
             By::Kind => false,
+            By::Neighbor | By::Transit => true,
         }
     }
 
@@ -113,7 +114,9 @@ impl Rules {
     }
 
     fn top_direction(&self, part: TopDirection, by: By, groups: &Groups) -> TopDirection {
-        let TopDirection { total, rows, mut other, unmatched, non_ip, previous_bytes, change } = part;
+        // By which neighbours traffic goes is not published.
+        let TopDirection { total, rows, mut other, unmatched, non_ip, no_path: _, previous_bytes, change } =
+            part;
         let mut kept: Vec<Row> = Vec::new();
         for row in rows {
             let small = by != By::Link && (row.share < self.min_share || row.bytes < self.min_bytes);
@@ -135,6 +138,7 @@ impl Rules {
             other: self.part(other),
             unmatched: self.part(unmatched),
             non_ip: self.part(non_ip),
+            no_path: None,
             previous_bytes: previous_bytes.map(|bytes| self.number(bytes)),
             change: change.map(|change| self.fraction(change)),
         }
@@ -361,7 +365,7 @@ impl Rules {
 /// Whether a ranking's row is of this subject.
 pub(super) fn is_row(row: &Row, by: By, name: &Name) -> bool {
     match by {
-        By::As | By::Prefix => row.asn.is_some() && row.asn == name.asn,
+        By::As | By::Prefix | By::Neighbor | By::Transit => row.asn.is_some() && row.asn == name.asn,
         By::Group => row.group.is_some() && row.group == name.group,
         By::Kind => row.kind.is_some() && row.kind == name.kind,
         By::Link => row.link.is_some() && row.link == name.link,

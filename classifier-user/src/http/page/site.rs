@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 
 use super::{
     ask::{Choices, Span},
@@ -60,9 +60,9 @@ struct Kept {
 
 impl Site {
     /// The operator's.
-    pub(crate) fn operators(questions: Questions) -> Self {
+    pub(crate) fn operators(questions: &Questions) -> Self {
         Self {
-            questions,
+            questions: questions.of_pages(),
             choices: Choices { lang: Lang::En, spans: Span::ALL.to_vec(), by: vec![By::As, By::Group] },
             title: None,
             contact: None,
@@ -74,7 +74,7 @@ impl Site {
 
     /// One for the public.
     pub(crate) fn public(
-        questions: Questions,
+        questions: &Questions,
         title: String,
         contact: Option<String>,
         choices: Choices,
@@ -82,7 +82,7 @@ impl Site {
         keep: Duration,
     ) -> Self {
         Self {
-            questions,
+            questions: questions.of_pages(),
             choices,
             title: Some(title),
             contact,
@@ -129,8 +129,7 @@ impl Site {
     }
 
     fn when(&self, length: Duration) -> When {
-        let now: Timestamp = self.questions.clock().now;
-        self.rules.as_ref().map_or(When::Last(length), |rules| rules.when(now, length))
+        self.rules.as_ref().map_or(When::Last(length), |rules| rules.when(self.questions.end(), length))
     }
 
     fn published(&self, top: TopAnswer) -> TopAnswer {
@@ -245,6 +244,8 @@ impl Site {
     fn standing(&self, about: &About, span: Span) -> Result<Option<Standing>, QueryError> {
         let (by, name) = match about {
             About::All | About::Link(_) => return Ok(None),
+            // Ranked among what is not published.
+            About::Neighbor(asn) => (By::Neighbor, Name { asn: Some(*asn), ..Name::default() }),
             About::As(asn) => (By::As, Name { asn: Some(*asn), ..Name::default() }),
             About::Group(key) => (By::Group, Name { group: Some(key.clone()), ..Name::default() }),
             About::Kind(kind) => (By::Kind, Name { kind: Some(kind.clone()), ..Name::default() }),
@@ -258,6 +259,7 @@ impl Site {
         let found = match about {
             About::All => Some(About::All),
             About::As(asn) => Some(About::As(*asn)),
+            About::Neighbor(asn) => (!self.is_public()).then_some(About::Neighbor(*asn)),
             About::Group(key) => groups.find(key).map(|group| About::Group(group.key.clone())),
             About::Kind(kind) => {
                 let group = groups.all().iter().find(|group| group.kind.eq_ignore_ascii_case(kind));
@@ -268,6 +270,7 @@ impl Site {
         let (Some(about), Some(rules)) = (&found, &self.rules) else { return Ok(found) };
         let by = match about {
             About::All => return Ok(found),
+            About::Neighbor(_) => return Ok(None),
             About::As(_) => By::As,
             About::Group(_) | About::Kind(_) => By::Group,
             About::Link(name) => {
@@ -280,6 +283,19 @@ impl Site {
         }
         let published = self.standing(about, span)?.is_some_and(Standing::is_published);
         Ok(found.filter(|_| published))
+    }
+
+    /// The ranking of neighbours, for the operator, where any are known.
+    pub(super) fn neighbors(&self, span: Span) -> Result<Option<Arc<TopAnswer>>, QueryError> {
+        if self.is_public() {
+            return Ok(None);
+        }
+        let top = match self.top(By::Neighbor, span) {
+            Err(QueryError::NoPaths | QueryError::SideNotCounted { .. }) => return Ok(None),
+            top => top?,
+        };
+        let any = top.directions.iter().any(|(_, part)| !part.rows.is_empty());
+        Ok(any.then_some(top))
     }
 
     /// The names of links that may be shown.

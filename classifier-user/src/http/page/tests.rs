@@ -11,7 +11,7 @@ use crate::{
         answer::{PastAnswer, SeriesAnswer},
         words::{self, Lang},
     },
-    totals::{StatusInputs, testing},
+    totals::{SourceInput, StatusInputs, testing},
 };
 
 fn get(site: &Site, uri: &str) -> Reply {
@@ -39,14 +39,14 @@ fn words_of(html: &str) -> String {
 }
 
 fn operators(days: i64) -> Site {
-    Site::operators(world::questions(days))
+    Site::operators(&world::questions(days))
 }
 
 fn public(rules: Rules) -> Site {
     let choices = Choices { lang: Lang::En, spans: vec![Span::Day, Span::Week], by: vec![By::As, By::Group] };
     let contact = Some("noc@example.net".to_owned());
     Site::public(
-        world::questions(15),
+        &world::questions(15),
         "Example Net".to_owned(),
         contact,
         choices,
@@ -94,6 +94,50 @@ fn the_same_in_french() {
     let english = words_of(&text(&site, "/about"));
     let french = words_of(&text(&site, "/about?lang=fr"));
     assert!(english.contains("Exact, not sampled") && french.contains("Exact, sans échantillon"));
+}
+
+#[test]
+fn stale_routes_are_on_the_overview() {
+    let view = world::view();
+    let sources = [(false, 1_234_567), (true, 9), (true, 0)].into_iter().zip(1..);
+    let sources = sources.map(|((up, stale), number)| SourceInput {
+        name: format!("router{number}"),
+        kind: "bgp".to_owned(),
+        prefixes: 2_000_000,
+        made: None,
+        up,
+        stale,
+    });
+    view.set_status(StatusInputs { sources: sources.collect(), ..testing::status() });
+    let questions = Questions::new(view, Some(std::sync::Arc::new(world::history(2))));
+    let site = Site::operators(&questions);
+    let words = |uri| words_of(&text(&site, uri)).replace(['\u{a0}', '\u{202f}'], " ");
+    let english = words("/");
+    for line in [
+        "router1 is away: 1,234,567 of its 2,000,000 routes are stale, kept for a while as they last were.",
+        "router2 is sending its routes again: 9 of 2,000,000 have not come yet.",
+    ] {
+        assert!(english.contains(line), "{line}: {english}");
+    }
+    assert!(!english.contains("router3"));
+    let french = words("/?lang=fr");
+    for line in [
+        "router1 est absent : 1 234 567 de ses 2 000 000 routes sont périmées, gardées un temps telles qu’elles étaient.",
+        "router2 renvoie ses routes : 9 sur 2 000 000 ne sont pas encore revenues.",
+    ] {
+        assert!(french.contains(line), "{line}: {french}");
+    }
+    let metrics = crate::http::metrics::render(&questions.view().metrics());
+    assert!(metrics.contains("classifier_source_stale_routes{source=\"router1\"} 1234567\n"), "{metrics}");
+    let public = Site::public(
+        &questions,
+        "Example Net".to_owned(),
+        None,
+        Choices { lang: Lang::En, spans: vec![Span::Day], by: vec![By::As] },
+        Rules::default(),
+        Duration::ZERO,
+    );
+    assert!(!text(&public, "/").contains("router1"));
 }
 
 #[test]
@@ -149,7 +193,7 @@ fn what_people_wrote_is_text() {
     let view = testing::example();
     let name = "<script>alert('x')</script>".to_owned();
     view.set_status(StatusInputs { router: name, ..testing::status() });
-    let site = Site::operators(Questions::new(view, None));
+    let site = Site::operators(&Questions::new(view, None));
     for uri in ["/?last=1h", "/graph/all.svg?last=1h"] {
         let page = text(&site, uri);
         assert!(page.contains("&lt;script&gt;alert('x')") && !page.contains("<script>"), "{uri}");

@@ -53,6 +53,10 @@ messages! {
         "{covered} de cette durée ont été comptés ; ce qui manque est hachuré sur le graphique.";
     no_history: "The past is not kept: the agent runs without a state directory. There is the last hour.",
         "Le passé n’est pas conservé : l’agent tourne sans répertoire d’état. Il y a la dernière heure.";
+    stale_away: "{name} is away: {stale} of its {routes} routes are stale, kept for a while as they last were.",
+        "{name} est absent : {stale} de ses {routes} routes sont périmées, gardées un temps telles qu’elles étaient.";
+    stale_up: "{name} is sending its routes again: {stale} of {routes} have not come yet.",
+        "{name} renvoie ses routes : {stale} sur {routes} ne sont pas encore revenues.";
     unavailable: "This cannot be shown: {why}", "Affichage impossible : {why}";
 
     // Periods.
@@ -126,6 +130,11 @@ messages! {
     kinds_of: "Groups by what they are.", "Les groupes par activité.";
     links: "Links", "Liens";
     links_of: "Where our network meets the others.", "Là où notre réseau rencontre les autres.";
+    neighbors: "Neighbours", "Voisins";
+    neighbors_of: "The first network on the way, by traffic over {period}. In: by the way out, which may be another.",
+        "Le premier réseau sur le chemin, par trafic sur {period}. Entrant : d’après le chemin sortant, qui peut être un autre.";
+    neighbor: "Neighbour", "Voisin";
+    no_path: "path unknown", "chemin inconnu";
     rank: "Rank", "Rang";
     network: "Network", "Réseau";
     group: "Group", "Groupe";
@@ -165,6 +174,8 @@ messages! {
     p95_in: "95th in", "95e entrant";
     p95_out: "95th out", "95e sortant";
     peak_in: "Peak in", "Pointe entrante";
+    a_neighbor: "Neighbour: what goes by way of", "Voisin : ce qui passe par";
+    by_a_neighbor: "Traffic by way of {name}", "Trafic par {name}";
     on_a_link: "Traffic over {name}", "Trafic sur {name}";
     transit: "paid transit", "transit payant";
     ix: "Internet exchange", "point d’échange";

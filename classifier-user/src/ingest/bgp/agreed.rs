@@ -5,12 +5,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::{
     codec::{
         Families, Reset,
-        open::{AS_TRANS, Capabilities, GracefulRestart, Open},
+        open::{AS_TRANS, Capabilities, GracefulRestart, LongLivedRestart, Open},
         update::Context,
     },
     settings::PeerSettings,
 };
 use crate::model::{Asn, Family};
+
+/// As long as `stale_time` may be: a week. RFC 9494 has room for 194 days.
+const LONGEST: u32 = 7 * 24 * 3600;
 
 /// What a session is, after both OPENs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Agreed {
     pub enhanced_refresh: bool,
     /// What the peer says of its restarts.
     pub graceful_restart: Option<GracefulRestart>,
+    /// What it says of routes that stay for longer.
+    pub long_lived_restart: Option<LongLivedRestart>,
 }
 
 impl Agreed {
@@ -47,6 +52,14 @@ impl Agreed {
             families: self.families,
             add_path: self.add_path,
         }
+    }
+
+    /// For how many seconds the peer's routes are good when the session is lost (RFC 4724, section 4.2; RFC 9494, section
+    /// 4.2): that is what its restart may take, and what it says of routes of a longer life, up to [`LONGEST`].
+    pub(super) fn good_for(&self) -> u32 {
+        let Some(graceful) = self.graceful_restart else { return 0 };
+        let long_lived = self.long_lived_restart.map_or(0, |long_lived| long_lived.stale_time);
+        (u32::from(graceful.restart_time) + long_lived).min(LONGEST)
     }
 
     /// Whether the peer keeps forwarding through a restart: then a new connection of its replaces the old session
@@ -62,6 +75,8 @@ impl Agreed {
 /// Graceful restart is offered without families, and always as if just restarted: the first says that we are a helper
 /// and know of End-of-RIB (RFC 4724, section 3), the second that nobody is to wait for ours (section 4.1). We never
 /// send an UPDATE, so a router that came back and waited for it would hold its own routes back until its timer ends.
+/// Long-lived graceful restart is offered without families too: a router that keeps using routes of this kind sends them
+/// only to those who know of it (RFC 9494, section 4.3).
 pub(super) fn our_open(settings: &PeerSettings, local: IpAddr) -> Open {
     Open {
         short_as: u16::try_from(settings.local_as).unwrap_or(AS_TRANS),
@@ -80,6 +95,7 @@ pub(super) fn our_open(settings: &PeerSettings, local: IpAddr) -> Open {
                 restart_time: 0,
                 families: Families::default(),
             }),
+            long_lived_restart: Some(LongLivedRestart::default()),
         },
     }
 }
@@ -150,6 +166,7 @@ pub(super) fn agree(settings: &PeerSettings, ours: &Open, theirs: &Open) -> Resu
         route_refresh: their.route_refresh,
         enhanced_refresh: their.route_refresh && their.enhanced_refresh,
         graceful_restart: their.graceful_restart,
+        long_lived_restart: their.graceful_restart.and(their.long_lived_restart),
     })
 }
 
@@ -195,6 +212,23 @@ mod tests {
         assert_eq!(agree(&settings, &ours(&settings), &open).unwrap().hold_time, 0);
         settings.add_path = false;
         assert_eq!(agree(&settings, &ours(&settings), &open).unwrap().add_path, Families::default());
+    }
+
+    #[test]
+    fn how_long_routes_are_good() {
+        let mut open = theirs(&settings());
+        let mut good_for = |graceful: Option<u16>, long_lived: Option<u32>| {
+            open.capabilities.graceful_restart =
+                graceful.map(|restart_time| GracefulRestart { restart_time, ..GracefulRestart::default() });
+            open.capabilities.long_lived_restart =
+                long_lived.map(|stale_time| LongLivedRestart { stale_time, families: Families::BOTH });
+            agree(&settings(), &ours(&settings()), &open).unwrap().good_for()
+        };
+        assert_eq!(good_for(None, None), 0);
+        assert_eq!(good_for(Some(120), None), 120);
+        assert_eq!(good_for(Some(120), Some(3600)), 3720);
+        assert_eq!(good_for(None, Some(3600)), 0, "RFC 9494, section 3.1");
+        assert_eq!(good_for(Some(120), Some(0xff_ffff)), 604_800);
     }
 
     #[test]

@@ -3,15 +3,23 @@
 //! [`Connection::next`] can be dropped at any point and called again: what it awaits is that the socket is ready, or a
 //! point in time, and nothing else.
 
-use std::{fmt, io, mem, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    io::{self, Read as _},
+    mem,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{net::TcpStream, time::Instant};
-use tracing::debug;
+use tracing::warn;
 
 use super::{
     agreed::Agreed,
     codec::{
         self, Families, Kind, Notification, Reset,
+        attributes::Problem,
         open::Open,
         refresh::{self, Says},
         update::Decoder,
@@ -194,6 +202,8 @@ impl Connection {
         codec::append_keepalive(&mut self.output);
         let now = Instant::now();
         self.heard(now);
+        // Without a hold time a peer that says nothing more would stay here for ever.
+        self.hold_at.get_or_insert(now + self.timers.open);
         self.sent(now);
         let settings = &self.status.settings;
         self.session = Some(Session {
@@ -277,11 +287,26 @@ impl Connection {
                         return Step::Lost(Loss::Io(error));
                     }
                 }
-                () = passed => if let Some(step) = self.expired(reading) {
-                    return step;
+                () = passed => {
+                    let silent = reading && self.hold_at.is_some_and(|at| at <= Instant::now());
+                    if silent && self.read_late() {
+                        continue;
+                    }
+                    if let Some(step) = self.expired(reading) {
+                        return step;
+                    }
                 }
             }
         }
+    }
+
+    /// On a busy machine we may be late, not the peer: what it said meanwhile lies in the socket, whether the runtime has
+    /// come to see it or not. Takes that; `false` if there is nothing.
+    fn read_late(&mut self) -> bool {
+        let socket = socket2::SockRef::from(&self.stream);
+        let read = (&*socket).read(self.input.room()).unwrap_or_default();
+        self.input.end += read;
+        read > 0
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -408,6 +433,7 @@ impl Connection {
             routes: Vec::new(),
             events: Vec::new(),
             counts: Counts::default(),
+            malformed: None,
         };
         let mut heard = false;
         while taking.routes.len() < BATCH {
@@ -427,11 +453,25 @@ impl Connection {
         taking.flush();
         let (events, counts, held) = (taking.events, taking.counts, taking.session.held.counts());
         if heard {
+            let before = status.malformed();
             status.add(&counts, held);
+            if let Some((problem, withdrawn)) = taking.malformed {
+                say_malformed(status, before, problem, withdrawn);
+            }
             self.ended(&events);
             self.heard(Instant::now());
         }
         if events.is_empty() { self.failed.take().map(Step::Lost) } else { Some(Step::Said(events)) }
+    }
+}
+
+/// Once, and again when it has become twice as many.
+fn say_malformed(status: &PeerStatus, before: u64, problem: Problem, withdrawn: bool) {
+    let now = status.malformed();
+    if before.checked_ilog2() != now.checked_ilog2() {
+        let outcome = if withdrawn { "the routes of its UPDATE are withdrawn" } else { "it is left out" };
+        let name = &status.settings.name;
+        warn!("{name}: {problem}: {outcome} (RFC 7606); {now} UPDATEs with malformed attributes so far");
     }
 }
 
@@ -447,6 +487,8 @@ struct Taking<'a> {
     routes: Vec<Route>,
     events: Vec<Event>,
     counts: Counts,
+    /// The last malformed attribute, and whether routes were withdrawn for it.
+    malformed: Option<(Problem, bool)>,
 }
 
 impl Taking<'_> {
@@ -461,23 +503,20 @@ impl Taking<'_> {
     }
 
     fn update(&mut self, body: &[u8]) -> Result<(), Reset> {
-        let Self { session, routes, counts, .. } = self;
+        let Self { session, timers, routes, counts, malformed, .. } = &mut *self;
         let before = routes.len();
         let contents = session.decoder.decode(body, routes)?;
         counts.updates += 1;
         counts.announced += contents.announced as u64;
         counts.withdrawn += contents.withdrawn as u64;
         counts.ignored += contents.ignored as u64;
-        if let Some(problem) = contents.treated_as_withdraw {
-            counts.treated_as_withdraw += 1;
-            debug!("{problem}: {} routes are withdrawn (RFC 7606)", contents.withdrawn);
-        }
-        if let Some(problem) = contents.discarded {
-            counts.discarded_attributes += 1;
-            debug!("{problem}: left out (RFC 7606)");
+        counts.treated_as_withdraw += u64::from(contents.treated_as_withdraw.is_some());
+        counts.discarded_attributes += u64::from(contents.discarded.is_some());
+        if let Some(problem) = contents.treated_as_withdraw.or(contents.discarded) {
+            *malformed = Some((problem, contents.treated_as_withdraw.is_some()));
         }
         if let Some(quiet_at) = &mut session.quiet_at {
-            *quiet_at = Instant::now() + self.timers.quiet;
+            *quiet_at = Instant::now() + timers.quiet;
         }
         if let Err(too_many) = session.held.take(routes.get(before..).unwrap_or_default()) {
             let family =

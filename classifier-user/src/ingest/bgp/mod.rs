@@ -2,12 +2,13 @@
 //!
 //! Reading order: [`codec`] (bytes and messages), [`settings`] (what a session is told to be), [`agreed`] (what both
 //! sides agree on), [`connection`] (one TCP connection), [`peer`] (a peer's task: which connection, when), [`speaker`]
-//! (all of them), [`status`] (what is known of them), [`socket`] (what sockets need).
+//! (all of them), [`status`] (what is known of them), [`socket`] and [`md5`] (what sockets need).
 
 mod agreed;
 pub mod codec;
 mod connection;
-mod held;
+pub(in crate::ingest) mod held;
+mod md5;
 mod peer;
 mod settings;
 mod socket;

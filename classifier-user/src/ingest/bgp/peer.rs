@@ -291,11 +291,10 @@ impl Task {
     fn lost(&mut self, way: Way, loss: Loss) {
         let Some(connection) = self.at(way).as_ref() else { return };
         let was_up = connection.state() == State::Established;
-        let restart_time = connection
-            .agreed()
-            .and_then(|agreed| agreed.graceful_restart)
-            .map_or(0, |graceful| graceful.restart_time);
-        let collision = matches!(&loss, Loss::Told(told) if (told.code, told.subcode) == (CEASE, 7));
+        let good_for = connection.agreed().map_or(0, Agreed::good_for);
+        let collision = self.outgoing.is_some()
+            && self.incoming.is_some()
+            && matches!(&loss, Loss::Told(told) if (told.code, told.subcode) == (CEASE, 7));
         let limit = matches!(&loss, Loss::Reset(Reset { notification, .. }) if (notification.code, notification.subcode) == (CEASE, 1));
         self.close(way, loss.notification());
         let told = matches!(loss, Loss::Told(_) | Loss::Mumbled);
@@ -305,7 +304,7 @@ impl Task {
         };
         if was_up {
             // Graceful restart can make it longer than configured, not shorter: we forward nothing by these routes.
-            let stale_seconds = self.settings().stale_seconds.max(restart_time.into());
+            let stale_seconds = self.settings().stale_seconds.max(good_for);
             let why = loss.to_string();
             warn!(
                 "{}: session lost: {why}; its routes stay for up to {stale_seconds} s",

@@ -104,6 +104,12 @@ impl Speaker {
         self.strangers.load(Relaxed)
     }
 
+    /// [`Speaker::strangers`], as it goes on.
+    #[must_use]
+    pub fn strangers_counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.strangers)
+    }
+
     /// Begins; in a tokio runtime.
     ///
     /// # Errors
@@ -129,6 +135,9 @@ impl Speaker {
             let task = Task::new(PeerId(id), Arc::clone(peer), self.timers, self.events.clone(), commands);
             self.tasks.spawn(task.run());
             self.commands.push(say);
+        }
+        if self.peers.iter().any(|peer| peer.settings.password.is_some()) || !sockets.is_empty() {
+            self.listeners.spawn(super::md5::watch());
         }
         for (address, socket, indices) in sockets {
             info!("listening for BGP on {address}");

@@ -253,6 +253,11 @@ impl PeerStatus {
         self.set_held(held);
     }
 
+    /// UPDATEs with malformed attributes.
+    pub(super) fn malformed(&self) -> u64 {
+        self.fast.treated_as_withdraw.load(Relaxed) + self.fast.discarded_attributes.load(Relaxed)
+    }
+
     fn set_held(&self, held: Families<u64>) {
         self.fast.held.ipv4.store(held.ipv4, Relaxed);
         self.fast.held.ipv6.store(held.ipv6, Relaxed);

@@ -22,6 +22,8 @@ use crate::{
     },
 };
 
+pub mod peering;
+pub mod peering_text;
 pub mod text;
 
 /// How many networks are told of where none is asked for.

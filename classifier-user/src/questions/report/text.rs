@@ -58,7 +58,7 @@ pub fn render(report: &ReportAnswer, lang: Lang, markup: Markup) -> String {
 }
 
 /// Text from a table as Markdown has it.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|') {

@@ -14,7 +14,12 @@ pub(super) struct Handle(u32);
 struct Shared {
     attributes: Arc<Attributes>,
     routes: u32,
+    /// The last AS of the path, or [`SEVERAL`].
+    origin: Asn,
 }
+
+/// In place of an origin: the path is empty or ends with a set. No AS has this number (RFC 7300).
+const SEVERAL: Asn = Asn::MAX;
 
 /// All attributes that some route has.
 #[derive(Default)]
@@ -49,7 +54,11 @@ impl Store {
                 Handle(number)
             }
             Entry::Vacant(entry) => {
-                let new = Some(Shared { attributes: Arc::clone(attributes), routes: 1 });
+                let origin = match (attributes.path.last(), attributes.set.is_empty()) {
+                    (Some(origin), true) => *origin,
+                    _ => SEVERAL,
+                };
+                let new = Some(Shared { attributes: Arc::clone(attributes), routes: 1, origin });
                 let number = match free.pop() {
                     Some(number) => {
                         if let Some(place) = shared.get_mut(number as usize) {
@@ -104,6 +113,15 @@ impl Store {
     /// What they are.
     pub(super) fn get(&self, handle: Handle) -> Option<&Arc<Attributes>> {
         of(&self.shared, handle.0)
+    }
+
+    /// The origins that they say, as [`origins`].
+    pub(super) fn origins(&self, handle: Handle, local_as: impl FnOnce() -> Asn) -> Option<Origins> {
+        match self.shared.get(handle.0 as usize)? {
+            Some(Shared { origin: SEVERAL, attributes, .. }) => Some(origins(attributes, local_as())),
+            Some(Shared { origin, .. }) => Some(Origins::one(*origin)),
+            None => None,
+        }
     }
 
     /// How many different ones there are.
@@ -175,8 +193,13 @@ mod tests {
             (&[], &[7], &[7]),
             (&[], &[], &[64500]),
             (&[3, 0], &[], &[0]),
+            (&[3, Asn::MAX], &[], &[Asn::MAX]),
         ] {
-            assert_eq!(origins(&attributes(path, set), 64500).all(), all);
+            let attributes = attributes(path, set);
+            assert_eq!(origins(&attributes, 64500).all(), all);
+            let mut store = Store::default();
+            let handle = store.take(&Arc::new(attributes));
+            assert_eq!(store.origins(handle, || 64500).expect("some").all(), all);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What peers announce now: every route of every peer, and for each prefix the one that counts.
 //!
-//! [`Live`] takes [`Event`]s and says which origin counts for a prefix from now on, where that changed: the routes of
-//! all peers together are one source of the RIB, [`SourceId::live`]`(0)`, because which of them counts is no question
-//! of an order of sources. Reading order: [`best`] (which route counts), [`attributes`] (shared), `routes` (where they
-//! are), [`peers`] (who they are of, and when they are stale), here.
+//! [`Live`] takes [`Event`]s and says which origin counts for a prefix from now on, and by which path, where that
+//! changed: the routes of all peers together are one source of the RIB, [`SourceId::live`]`(0)`, because which of them
+//! counts is no question of an order of sources. Reading order: [`best`] (which route counts), [`attributes`] (shared),
+//! `routes` (where they are), [`peers`] (who they are of, and when they are stale), here.
 //!
 //! Nothing here takes long at a time: a lost session marks its routes by a number, and what is stale for too long, or
 //! was not announced again, goes in portions ([`Live::clean`]).
@@ -44,6 +44,24 @@ pub struct Difference {
     pub prefix: Prefix,
     /// Its origins; `None` where no peer has a route any more.
     pub origins: Option<Origins>,
+    /// Whether these are others than before: if not, it is something else of the route that counts, such as its path.
+    pub origins_changed: bool,
+    /// The route that counts; `None` where there is none any more.
+    pub route: Option<Arc<Attributes>>,
+}
+
+/// What [`Difference`] says beside the prefix.
+struct Changed {
+    origins: Option<Origins>,
+    origins_changed: bool,
+    route: Option<Arc<Attributes>>,
+}
+
+impl Changed {
+    fn of(self, prefix: Prefix) -> Difference {
+        let Self { origins, origins_changed, route } = self;
+        Difference { prefix, origins, origins_changed, route }
+    }
 }
 
 /// One of the routes for a prefix.
@@ -68,7 +86,7 @@ struct Cleaning {
     peer: PeerId,
     /// What came at this epoch or later stays.
     epoch: u16,
-    /// Prefixes that had such routes.
+    /// Prefixes that had such routes, ascending.
     prefixes: Vec<Prefix>,
 }
 
@@ -118,7 +136,7 @@ impl Live {
             Event::Refresh(family) => self.shared.peer(peer).refresh(family, now),
             Event::EndOfRib(family) => self.finish(peer, family),
             Event::Routes(routes) => {
-                self.shared.peer(peer);
+                self.shared.peer(peer).changed = Some(now);
                 let now = now.saturating_duration_since(self.began).as_secs() as u32;
                 for route in routes {
                     let live::Route { prefix, path_id, attributes } = route;
@@ -138,7 +156,7 @@ impl Live {
                             now,
                         ),
                     };
-                    differences.extend(changed.map(|origins| Difference { prefix, origins }));
+                    differences.extend(changed.map(|changed| changed.of(prefix)));
                 }
             }
         }
@@ -177,7 +195,7 @@ impl Live {
                     Prefix::V4(net) => self.shared.withdraw(&mut self.v4, net.into(), gone),
                     Prefix::V6(net) => self.shared.withdraw(&mut self.v6, net.into(), gone),
                 };
-                differences.extend(changed.map(|origins| Difference { prefix, origins }));
+                differences.extend(changed.map(|changed| changed.of(prefix)));
             }
             if !cleaning.prefixes.is_empty() {
                 return true;
@@ -201,10 +219,12 @@ impl Live {
         fn prefixes<K: Key>(index: &Index<K>, gone: impl Fn(u32) -> bool) -> Vec<Prefix> {
             index.iter().filter(|(_, first)| gone(*first)).filter_map(|(key, _)| key.prefix()).collect()
         }
-        let prefixes = match family {
+        let mut prefixes = match family {
             Family::Ipv4 => prefixes(&self.v4, gone),
             Family::Ipv6 => prefixes(&self.v6, gone),
         };
+        // Neighbours together: that is several times faster for RIB and FIB.
+        prefixes.sort_unstable();
         self.cleaning.push(Cleaning { peer, epoch, prefixes });
     }
 
@@ -299,7 +319,7 @@ impl Shared {
         Some((Contender { standing, attributes, peer: route.peer, path_id: route.path_id }, attributes))
     }
 
-    /// Takes an announcement, or a withdrawal, in. The prefix's origins from now on, if they changed.
+    /// Takes an announcement, or a withdrawal, in. What is said of the prefix from now on, if that changed.
     fn change<K: Key>(
         &mut self,
         index: &mut Index<K>,
@@ -307,7 +327,7 @@ impl Shared {
         (peer, path_id): (PeerId, PathId),
         attributes: Option<&Arc<Attributes>>,
         now: u32,
-    ) -> Option<Option<Origins>> {
+    ) -> Option<Changed> {
         let Some(attributes) = attributes else {
             return self.withdraw(index, key, |route| route.peer == peer && route.path_id == path_id);
         };
@@ -324,30 +344,46 @@ impl Shared {
         if several {
             self.choose(index, key);
         }
-        let (before, now) = (self.origins(counted), self.origins(self.counted(index, key)));
+        let changed = self.changed(self.origins(counted), counted, self.counted(index, key));
         if let Some(before) = instead {
             self.store.release(before.attributes);
         }
-        (before != now).then_some(now)
+        changed
     }
 
-    /// Takes a prefix's routes out that are such. Its origins from now on, if they changed.
+    /// What is said of a prefix from now on; before it was `before`, of the route `counted`.
+    fn changed(
+        &self,
+        before: Option<Origins>,
+        counted: Option<Route>,
+        now: Option<Route>,
+    ) -> Option<Changed> {
+        let origins = self.origins(now);
+        let origins_changed = before != origins;
+        let same = counted.map(|route| route.attributes) == now.map(|route| route.attributes);
+        if same && !origins_changed {
+            return None;
+        }
+        let route = now.and_then(|route| self.store.get(route.attributes).cloned());
+        Some(Changed { origins, origins_changed, route })
+    }
+
+    /// Takes a prefix's routes out that are such. What is said of it from now on, if that changed.
     fn withdraw<K: Key>(
         &mut self,
         index: &mut Index<K>,
         key: K,
         is: impl Fn(&Route) -> bool,
-    ) -> Option<Option<Origins>> {
+    ) -> Option<Changed> {
         let mut before = None;
         while let Some((counted, route)) = index.withdraw(&mut self.routes, key, &is) {
-            before.get_or_insert_with(|| self.origins(Some(counted)));
+            before.get_or_insert_with(|| (self.origins(Some(counted)), counted));
             self.peer(route.peer).family(K::FAMILY).withdrawn(route.epoch);
             self.store.release(route.attributes);
         }
-        let before = before?;
+        let (before, counted) = before?;
         self.choose(index, key);
-        let now = self.origins(self.counted(index, key));
-        (before != now).then_some(now)
+        self.changed(before, Some(counted), self.counted(index, key))
     }
 
     /// Puts the route that counts before the others.
@@ -370,8 +406,7 @@ impl Shared {
 
     fn origins(&self, route: Option<Route>) -> Option<Origins> {
         let route = route?;
-        let attributes = self.store.get(route.attributes)?;
-        Some(attributes::origins(attributes, self.local_as(route.peer)))
+        self.store.origins(route.attributes, || self.local_as(route.peer))
     }
 }
 

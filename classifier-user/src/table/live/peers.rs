@@ -34,6 +34,8 @@ pub struct PeerStatus {
     pub stale: PrefixCounts,
     /// When stale ones go, at the latest.
     pub stale_until: Option<Instant>,
+    /// When it last announced or withdrew something.
+    pub changed: Option<Instant>,
 }
 
 /// A peer's routes of one family.
@@ -79,6 +81,7 @@ pub(super) struct Peer {
     up: bool,
     since: Option<Instant>,
     why: String,
+    pub(super) changed: Option<Instant>,
     /// By [`Family`].
     pub(super) families: [Counted; 2],
 }
@@ -143,6 +146,7 @@ impl Peer {
             routes: PrefixCounts { ipv4: v4.routes, ipv6: v6.routes },
             stale: PrefixCounts { ipv4: v4.stale(), ipv6: v6.stale() },
             stale_until: self.families.iter().filter_map(|family| family.until).max(),
+            changed: self.changed,
         }
     }
 }

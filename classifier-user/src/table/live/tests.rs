@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::{peers::RESEND, *};
 use crate::{
-    ingest::live::{Lost, PeerKind, Route as Said, Standing},
-    table::rib::{Change, Rib},
+    ingest::live::{Lost, Route as Said, Standing},
+    table::rib::{Change, Rib, SourceId},
 };
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
@@ -19,7 +19,7 @@ fn path(path: &[Asn]) -> Arc<Attributes> {
 }
 
 fn info(standing: Standing, local_as: Asn) -> Event {
-    Event::Peer(Arc::new(PeerInfo { name: String::new(), kind: PeerKind::Bgp, standing, local_as }))
+    Event::Peer(Arc::new(PeerInfo { standing, local_as, ..PeerInfo::default() }))
 }
 
 /// A table with a clock of its own.
@@ -61,14 +61,25 @@ impl World {
     /// What changed since the last time, as text.
     fn changes(&mut self) -> Vec<String> {
         while self.live.clean(1, &mut self.differences) {}
-        let text = |Difference { prefix, origins }: Difference| match origins {
+        let text = |Difference { prefix, origins, .. }: Difference| match origins {
             Some(origins) => format!("{prefix} {:?}", origins.all()),
             None => format!("{prefix} gone"),
         };
-        let mut changes: Vec<_> = self.differences.drain(..).map(text).collect();
+        let changed = self.differences.drain(..).filter(|difference| difference.origins_changed);
+        let mut changes: Vec<_> = changed.map(text).collect();
         // Those of cleaning are in no order.
         changes.sort();
         changes
+    }
+
+    /// The paths that changed since the last time.
+    fn paths(&mut self) -> Vec<(Prefix, Option<Vec<Asn>>)> {
+        while self.live.clean(1, &mut self.differences) {}
+        let path = |Difference { prefix, route, .. }: Difference| {
+            assert_eq!(self.live.best(&prefix), route.as_ref());
+            (prefix, route.map(|route| route.path.to_vec()))
+        };
+        self.differences.drain(..).map(path).collect()
     }
 
     fn peer(&self, peer: u16) -> PeerStatus {
@@ -98,6 +109,30 @@ fn only_other_origins_are_differences() {
     assert_eq!(world.changes(), ["10.0.0.0/8 gone"]);
     assert_eq!((world.live.counts(), world.live.attributes()), (PrefixCounts::default(), 0));
     assert_eq!(world.peer(0).routes, PrefixCounts::default());
+}
+
+/// Whatever changes the route that counts, its path is said.
+#[test]
+fn other_paths_are_said() {
+    let mut world = World::new();
+    world.say(0, Event::Up);
+    world.say(1, Event::Up);
+    let net = prefix("10.0.0.0/8");
+    let said = |path: &[Asn]| vec![(net, Some(path.to_vec()))];
+    world.announce(0, "10.0.0.0/8", &path(&[1, 9]));
+    assert_eq!(world.paths(), said(&[1, 9]));
+    world.announce(0, "10.0.0.0/8", &path(&[1, 9]));
+    assert_eq!(world.paths(), [], "as it was");
+    world.announce(0, "10.0.0.0/8", &path(&[2, 9]));
+    assert_eq!(world.paths(), said(&[2, 9]), "the same origin");
+    world.announce(1, "10.0.0.0/8", &path(&[3, 4, 9]));
+    assert_eq!(world.paths(), [], "it does not count");
+    world.announce(1, "10.0.0.0/8", &path(&[9]));
+    assert_eq!(world.paths(), said(&[9]), "a shorter one of another peer");
+    world.withdraw(1, "10.0.0.0/8");
+    assert_eq!(world.paths(), said(&[2, 9]), "back again");
+    world.down(0, 0);
+    assert_eq!(world.paths(), [(net, None)]);
 }
 
 #[test]
@@ -301,6 +336,17 @@ enum Step {
 const NETS: [&str; 6] =
     ["10.0.0.0/8", "10.0.0.0/9", "192.0.2.1/32", "::/0", "2001:db8::/32", "2001:db8::/48"];
 
+/// The other sources by precedence; the peers are behind the first of them.
+fn other_sources() -> [SourceId; 3] {
+    [SourceId::OVERRIDE, SourceId::file(0).unwrap(), SourceId::BUILTIN]
+}
+
+/// What they say of a prefix.
+fn others() -> impl Strategy<Value = [Option<Asn>; 3]> {
+    let maybe = |often| proptest::option::weighted(often, 1..7u32);
+    (maybe(0.1), maybe(0.4), maybe(0.6)).prop_map(|(before, file, builtin)| [before, file, builtin])
+}
+
 fn attributes() -> impl Strategy<Value = Attributes> {
     let few = || proptest::collection::vec(1..4u32, 0..3);
     let maybe = || proptest::option::of(99..102u32);
@@ -332,10 +378,13 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Whatever peers say in whatever order: what counts is what the rule says of what is there, and the differences
-    /// make a RIB the same as that.
+    /// Whatever peers say in whatever order: what counts is what the rule says of what is there, the differences make a
+    /// RIB the same as that, and where no peer has a route the next source counts.
     #[test]
-    fn as_a_naive_table(steps in proptest::collection::vec(step(), 1..120)) {
+    fn as_a_naive_table(
+        steps in proptest::collection::vec(step(), 1..120),
+        others in proptest::collection::vec(others(), NETS.len()),
+    ) {
         let mut world = World::new();
         let standings = [(Standing::Neighbor, 0), (Standing::Neighbor, 64500), (Standing::Router, 64501)];
         let mut peers: Vec<Naive> = Vec::new();
@@ -345,6 +394,15 @@ proptest! {
         }
         let mut rib = Rib::new();
         let mut counted = BTreeMap::new();
+        // What all peers together said last.
+        let mut announced: BTreeMap<Prefix, Origins> = BTreeMap::new();
+        for (net, others) in NETS.map(prefix).into_iter().zip(&others) {
+            for (source, asn) in other_sources().into_iter().zip(*others) {
+                let change = asn.and_then(|asn| rib.update(source, net, Some(Origins::one(asn))));
+                counted.extend(change.map(|change| (change.prefix, change.origin)));
+            }
+        }
+        let mut paths = BTreeMap::new();
         for step in steps {
             let now = world.now;
             match step {
@@ -384,20 +442,29 @@ proptest! {
             }
             peers.iter_mut().for_each(|peer| peer.tick(world.now));
             while world.live.clean(2, &mut world.differences) {}
-            for Difference { prefix, origins } in world.differences.drain(..) {
-                let before = rib.exact(&prefix).map(|found| found.origins.to_vec());
-                prop_assert_ne!(before, origins.as_ref().map(|origins| origins.all().to_vec()), "a difference");
+            for Difference { prefix, origins, origins_changed, route } in world.differences.drain(..) {
+                let before = match &origins {
+                    Some(origins) => announced.insert(prefix, origins.clone()),
+                    None => announced.remove(&prefix),
+                };
+                prop_assert_eq!(before != origins, origins_changed);
+                prop_assert!(origins_changed || paths.get(&prefix) != Some(&route), "a difference");
+                paths.insert(prefix, route);
                 if let Some(Change { prefix, origin }) = rib.update(SOURCE, prefix, origins) {
                     counted.insert(prefix, origin);
                 }
             }
-            for net in NETS.map(prefix) {
+            for (net, others) in NETS.map(prefix).into_iter().zip(&others) {
+                prop_assert_eq!(paths.get(&net).and_then(Option::as_ref), world.live.best(&net));
                 let best = naive_best(&peers, &net);
                 let candidates = world.live.candidates(&net, world.now);
                 let first = candidates.first().map(|first| (first.peer.0, first.path_id));
                 prop_assert_eq!(first, best.as_ref().map(|(peer, id, _)| (*peer, *id)));
                 let found = rib.exact(&net).map(|found| found.origins.to_vec());
-                let origins = best.map(|(.., origins)| origins.all().to_vec());
+                let live = best.map(|(.., origins)| origins.all().to_vec());
+                prop_assert_eq!(announced.get(&net).map(|origins| origins.all().to_vec()), live.clone());
+                let [before, behind @ ..] = others.map(|asn| asn.map(|asn| vec![asn]));
+                let origins = before.or(live).or_else(|| behind.into_iter().flatten().next());
                 prop_assert_eq!(counted.get(&net).copied().flatten(), origins.as_ref().map(|all| all[0]));
                 prop_assert_eq!(found, origins);
                 for candidate in &candidates {

@@ -1,5 +1,7 @@
 //! `links` and `status`.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +96,12 @@ pub struct StatusAnswer {
     /// When links were not counted though the agent ran, oldest first: the latest of them.
     #[serde(default)]
     pub gaps: Vec<GapStatus>,
+    /// BGP sessions and BMP routers, as configured. Left out where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<SessionStatus>,
+    /// Connections from addresses that are no configured peer's or router's. Left out where there were none.
+    #[serde(default, skip_serializing_if = "Strangers::is_none")]
+    pub strangers: Strangers,
     /// What is not as it should be, for people.
     pub warnings: Vec<String>,
 }
@@ -109,6 +117,69 @@ pub struct GapStatus {
     pub to: Option<Timestamp>,
     /// Why, for people.
     pub why: String,
+}
+
+/// A BGP session, or a router that reports by BMP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// What people call it.
+    pub name: String,
+    /// `bgp` or `bmp`.
+    pub kind: String,
+    /// The router's.
+    pub address: IpAddr,
+    /// Of a BGP session as RFC 4271 has it; of a BMP router `connected` or `waiting`.
+    pub state: String,
+    /// Whether it brings routes.
+    pub up: bool,
+    /// When this state began.
+    pub since: Timestamp,
+    /// The router's neighbours that are up, its Loc-RIB included; null of a BGP session.
+    pub peers: Option<u64>,
+    /// Routes announced in this session and not withdrawn.
+    pub ipv4_routes: u64,
+    /// The same of IPv6.
+    pub ipv6_routes: u64,
+    /// Messages that came since the agent started.
+    pub messages: u64,
+    /// Routes announced, also those announced again.
+    pub announced: u64,
+    /// Routes withdrawn.
+    pub withdrawn: u64,
+    /// Sessions lost, and tries that failed once connected.
+    pub losses: u64,
+    /// Messages with something malformed in them: left out, or taken as RFC 7606 says.
+    pub malformed: u64,
+    /// UPDATEs, or prefixes of them, that are none of those asked for.
+    pub ignored: u64,
+    /// Why the session was lost, or could not come to be, the last time.
+    pub last_error: Option<SessionError>,
+}
+
+/// What went wrong with a session, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionError {
+    /// When.
+    pub at: Timestamp,
+    /// What, for people.
+    pub what: String,
+}
+
+/// Connections from unknown addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strangers {
+    /// To where BGP listens.
+    pub bgp: u64,
+    /// To where BMP listens.
+    pub bmp: u64,
+}
+
+impl Strangers {
+    /// Whether there were none.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.bgp == 0 && self.bmp == 0
+    }
 }
 
 /// One link of [`StatusAnswer`].

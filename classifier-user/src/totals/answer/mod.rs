@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::agent::{
     CountMode, GapStatus, Granularity, HistoryState, HistoryStatus, HookStatus, LinkAnswer, LinkDirection,
-    LinkStatus, LinksAnswer, MemoryStatus, OpenSlotStatus, SourceStatus, StatusAnswer, SweepStatus,
-    TableStatus,
+    LinkStatus, LinksAnswer, MemoryStatus, OpenSlotStatus, SessionError, SessionStatus, SourceStatus,
+    StatusAnswer, Strangers, SweepStatus, TableStatus,
 };
 use super::query::By;
 use crate::model::{Asn, Counter, Direction, LinkKind, Locality, Outcome, Role};
@@ -168,8 +168,9 @@ pub struct Compare {
     pub covered: f64,
 }
 
-/// One direction of [`TopAnswer`]: `rows`, `other`, `unmatched` and `non_ip` add up to `total`, but for the packets
-/// that came while a sweep read the counters.
+/// One direction of [`TopAnswer`]: `rows`, `other`, `unmatched`, `non_ip` and `no_path` add up to `total`, but for the
+/// packets that came while a sweep read the counters. By transit they do not: a packet is in the row of each AS on its
+/// way, and `other` is zero.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TopDirection {
     /// Every frame, whatever became of it.
@@ -182,6 +183,10 @@ pub struct TopDirection {
     pub unmatched: Part,
     /// Frames without IP, malformed and unsupported ones.
     pub non_ip: Part,
+    /// By neighbour: what matched a route of which no AS path is known, or whose path is the ISP's own alone. By transit
+    /// it is in the rows of its origins all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_path: Option<Part>,
     /// `total`'s bytes in the period before, where that was asked for and anything is known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_bytes: Option<u64>,
@@ -191,7 +196,8 @@ pub struct TopDirection {
     pub change: Option<f64>,
 }
 
-/// A row: one AS, prefix, group, kind or link. Only the key that was asked for is there (a prefix has its `asn` too).
+/// A row: one AS (by neighbour and transit, too), prefix, group, kind or link. Only the key that was asked for is there (a
+/// prefix has its `asn` too).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// From 1.
@@ -320,6 +326,35 @@ pub struct Detail {
     /// The largest ASes over the answer's period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ases: Option<Vec<Row>>,
+    /// Of an AS and a group, where AS paths are known: by which neighbours its traffic went over the answer's period,
+    /// largest first; what has no path is last. They add up to what it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neighbors: Option<Vec<WayRow>>,
+    /// Of an AS, where AS paths are known: what it carried for others over the answer's period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Part>,
+    /// For which origins it carried: the largest over the answer's period whose paths go through it now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Vec<WayRow>>,
+}
+
+/// A neighbour of an AS's traffic, or an AS behind it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WayRow {
+    /// The AS; null: no path is known.
+    pub asn: Option<Asn>,
+    /// Its name; null where there is none.
+    pub name: Option<String>,
+    /// Wire packets.
+    pub packets: u64,
+    /// Wire bytes.
+    pub bytes: u64,
+    /// Bits a second over the period, rounded.
+    pub bits_per_second: u64,
+    /// 0 to 1, of all bytes of the direction.
+    pub share: f64,
+    /// 0 to 1: of what the AS or group had, or of all that is behind it.
+    pub part: f64,
 }
 
 /// What one AS, prefix or group was over a period, among all.

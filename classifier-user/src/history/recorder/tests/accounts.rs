@@ -57,6 +57,10 @@ impl Oracle {
             *bytes += counter.bytes;
             subjects.push(name);
         }
+        if let Some((neighbor, through)) = way(asn) {
+            subjects.push(format!("by AS{neighbor}"));
+            subjects.extend(through.iter().map(|asn| format!("through AS{asn}")));
+        }
         for subject in subjects {
             self.add(slot, subject, link, hook, sample);
         }
@@ -122,7 +126,8 @@ fn play(events: &[Event], top: usize, first: f64) -> (Test, Oracle) {
                     let sample = sample(Family::Ipv4, counter);
                     oracle.add(slot, "part 1".to_owned(), &links()[0], Hook::Rx, sample);
                 }
-                let delta = delta(&numbers, 2, &found, *other);
+                let mut delta = delta(&numbers, 2, &found, *other);
+                add_ways(&mut delta, &numbers, &found);
                 take(slots.take(counted(seconds, elapsed, delta, groups_now)));
                 assert_eq!(slots.trouble(), None);
             }
@@ -240,4 +245,67 @@ fn beyond_a_million_prefixes_only_ases_are_told_apart() {
     assert_eq!(ases, owners.len() as u64);
     let largest = store.slots()[&SLOT].rows.iter().filter(|row| row.kind == Kind::Prefix).count();
     assert_eq!(largest, 6);
+}
+
+/// A frame as it is in a file.
+fn frame(file: &mut Vec<u8>, payload: &[u8]) {
+    file.extend((payload.len() as u32).to_le_bytes());
+    file.extend(crc32fast::hash(payload).to_le_bytes());
+    file.extend(payload);
+}
+
+/// Journals of version 1 had nothing of ways: an agent that is replaced by this one loses nothing.
+#[test]
+fn a_journal_of_the_version_before_goes_on() {
+    use crate::totals::packed::put;
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut file = Vec::new();
+    let mut life = vec![1];
+    life.extend(b"CLSJ");
+    put(&mut life, 1);
+    life.extend(SLOT.to_le_bytes());
+    put(&mut life, 1);
+    put(&mut life, 7);
+    life.extend(b"transit");
+    // Upstream, transit; no groups.
+    life.extend([0, 1, 0]);
+    frame(&mut file, &life);
+    let mut sweep = vec![2];
+    let micros = at(10.0).duration_since(SystemTime::UNIX_EPOCH).expect("later").as_micros() as u64;
+    put(&mut sweep, micros);
+    put(&mut sweep, 10_000_000);
+    // No group keys; owner 5 is 45.57.0.0/17 of AS2906, in no group.
+    sweep.extend([0, 1, 5]);
+    put(&mut sweep, 65_535);
+    sweep.push(4);
+    put(&mut sweep, 2906);
+    sweep.extend([17, 45, 57, 0, 0]);
+    let counter = Counter { packets: 3, bytes: 4500 };
+    let remote = Packed::new([(5, counter)], &mut Vec::new());
+    put(&mut sweep, 2);
+    for (outcomes, remote) in [([counter.packets, counter.bytes], remote.as_bytes()), ([0, 0], &[][..])] {
+        outcomes.iter().for_each(|&number| put(&mut sweep, number));
+        sweep.extend([0; 8]);
+        put(&mut sweep, remote.len() as u64);
+        sweep.extend(remote);
+    }
+    frame(&mut file, &sweep);
+    std::fs::write(journal::path(directory.path(), SLOT), &file).expect("written");
+
+    let (store, numbers) = (Test::new(), owners());
+    let mut slots = slots_in(directory.path(), &numbers, 5, None);
+    assert!(slots.restore(at(20.0)).is_empty());
+    let found = [(0, Hook::Rx, 2, Counter { packets: 1, bytes: 700 })];
+    let mut delta = delta(&numbers, 2, &found, 0);
+    add_ways(&mut delta, &numbers, &found);
+    assert!(slots.take(counted(30.0, 10.0, delta, &groups())).is_empty());
+    drop(slots);
+    let finished = slots_in(directory.path(), &numbers, 5, None).restore(at(400.0));
+    assert_eq!(store.take(&finished[0]).covered, 20);
+    let told = store.told();
+    let of = |subject: &str| {
+        let key = (SLOT, subject.to_owned(), "transit".to_owned(), Direction::In);
+        told.get(&key).map_or(0, |sample| sample.ipv4.bytes)
+    };
+    assert_eq!((of("AS2906"), of("by AS3356"), of("through AS3356")), (5200, 700, 700));
 }

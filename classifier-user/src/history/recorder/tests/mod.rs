@@ -111,6 +111,35 @@ fn delta(owners: &[Owner], links: usize, found: &[(usize, Hook, u32, Counter)], 
     SweepDelta { hooks: packed.collect() }
 }
 
+/// The way to an AS: by whom it goes, and who carries.
+fn way(asn: Asn) -> Option<(Asn, &'static [Asn])> {
+    match asn {
+        2906 => Some((3356, &[3356])),
+        15169 => Some((1299, &[1299, 3356])),
+        714 => Some((714, &[])),
+        _ => None,
+    }
+}
+
+/// Adds to what hooks found on which ways it went.
+fn add_ways(delta: &mut SweepDelta, owners: &[Owner], found: &[(usize, Hook, u32, Counter)]) {
+    let mut sums = BTreeMap::<(usize, usize, usize), BTreeMap<Asn, Counter>>::new();
+    for &(link, hook, owner, counter) in found {
+        let owner = owners[owner as usize];
+        let Some((neighbor, through)) = owner.asn().and_then(way) else { continue };
+        let (place, family) = (link * 2 + hook as usize, owner.family() as usize);
+        *sums.entry((place, 0, family)).or_default().entry(neighbor).or_default() += counter;
+        for &asn in through {
+            *sums.entry((place, 1, family)).or_default().entry(asn).or_default() += counter;
+        }
+    }
+    for ((place, sort, family), sums) in sums {
+        let hook = &mut delta.hooks[place];
+        let of = if sort == 0 { &mut hook.neighbors } else { &mut hook.through };
+        of[family] = Packed::new(sums, &mut Vec::new());
+    }
+}
+
 fn counted(seconds: f64, elapsed: f64, delta: SweepDelta, groups: &Arc<Groups>) -> Counted {
     Counted {
         at: at(seconds),
@@ -190,6 +219,8 @@ impl Test {
             for row in &slot.rows {
                 let subject = match row.kind {
                     Kind::As => format!("AS{}", row.subject),
+                    Kind::Neighbor => format!("by AS{}", row.subject),
+                    Kind::Transit => format!("through AS{}", row.subject),
                     Kind::Link => format!("part {}", row.subject),
                     Kind::Group => inner.known.groups[row.subject as usize].clone(),
                     Kind::Prefix => {

@@ -44,6 +44,7 @@ impl World {
         let hook = |(outcomes, sums): &([Counter; 5], BTreeMap<u32, Counter>)| HookDelta {
             outcomes: *outcomes,
             remote: Packed::new(sums.iter().map(|(owner, counter)| (*owner, *counter)), scratch),
+            ..HookDelta::default()
         };
         SweepDelta { hooks: self.kernel.iter().map(hook).collect() }
     }

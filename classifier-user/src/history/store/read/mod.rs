@@ -231,7 +231,19 @@ impl Read for Reader {
         links: &Links,
         step: Step,
     ) -> Result<Vec<Point>, ReadError> {
-        Ok(self.snapshot()?.series(kind, subjects, period, links, step)?)
+        let courses = self.snapshot()?.series(kind, subjects, period, std::slice::from_ref(links), step)?;
+        Ok(courses.into_iter().next().unwrap_or_default())
+    }
+
+    fn series_of_each(
+        &self,
+        kind: Kind,
+        subjects: &[Subject],
+        period: Period,
+        sets: &[Links],
+        step: Step,
+    ) -> Result<Vec<Vec<Point>>, ReadError> {
+        Ok(self.snapshot()?.series(kind, subjects, period, sets, step)?)
     }
 
     fn months(&self, kind: Kind, subject: Subject) -> Result<Vec<Month>, ReadError> {

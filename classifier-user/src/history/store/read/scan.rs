@@ -15,17 +15,6 @@ use crate::history::{
     },
 };
 
-/// Which rows are wanted.
-#[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Wanted<'a> {
-    pub(in super::super) kind: Kind,
-    /// Ascending, none twice; `None`: all.
-    pub(in super::super) subjects: Option<&'a [Subject]>,
-    pub(in super::super) links: &'a Links,
-    /// With the highest slots of longer steps; only where subjects are named.
-    pub(in super::super) tops: bool,
-}
-
 /// Which links' rows are taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filter {
@@ -116,29 +105,41 @@ impl Snapshot {
         spans.into_iter().filter(|span| span.from < span.to).map(move |span| Piece { span, ..piece })
     }
 
-    /// Calls with the rows of a piece, a block after the other, in a block by [`Entry::key`].
+    /// Calls with the rows of a piece, a block after the other, in a block by [`Entry::key`]; without their highest slots.
     pub(super) fn scan(
         &mut self,
-        wanted: Wanted<'_>,
+        kind: Kind,
+        links: &Links,
         piece: Piece,
-        mut take: impl FnMut(&Entry),
+        take: impl FnMut(&Entry),
     ) -> Result<(), StoreError> {
-        let Some(subjects) = wanted.subjects else {
-            let mut each = Each { at: Default::default(), take };
-            return self.visit(wanted.kind, wanted.links, piece, &mut each);
-        };
-        let scope = scope(wanted.links, piece.step);
+        self.visit(kind, links, piece, &mut Each { at: Default::default(), take })
+    }
+
+    /// Calls with the rows of these subjects (ascending, none twice), with the highest slots of longer steps, and with which of
+    /// `sets` they are of: places of links that have the rows of one scope.
+    pub(super) fn scan_subjects(
+        &mut self,
+        (kind, subjects): (Kind, &[Subject]),
+        (scope, sets): (Scope, &[(usize, &Links)]),
+        piece: Piece,
+        mut take: impl FnMut(usize, &Entry),
+    ) -> Result<(), StoreError> {
         let mut rows = Vec::new();
         for Piece { step, span } in self.between_changes(piece) {
             let Self { conn, catalog, decoder, .. } = self;
             let Some(conn) = conn.as_ref() else { return Ok(()) };
-            let filter = Filter::new(catalog, wanted.links, scope, span.from);
-            for block in blocks(conn, (wanted.kind, step, scope), span.from, span.to)? {
-                some(conn, decoder, &block, subjects, wanted.tops, &mut rows, |rows| {
-                    let ours = rows.iter().filter(|entry| {
-                        (span.from..span.to).contains(&entry.at.into()) && filter.takes(entry.place)
-                    });
-                    ours.for_each(&mut take);
+            let filters: Vec<(usize, Filter)> = sets
+                .iter()
+                .map(|&(set, links)| (set, Filter::new(catalog, links, scope, span.from)))
+                .collect();
+            for block in blocks(conn, (kind, step, scope), span.from, span.to)? {
+                some(conn, decoder, &block, subjects, &mut rows, |rows| {
+                    for entry in rows.iter().filter(|entry| (span.from..span.to).contains(&entry.at.into())) {
+                        for (set, _) in filters.iter().filter(|(_, filter)| filter.takes(entry.place)) {
+                            take(*set, entry);
+                        }
+                    }
                 })?;
             }
         }
@@ -206,7 +207,6 @@ fn some(
     decoder: &mut Decoder,
     block: &BlockRow,
     subjects: &[Subject],
-    tops: bool,
     rows: &mut Vec<Entry>,
     mut take: impl FnMut(&[Entry]),
 ) -> Result<(), StoreError> {
@@ -222,7 +222,7 @@ fn some(
         let mut chunks = query.query(params![block.id, subject])?;
         let chunk = chunks.next()?.ok_or(MISSING)?;
         rows.clear();
-        let parts = parts(chunk, tops)?;
+        let parts = parts(chunk, true)?;
         let rest = subjects.get(place..).unwrap_or_default();
         let last_wanted = rest.last().copied().unwrap_or(subject);
         let last = decoder.decode(&block.heading, chunk.get(0)?, parts, subject..=last_wanted, rows)?;

@@ -3,12 +3,12 @@
 use super::{
     Snapshot, begins,
     plan::{Kept, Piece, Span},
-    scan::Wanted,
+    scan::scope,
 };
 use crate::history::{
     Kind, Links, Peak, Period, Point, Sample, Step, Subject, bits_per_second,
     store::{
-        block::{Entry, Top},
+        block::{Entry, Scope, Top},
         coverage::Coverage,
         error::StoreError,
         rows::HOUR,
@@ -26,7 +26,7 @@ struct Unit {
 }
 
 /// A piece of a step, and its units.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Part {
     piece: Piece,
     /// Which step it is of.
@@ -96,14 +96,15 @@ impl Part {
 }
 
 impl Snapshot {
+    /// A course for each of `sets`; what several of them have in common is read once.
     pub(super) fn series(
         &mut self,
         kind: Kind,
         subjects: &[Subject],
         period: Period,
-        links: &Links,
+        sets: &[Links],
         step: Step,
-    ) -> Result<Vec<Point>, StoreError> {
+    ) -> Result<Vec<Vec<Point>>, StoreError> {
         let asked = Span::of(period);
         let progress = self.progress(kind)?;
         let since = progress[Step::Day as usize].since;
@@ -132,24 +133,36 @@ impl Snapshot {
         let mut subjects = subjects.to_vec();
         subjects.sort_unstable();
         subjects.dedup();
-        let wanted = Wanted { kind, subjects: Some(&subjects), links, tops: true };
-        for parts in &mut parts {
-            for piece in together(parts) {
-                self.scan(wanted, piece, |entry| {
-                    let at = i64::from(entry.at);
-                    let place = parts.partition_point(|part| part.piece.span.to <= at);
-                    if let Some(part) = parts.get_mut(place) {
-                        part.add(entry);
-                    }
-                })?;
+        let mut courses = vec![points; sets.len()];
+        for (step, parts) in [Step::Slot, Step::Hour, Step::Day].into_iter().zip(parts) {
+            let pieces = together(&parts);
+            let mut of_sets = vec![parts; sets.len()];
+            for wanted in [Scope::Isp, Scope::Links] {
+                let sets: Vec<(usize, &Links)> =
+                    sets.iter().enumerate().filter(|(_, links)| scope(links, step) == wanted).collect();
+                if sets.is_empty() {
+                    continue;
+                }
+                for piece in &pieces {
+                    self.scan_subjects((kind, &subjects), (wanted, &sets), *piece, |set, entry| {
+                        let Some(parts) = of_sets.get_mut(set) else { return };
+                        let at = i64::from(entry.at);
+                        let place = parts.partition_point(|part| part.piece.span.to <= at);
+                        if let Some(part) = parts.get_mut(place) {
+                            part.add(entry);
+                        }
+                    })?;
+                }
             }
-            for part in parts {
-                if let Some(point) = points.get_mut(part.point) {
-                    part.finish(&coverage, point)?;
+            for (points, parts) in courses.iter_mut().zip(&of_sets) {
+                for part in parts {
+                    if let Some(point) = points.get_mut(part.point) {
+                        part.finish(&coverage, point)?;
+                    }
                 }
             }
         }
-        Ok(points)
+        Ok(courses)
     }
 }
 

@@ -7,7 +7,6 @@ use jiff::tz::TimeZone;
 use super::{
     Reader, begins,
     plan::{Kept, Piece, Span, zone_day},
-    scan::Wanted,
 };
 use crate::{
     history::{
@@ -88,7 +87,6 @@ impl Reader {
         let asked = Span { from, to: day.to.min(to).min(end) };
         let steps = kept.steps(asked, step, snapshot.zone())?;
         let links = Links::Only(snapshot.catalog.links.iter().map(|link| link.number).collect());
-        let wanted = Wanted { kind, subjects: None, links: &links, tops: false };
         let mut told = Vec::with_capacity(steps.len());
         for step in &steps {
             let Span { from, to } = step.span;
@@ -103,7 +101,7 @@ impl Reader {
         let mut ready: Option<Piece> = None;
         let mut scan = |piece: Option<Piece>| match piece {
             None => Ok(()),
-            Some(piece) => snapshot.scan(wanted, piece, |entry| {
+            Some(piece) => snapshot.scan(kind, &links, piece, |entry| {
                 if let Some(step) = find(&told, entry) {
                     take(&step.row(entry.subject, entry.place, entry.sample));
                 }
@@ -131,7 +129,7 @@ impl Reader {
             let Some(step) = told.get(index) else { continue };
             let mut sums: BTreeMap<(Subject, Place), Sample> = BTreeMap::new();
             for piece in pieces {
-                snapshot.scan(wanted, piece, |entry| {
+                snapshot.scan(kind, &links, piece, |entry| {
                     *sums.entry((entry.subject, entry.place)).or_default() += entry.sample;
                 })?;
             }

@@ -16,7 +16,10 @@ use crate::{
         answer::{PastAnswer, SeriesAnswer},
         words,
     },
-    totals::{By, answer::TopAnswer},
+    totals::{
+        By,
+        answer::{SourceStatus, TopAnswer},
+    },
 };
 
 /// What the overview shows.
@@ -33,6 +36,8 @@ pub(in crate::http::page) struct Home<'a> {
     pub(in crate::http::page) coverage: Option<f64>,
     /// For the operator alone.
     pub(in crate::http::page) warnings: &'a [String],
+    /// Peers with stale routes; for the operator alone.
+    pub(in crate::http::page) stale: Vec<&'a SourceStatus>,
     pub(in crate::http::page) has_history: bool,
     pub(in crate::http::page) delay_seconds: u64,
 }
@@ -45,6 +50,7 @@ pub(in crate::http::page) fn draw(context: &Context<'_>, home: &Home<'_>) -> Str
         div class="head" {
             h1 { (text.title_home) }
             p class="lead" { (context.lead(home.past.to)) (notes(context, home)) }
+            @for source in &home.stale { p class="warn" { (stale(context, source)) } }
             @for warning in home.warnings { p class="warn" { (warning) } }
         }
         div class="bar" { (context.tabs()) }
@@ -55,6 +61,17 @@ pub(in crate::http::page) fn draw(context: &Context<'_>, home: &Home<'_>) -> Str
     page(context, text.title_short, true, &main)
 }
 
+fn stale(context: &Context<'_>, source: &SourceStatus) -> String {
+    let number = |value: u64| words::number(context.options.lang, value as f64, 0);
+    let text = if source.up { context.text.stale_up } else { context.text.stale_away };
+    let values = [
+        ("name", source.name.as_str()),
+        ("stale", &number(source.stale)),
+        ("routes", &number(source.prefixes)),
+    ];
+    fill(text, &values)
+}
+
 fn ranking(context: &Context<'_>, top: &TopAnswer, trends: Option<&SeriesAnswer>) -> Markup {
     let text = context.text;
     let period = [("period", context.period())];
@@ -62,7 +79,8 @@ fn ranking(context: &Context<'_>, top: &TopAnswer, trends: Option<&SeriesAnswer>
         By::Group => (text.groups, fill(text.groups_of, &period)),
         By::Kind => (text.kinds, fill(text.kinds_of, &period)),
         By::Link => (text.links, fill(text.links_of, &period)),
-        By::As | By::Prefix => (text.networks, fill(text.networks_of, &period)),
+        By::Neighbor => (text.neighbors, fill(text.neighbors_of, &period)),
+        By::As | By::Prefix | By::Transit => (text.networks, fill(text.networks_of, &period)),
     };
     let coloured = top.by == context.options.by;
     Ranking { top, heading, about, trends, coloured, whole: true, files: true }.draw(context)

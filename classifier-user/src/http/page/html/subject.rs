@@ -1,4 +1,4 @@
-//! The page of one AS, group, kind or link.
+//! The page of one AS, group, kind, link or neighbour.
 
 use maud::{Markup, html};
 
@@ -40,6 +40,7 @@ pub(in crate::http::page) fn draw(context: &Context<'_>, subject: &Subject<'_>) 
     let text = context.text;
     let title = match subject.about {
         About::Link(_) => fill(text.on_a_link, &[("name", &subject.name)]),
+        About::Neighbor(_) => fill(text.by_a_neighbor, &[("name", &subject.name)]),
         _ => fill(text.graph_of, &[("name", &subject.name)]),
     };
     let drawing = Drawing::of(context, subject.series, Some(subject.past), title);
@@ -82,6 +83,9 @@ fn crumb(context: &Context<'_>, subject: &Subject<'_>) -> Markup {
                 }
             }
             About::Kind(_) => { (text.a_kind) }
+            About::Neighbor(asn) => {
+                (text.a_neighbor) " " a href=(context.url_of(&About::As(*asn))) { "AS" (asn) }
+            }
             About::Link(_) | About::All => {
                 (text.a_link)
                 @if let Some(link) = subject.link { ", " (link) }

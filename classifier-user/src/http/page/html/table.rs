@@ -57,7 +57,8 @@ impl Ranking<'_> {
             By::Group => text.group,
             By::Kind => text.kind,
             By::Link => text.link,
-            By::As | By::Prefix => text.network,
+            By::As | By::Prefix | By::Transit => text.network,
+            By::Neighbor => text.neighbor,
         };
         let sort_link = |direction, name: &str, hint| {
             let url = context.url_with(&context.path, Options { sort: direction, ..context.options });
@@ -124,9 +125,10 @@ impl Ranking<'_> {
         html! {
             @if let Some(colour) = colour.filter(|colour| *colour != Colour::Other) { (chip(colour)) }
             @match self.top.by {
-                By::As | By::Prefix => {
+                By::As | By::Prefix | By::Neighbor | By::Transit => {
                     @let asn = row.asn.unwrap_or_default();
-                    a href=(context.url_of(&About::As(asn))) { (name.map_or_else(|| format!("AS{asn}"), str::to_owned)) }
+                    @let about = if self.top.by == By::Neighbor { About::Neighbor(asn) } else { About::As(asn) };
+                    a href=(context.url_of(&about)) { (name.map_or_else(|| format!("AS{asn}"), str::to_owned)) }
                     small { "AS" (asn) }
                 }
                 By::Group => {
@@ -182,8 +184,9 @@ impl Ranking<'_> {
         let text = context.text;
         let inward = self.top.directions.get(Direction::In).map(|part| Sums::of(part, shown));
         let outward = self.top.directions.get(Direction::Out).map(|part| Sums::of(part, shown));
-        let lines: [(&str, Line); 3] = [
+        let lines: [(&str, Line); 4] = [
             (text.other, |sums| sums.other),
+            (text.no_path, |sums| sums.no_path),
             (text.unmatched, |sums| sums.unmatched),
             (text.non_ip, |sums| sums.non_ip),
         ];
@@ -253,6 +256,7 @@ type Line = fn(&Sums) -> (u64, f64);
 #[derive(Clone, Copy, Debug)]
 struct Sums {
     other: (u64, f64),
+    no_path: (u64, f64),
     unmatched: (u64, f64),
     non_ip: (u64, f64),
 }
@@ -265,7 +269,8 @@ impl Sums {
         let other = rest.fold((rate, share), |(rate, share), row| {
             (rate.saturating_add(row.bits_per_second), share + row.share)
         });
-        Self { other, unmatched: of(&part.unmatched), non_ip: of(&part.non_ip) }
+        let no_path = part.no_path.as_ref().map_or((0, 0.0), of);
+        Self { other, no_path, unmatched: of(&part.unmatched), non_ip: of(&part.non_ip) }
     }
 }
 

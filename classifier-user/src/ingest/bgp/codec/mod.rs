@@ -8,7 +8,7 @@
 //! are there.
 
 pub mod attributes;
-mod bytes;
+pub(in crate::ingest) mod bytes;
 mod nlri;
 pub mod notification;
 pub mod open;

@@ -21,6 +21,7 @@ const GRACEFUL_RESTART: u8 = 64;
 const FOUR_OCTET_AS: u8 = 65;
 const ADD_PATH: u8 = 69;
 const ENHANCED_REFRESH: u8 = 70;
+const LONG_LIVED_RESTART: u8 = 71;
 
 /// The Restart State bit (RFC 4724, section 3).
 const RESTARTING: u16 = 0x8000;
@@ -57,6 +58,8 @@ pub struct Capabilities {
     pub add_path_receive: Families<bool>,
     /// Graceful restart (RFC 4724).
     pub graceful_restart: Option<GracefulRestart>,
+    /// Long-lived graceful restart (RFC 9494); without [`Capabilities::graceful_restart`] it means nothing.
+    pub long_lived_restart: Option<LongLivedRestart>,
 }
 
 /// What a speaker says of its restarts (RFC 4724, section 3).
@@ -67,6 +70,15 @@ pub struct GracefulRestart {
     /// Seconds within which it means to be back.
     pub restart_time: u16,
     /// Families that it keeps forwarding during a restart.
+    pub families: Families<bool>,
+}
+
+/// What a speaker says of routes that stay for longer than a restart takes (RFC 9494, section 3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LongLivedRestart {
+    /// For how many seconds after its restart time: the longest of its families, 24 bits.
+    pub stale_time: u32,
+    /// Families of which it says that.
     pub families: Families<bool>,
 }
 
@@ -188,6 +200,19 @@ impl Capabilities {
                     }
                 }
             }
+            LONG_LIVED_RESTART => {
+                let mut long_lived = LongLivedRestart::default();
+                while !bytes.is_empty() {
+                    let (afi, safi, _) = (bytes.u16()?, bytes.u8()?, bytes.u8()?);
+                    let [high, middle, low] = bytes.array()?;
+                    if let Some(family) = family(afi, safi) {
+                        long_lived.families[family] = true;
+                        let stale_time = u32::from_be_bytes([0, high, middle, low]);
+                        long_lived.stale_time = long_lived.stale_time.max(stale_time);
+                    }
+                }
+                self.long_lived_restart = Some(long_lived);
+            }
             _ => return Some(()),
         }
         let fixed = matches!(code, MULTIPROTOCOL | FOUR_OCTET_AS);
@@ -221,6 +246,14 @@ impl Capabilities {
             let families: Vec<_> = graceful.families.iter().flat_map(|family| of_family(family, 0)).collect();
             out.extend([GRACEFUL_RESTART, 2 + families.len() as u8]);
             out.extend(first.to_be_bytes());
+            out.extend(families);
+        }
+        if let Some(long_lived) = self.long_lived_restart {
+            let [_, time @ ..] = long_lived.stale_time.to_be_bytes();
+            let families = long_lived.families.iter();
+            let families: Vec<_> =
+                families.flat_map(|its| [&of_family(its, 0)[..], &time].concat()).collect();
+            out.extend([LONG_LIVED_RESTART, families.len() as u8]);
             out.extend(families);
         }
         let add_path: Vec<_> = [Family::Ipv4, Family::Ipv6]

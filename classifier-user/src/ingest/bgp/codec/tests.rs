@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 
 use super::{
-    open::{Capabilities, GracefulRestart, Open},
+    open::{Capabilities, GracefulRestart, LongLivedRestart, Open},
     refresh::Says,
     *,
 };
@@ -84,6 +84,10 @@ fn full_open() -> Open {
                 restart_time: 120,
                 families: Families { ipv4: true, ipv6: false },
             }),
+            long_lived_restart: Some(LongLivedRestart {
+                stale_time: 0x01_51_80,
+                families: Families { ipv4: false, ipv6: true },
+            }),
         },
     }
 }
@@ -93,8 +97,8 @@ fn an_open_both_ways() {
     #[rustfmt::skip]
     let bytes = [
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-        0, 73, 1,
-        4, 0x5b, 0xa0, 0, 90, 192, 0, 2, 1, 44, 2, 42,
+        0, 82, 1,
+        4, 0x5b, 0xa0, 0, 90, 192, 0, 2, 1, 53, 2, 51,
         1, 4, 0, 1, 0, 1,
         1, 4, 0, 2, 0, 1,
         2, 0,
@@ -102,6 +106,7 @@ fn an_open_both_ways() {
         6, 0,
         65, 4, 0xfa, 0x56, 0xea, 0x00,
         64, 6, 0x80, 120, 0, 1, 1, 0,
+        71, 7, 0, 2, 1, 0, 0x01, 0x51, 0x80,
         69, 8, 0, 1, 1, 1, 0, 2, 1, 3,
     ];
     let mut encoded = Vec::new();
@@ -135,6 +140,13 @@ fn capabilities_one_by_one() {
         one(&[64, 2, 0, 120]).unwrap().graceful_restart,
         Some(GracefulRestart { restarting: false, restart_time: 120, families: Families::default() })
     );
+    // The longest counts; of families that are not taken it does not.
+    assert_eq!(
+        one(&[71, 21, 0, 1, 1, 0, 0, 0, 9, 0, 2, 1, 128, 0, 1, 0, 0, 1, 128, 0, 9, 9, 9])
+            .unwrap()
+            .long_lived_restart,
+        Some(LongLivedRestart { stale_time: 256, families: Families::BOTH })
+    );
     let add_path = one(&[69, 8, 0, 1, 1, 2, 0, 2, 1, 4]).unwrap();
     assert_eq!(add_path.add_path_send, Families { ipv4: true, ipv6: false });
     assert_eq!(add_path.add_path_receive, Families::default());
@@ -144,6 +156,7 @@ fn capabilities_one_by_one() {
         &[1, 5, 0, 1, 0, 1, 0],
         &[64, 1, 0],
         &[64, 4, 0, 1, 0, 0],
+        &[71, 6, 0, 1, 1, 0, 0, 0],
         &[69, 3, 0, 1, 1],
     ] {
         assert_eq!(one(malformed), Err((2, 0)), "{malformed:?}");
@@ -219,17 +232,22 @@ fn any_open() -> impl Strategy<Value = Open> {
         (any::<bool>(), 0..4096u16, families()).prop_map(|(restarting, restart_time, families)| {
             GracefulRestart { restarting, restart_time, families }
         });
+    let long_lived = (0..1u32 << 24, families()).prop_map(|(stale_time, families)| LongLivedRestart {
+        // Without families there is none to say it of.
+        stale_time: if families.iter().count() > 0 { stale_time } else { 0 },
+        families,
+    });
     let some_family = families().prop_filter("none is not said", |families| families.iter().count() > 0);
     (
         any::<(u16, u16, u32, [bool; 3])>(),
         (proptest::option::of(some_family), proptest::option::of(any::<u32>())),
-        (families(), families(), proptest::option::of(graceful)),
+        (families(), families(), proptest::option::of(graceful), proptest::option::of(long_lived)),
     )
         .prop_map(
             |(
                 (short_as, hold_time, identifier, flags),
                 (families, four_octet_as),
-                (send, receive, graceful),
+                (send, receive, graceful, long_lived),
             )| Open {
                 short_as,
                 hold_time,
@@ -243,6 +261,7 @@ fn any_open() -> impl Strategy<Value = Open> {
                     add_path_send: send,
                     add_path_receive: receive,
                     graceful_restart: graceful,
+                    long_lived_restart: long_lived,
                 },
             },
         )

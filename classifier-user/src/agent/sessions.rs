@@ -1,0 +1,177 @@
+//! Who is listened to: BGP sessions and BMP routers, begun, introduced to the core, and shown.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+    mpsc::Sender,
+};
+
+use tokio::sync::{Semaphore, mpsc};
+
+use super::{core::Message, live::Heard};
+use crate::{
+    ingest::{
+        bgp::{LastError, PeerSettings, PeerStatus, Speaker, SpeakerError, State, Timers},
+        bmp::{
+            settings::RouterSettings,
+            station::{Reporter, Station, StationError},
+        },
+        live::{Event, PeerId, PeerInfo, PeerKind, Said, Standing},
+    },
+    totals::{
+        answer::{SessionError, SessionStatus, Strangers},
+        view::AskSessions,
+    },
+};
+
+/// Events between the sessions and the core, at most: one has up to some thousands of routes.
+const QUEUE: usize = 16;
+/// Events that go to the core together, at most.
+const BATCH: usize = 16;
+/// Batches that the core has at a time, at most: a peer that is faster waits.
+const BATCHES: usize = 2;
+
+/// Sessions cannot be begun.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionsError {
+    /// BGP.
+    #[error(transparent)]
+    Bgp(#[from] SpeakerError),
+    /// BMP.
+    #[error(transparent)]
+    Bmp(#[from] StationError),
+}
+
+/// Everybody who is listened to.
+pub(super) struct Sessions {
+    speaker: Speaker,
+    station: Station,
+}
+
+impl Sessions {
+    /// Begins the BGP sessions of these peers and waits for these routers. A peer's number is its place, a router's is
+    /// behind those. Within a runtime.
+    ///
+    /// # Errors
+    /// [`SessionsError`]: nothing goes on.
+    pub(super) fn begin(
+        peers: &[PeerSettings],
+        routers: &[RouterSettings],
+        core: &Sender<Message>,
+    ) -> Result<Self, SessionsError> {
+        let (say, said) = mpsc::channel(QUEUE);
+        let first_router = u16::try_from(peers.len()).unwrap_or(u16::MAX);
+        let mut speaker = Speaker::new(peers.to_vec(), Timers::default(), say.clone());
+        let mut station = Station::new(routers.to_vec(), first_router, say);
+        station.start()?;
+        speaker.start()?;
+        let infos = peers.iter().map(peer_info).chain(routers.iter().map(router_info));
+        let introduced: Vec<Said> = (0..)
+            .zip(infos)
+            .map(|(number, info)| Said { peer: PeerId(number), event: Event::Peer(Arc::new(info)) })
+            .collect();
+        // A core that is gone needs no routes.
+        let _ = core.send(Message::Live(introduced.into()));
+        tokio::spawn(forward(said, core.clone()));
+        Ok(Self { speaker, station })
+    }
+
+    /// How they are, whenever it is asked.
+    pub(super) fn ask(&self) -> AskSessions {
+        let (peers, routers) = (self.speaker.peers().to_vec(), self.station.routers().to_vec());
+        let strangers = [self.speaker.strangers_counter(), self.station.strangers_counter()];
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Arc::new(move || {
+            let peers = peers.iter().map(|peer| peer_status(peer));
+            let sessions = peers.chain(routers.iter().map(|router| router_status(router))).collect();
+            let [bgp, bmp] = &strangers;
+            (sessions, Strangers { bgp: count(bgp), bmp: count(bmp) })
+        })
+    }
+
+    /// Ends all of them, and says so to BGP peers.
+    pub(super) async fn stop(self) {
+        drop(self.station);
+        self.speaker.stop().await;
+    }
+}
+
+fn peer_info(peer: &PeerSettings) -> PeerInfo {
+    PeerInfo {
+        name: peer.name.clone(),
+        kind: PeerKind::Bgp,
+        standing: if peer.internal() { Standing::Router } else { Standing::Neighbor },
+        local_as: peer.remote_as,
+        router: None,
+    }
+}
+
+fn router_info(router: &RouterSettings) -> PeerInfo {
+    PeerInfo { name: router.name.clone(), kind: PeerKind::Bmp, ..PeerInfo::default() }
+}
+
+/// Takes what sessions say to the core until either side is gone.
+async fn forward(mut sessions: mpsc::Receiver<Said>, core: Sender<Message>) {
+    let places = Arc::new(Semaphore::new(BATCHES));
+    loop {
+        // First the place, then the batch: while the core is busy, what comes is put together.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let mut said = Vec::new();
+        if sessions.recv_many(&mut said, BATCH).await == 0 {
+            return;
+        }
+        if core.send(Message::Live(Heard::new(said, place))).is_err() {
+            return;
+        }
+    }
+}
+
+fn peer_status(peer: &PeerStatus) -> SessionStatus {
+    let now = peer.snapshot();
+    let counts = now.counts;
+    SessionStatus {
+        name: peer.settings.name.clone(),
+        kind: PeerKind::Bgp.name().to_owned(),
+        address: peer.settings.address,
+        state: now.state.name().to_owned(),
+        up: now.state == State::Established,
+        since: now.since,
+        peers: None,
+        ipv4_routes: now.held.ipv4,
+        ipv6_routes: now.held.ipv6,
+        messages: counts.messages,
+        announced: counts.announced,
+        withdrawn: counts.withdrawn,
+        losses: counts.failures,
+        malformed: counts.treated_as_withdraw + counts.discarded_attributes,
+        ignored: counts.ignored,
+        last_error: now.last_error.map(error),
+    }
+}
+
+fn router_status(router: &Reporter) -> SessionStatus {
+    let now = router.snapshot();
+    let status = now.status;
+    SessionStatus {
+        name: now.settings.name,
+        kind: PeerKind::Bmp.name().to_owned(),
+        address: now.settings.address,
+        state: if now.connected { "connected" } else { "waiting" }.to_owned(),
+        up: now.connected,
+        since: now.since,
+        peers: Some(status.peers),
+        ipv4_routes: status.held.ipv4,
+        ipv6_routes: status.held.ipv6,
+        messages: status.messages,
+        announced: status.announced,
+        withdrawn: status.withdrawn,
+        losses: now.losses,
+        malformed: status.malformed + status.treated_as_withdraw + status.discarded_attributes,
+        ignored: status.ignored,
+        last_error: now.last_error.map(error),
+    }
+}
+
+fn error(LastError { at, what }: LastError) -> SessionError {
+    SessionError { at, what }
+}

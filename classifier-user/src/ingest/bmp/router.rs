@@ -1,0 +1,469 @@
+//! What a router's messages mean: its peers, which of its RIBs are taken, and the routes in them.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use tracing::{debug, info, warn};
+
+use super::{
+    codec::{Gone, Message, PeerHeader, PeerKey, PeerUp, REASON, Rib, SYS_DESCR, SYS_NAME, TEXT, Tlvs},
+    settings::{ROUTE_BYTES, RibChoice, RouterSettings},
+};
+use crate::{
+    ingest::{
+        bgp::{
+            codec::{
+                self, Families, HEADER, Kind,
+                open::Open,
+                update::{Context, Decoder},
+            },
+            held::Held,
+        },
+        live::{Event, Lost, PeerId, PeerInfo, PeerKind, Route, Said, Standing},
+    },
+    model::Asn,
+};
+
+/// Routes that are put together into one event, about.
+const BATCH: usize = 4096;
+/// RIBs of a router that are taken, at most.
+const MAX_RIBS: usize = 1024;
+/// Routes of a RIB that is not taken any more stay for so long, until the better one has come.
+const OVERLAP: u32 = 300;
+
+/// Gives peers of routers their numbers, each once.
+#[derive(Debug)]
+pub struct PeerIds(AtomicU32);
+
+impl PeerIds {
+    /// Numbers from here on.
+    #[must_use]
+    pub const fn new(first: u16) -> Self {
+        Self(AtomicU32::new(first as u32))
+    }
+
+    fn next(&self) -> Option<PeerId> {
+        u16::try_from(self.0.fetch_add(1, Ordering::Relaxed)).ok().map(PeerId)
+    }
+}
+
+/// What is known of a router. Counters never fall.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouterStatus {
+    /// Its sysName, where it said so.
+    pub sys_name: Option<String>,
+    /// Its sysDescr.
+    pub sys_descr: Option<String>,
+    /// Its peers that are up, its Loc-RIB included.
+    pub peers: u64,
+    /// Routes that it has reported on this connection and not withdrawn.
+    pub held: Families<u64>,
+    /// Messages that came.
+    pub messages: u64,
+    /// UPDATEs that came, of whatever RIB.
+    pub updates: u64,
+    /// Routes announced, also those announced again.
+    pub announced: u64,
+    /// Routes withdrawn.
+    pub withdrawn: u64,
+    /// Peer Ups and UPDATEs that could not be read, and were left out.
+    pub malformed: u64,
+    /// UPDATEs whose routes were withdrawn because of a malformed attribute (RFC 7606).
+    pub treated_as_withdraw: u64,
+    /// UPDATEs of which a malformed attribute was left out.
+    pub discarded_attributes: u64,
+    /// UPDATEs of RIBs that are not taken, and of peers that are not up.
+    pub ignored: u64,
+    /// By peer: its counters by their type (RFC 7854, section 4.8).
+    pub statistics: BTreeMap<PeerKey, BTreeMap<u16, u64>>,
+}
+
+/// Why a connection ends with a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum End {
+    /// The router says so.
+    #[error("the router ended it: {0}")]
+    Terminated(String),
+    /// A limit.
+    #[error("more than {0} routes; `max_prefixes` can be raised")]
+    Prefixes(u32),
+    /// A limit.
+    #[error("its routes take more than {0} bytes; `max_memory` can be raised")]
+    Memory(u64),
+}
+
+/// A peer of the router that is up.
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    local_as: Asn,
+    internal: bool,
+    add_path: Families<bool>,
+}
+
+/// A RIB of a peer of the router: a peer to the table.
+#[derive(Debug)]
+struct Taken {
+    id: PeerId,
+    info: Arc<PeerInfo>,
+    up: bool,
+    decoder: Option<(Context, Decoder)>,
+    held: Held,
+}
+
+impl Taken {
+    /// It says who it is each time: what was said before may have been lost with its connection.
+    fn up(&mut self, said: &mut Vec<Said>) {
+        self.up = true;
+        said.push(Said { peer: self.id, event: Event::Peer(Arc::clone(&self.info)) });
+        said.push(Said { peer: self.id, event: Event::Up });
+    }
+}
+
+/// A router, over all its connections.
+#[derive(Debug)]
+pub struct Router {
+    settings: RouterSettings,
+    id: PeerId,
+    ids: Arc<PeerIds>,
+    sessions: HashMap<PeerKey, Session>,
+    ribs: BTreeMap<(PeerKey, Rib), Taken>,
+    /// The best standing of what came on this connection.
+    best: Option<Standing>,
+    batch: Option<(PeerId, Vec<Route>)>,
+    /// ASes of the paths of all routes that are held.
+    ases: u64,
+    status: RouterStatus,
+}
+
+impl Router {
+    /// A router that has not connected yet. It is a peer itself, without routes, whose number is `id`; its peers' RIBs
+    /// get theirs from `ids`.
+    #[must_use]
+    pub fn new(settings: RouterSettings, id: PeerId, ids: Arc<PeerIds>) -> Self {
+        Self {
+            settings,
+            id,
+            ids,
+            sessions: HashMap::new(),
+            ribs: BTreeMap::new(),
+            best: None,
+            batch: None,
+            ases: 0,
+            status: RouterStatus::default(),
+        }
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub const fn status(&self) -> &RouterStatus {
+        &self.status
+    }
+
+    /// A connection begins.
+    pub fn connected(&mut self, said: &mut Vec<Said>) {
+        self.best = None;
+        said.push(Said { peer: self.id, event: Event::Up });
+    }
+
+    /// Takes a message. What it says of routes is added to `said`, some of it only with [`Router::flush`].
+    ///
+    /// # Errors
+    /// [`End`]: the connection is of no use any more.
+    pub fn take(&mut self, message: Message<'_>, said: &mut Vec<Said>) -> Result<(), End> {
+        self.status.messages += 1;
+        match message {
+            Message::RouteMonitoring(header, update) => return self.update(header, update, said),
+            Message::PeerUp(header, up) => self.peer_up(header, &up, said),
+            Message::PeerDown(header, gone) => self.peer_down(header, gone, said),
+            Message::Statistics(header, numbers) => {
+                if self.sessions.contains_key(&header.peer) {
+                    self.status.statistics.entry(header.peer).or_default().extend(numbers.numbers());
+                }
+            }
+            Message::Initiation(texts) => {
+                self.status.sys_name = texts.text(SYS_NAME);
+                self.status.sys_descr = texts.text(SYS_DESCR);
+                let name = self.status.sys_name.as_deref().unwrap_or("a router without a name");
+                info!("BMP {}: {name} reports", self.settings.name);
+            }
+            Message::Termination(why) => return Err(End::Terminated(reason(why))),
+            Message::Other(kind) => debug!("BMP {}: message of type {kind}", self.settings.name),
+        }
+        Ok(())
+    }
+
+    /// Adds what was put together.
+    pub fn flush(&mut self, said: &mut Vec<Said>) {
+        if let Some((peer, routes)) = self.batch.take().filter(|(_, routes)| !routes.is_empty()) {
+            said.push(Said { peer, event: Event::Routes(routes) });
+        }
+    }
+
+    /// The connection is lost.
+    pub fn lost(&mut self, why: &str, said: &mut Vec<Said>) {
+        self.flush(said);
+        self.sessions.clear();
+        self.status.peers = 0;
+        self.status.statistics.clear();
+        let stale_seconds = self.settings.stale_seconds;
+        for key in self.keys(|_, _| true) {
+            self.down(key, why, stale_seconds, said);
+        }
+        said.push(Said { peer: self.id, event: Event::Down(Lost { why: why.to_owned(), stale_seconds }) });
+    }
+
+    fn keys(&self, which: impl Fn(PeerKey, Rib) -> bool) -> Vec<(PeerKey, Rib)> {
+        self.ribs.keys().copied().filter(|&(peer, rib)| which(peer, rib)).collect()
+    }
+
+    /// A RIB ends, if it was up; its routes stay for a while.
+    fn down(&mut self, key: (PeerKey, Rib), why: &str, stale_seconds: u32, said: &mut Vec<Said>) {
+        let Some(taken) = self.ribs.get_mut(&key) else { return };
+        let counts = taken.held.counts();
+        self.status.held.ipv4 -= counts.ipv4;
+        self.status.held.ipv6 -= counts.ipv6;
+        self.ases -= taken.held.ases();
+        taken.held = Held::new(u32::MAX);
+        if std::mem::take(&mut taken.up) {
+            let lost = Lost { why: why.to_owned(), stale_seconds };
+            said.push(Said { peer: taken.id, event: Event::Down(lost) });
+        }
+    }
+
+    fn peer_up(&mut self, header: PeerHeader, up: &PeerUp<'_>, said: &mut Vec<Said>) {
+        self.flush(said);
+        let name = &self.settings.name;
+        let PeerHeader { peer, asn, .. } = header;
+        if peer.distinguisher != 0 {
+            debug!(
+                "BMP {name}: {} is of another routing instance than the global one: ignored",
+                peer.address
+            );
+            return;
+        }
+        let (Some(sent), Some(received)) = (read_open(up.sent), read_open(up.received)) else {
+            self.malformed(format_args!("{} is up without two good OPENs, and ignored", describe(peer)));
+            return;
+        };
+        let (sent_can, received_can) = (&sent.capabilities, &received.capabilities);
+        let mut add_path = received_can.add_path_send.and(sent_can.add_path_receive);
+        let mut local_as = sent.asn();
+        if peer.loc_rib {
+            // Both OPENs are the router's own, made to say how its routes look (RFC 9069, section 5.1).
+            let either = |one: Families<bool>, other: Families<bool>| Families {
+                ipv4: one.ipv4 || other.ipv4,
+                ipv6: one.ipv6 || other.ipv6,
+            };
+            let of = |can: &codec::open::Capabilities| either(can.add_path_send, can.add_path_receive);
+            add_path = either(of(sent_can), of(received_can));
+            local_as = asn;
+        }
+        let internal = peer.loc_rib || received.asn() == sent.asn();
+        info!("BMP {name}: {} is up, AS{asn}", describe(peer));
+        // Of a peer that was there: nobody said that it went, but it must have.
+        let again = self.sessions.insert(peer, Session { local_as, internal, add_path }).is_some();
+        self.status.peers = self.sessions.len() as u64;
+        for key in self.keys(|its, _| its == peer) {
+            if again {
+                self.down(key, "it came up again", OVERLAP, said);
+            }
+            if let Some(taken) = self.ribs.get_mut(&key) {
+                taken.decoder = None;
+                if taken.info.local_as != local_as {
+                    taken.info = Arc::new(PeerInfo { local_as, ..(*taken.info).clone() });
+                }
+                if wanted(self.settings.rib, self.best, key.1) {
+                    taken.up(said);
+                }
+            }
+        }
+    }
+
+    fn peer_down(&mut self, header: PeerHeader, gone: Gone, said: &mut Vec<Said>) {
+        self.flush(said);
+        self.status.statistics.remove(&header.peer);
+        if self.sessions.remove(&header.peer).is_none() {
+            return;
+        }
+        self.status.peers = self.sessions.len() as u64;
+        info!("BMP {}: {} is down: {gone}", self.settings.name, describe(header.peer));
+        for key in self.keys(|its, _| its == header.peer) {
+            // The router itself has none of its routes any more (RFC 7854, section 4.9).
+            self.down(key, &gone.to_string(), 0, said);
+        }
+    }
+
+    fn update(&mut self, header: PeerHeader, update: &[u8], said: &mut Vec<Said>) -> Result<(), End> {
+        self.status.updates += 1;
+        let PeerHeader { peer, rib, two_octet, .. } = header;
+        let Some((session, id)) = self.open(peer, rib, said) else {
+            self.status.ignored += 1;
+            return Ok(());
+        };
+        if self.batch.as_ref().is_some_and(|(peer, routes)| *peer != id || routes.len() >= BATCH) {
+            self.flush(said);
+        }
+        let Some(taken) = self.ribs.get_mut(&(peer, rib)) else { return Ok(()) };
+        let context = Context {
+            four_octet: !two_octet,
+            internal: session.internal,
+            families: Families::BOTH,
+            add_path: session.add_path,
+        };
+        let decoder = match &mut taken.decoder {
+            Some((its, decoder)) if *its == context => decoder,
+            other => &mut other.insert((context, Decoder::new(context))).1,
+        };
+        let (_, routes) = self.batch.get_or_insert_with(|| (id, Vec::new()));
+        let first = routes.len();
+        let read = match codec::message(update, true) {
+            Ok(Some(message)) if message.kind == Kind::Update && message.len == update.len() => {
+                decoder.decode(message.body, routes).map_err(|reset| reset.to_string())
+            }
+            Ok(_) => Err("it is no whole UPDATE".to_owned()),
+            Err(reset) => Err(reset.to_string()),
+        };
+        let contents = match read {
+            Ok(contents) => contents,
+            Err(why) => {
+                self.malformed(format_args!("an UPDATE of {} is left out: {why}", describe(peer)));
+                return Ok(());
+            }
+        };
+        let status = &mut self.status;
+        status.announced += contents.announced as u64;
+        status.withdrawn += contents.withdrawn as u64;
+        status.treated_as_withdraw += u64::from(contents.treated_as_withdraw.is_some());
+        status.discarded_attributes += u64::from(contents.discarded.is_some());
+        let (before, ases) = (taken.held.counts(), taken.held.ases());
+        // It takes as many as there are: what is too much is too much for the router.
+        let _ = taken.held.take(routes.get(first..).unwrap_or_default());
+        let now = taken.held.counts();
+        status.held.ipv4 = status.held.ipv4 + now.ipv4 - before.ipv4;
+        status.held.ipv6 = status.held.ipv6 + now.ipv6 - before.ipv6;
+        self.ases = self.ases + taken.held.ases() - ases;
+        let held = status.held.ipv4 + status.held.ipv6;
+        if let Some(family) = contents.end_of_rib {
+            self.flush(said);
+            said.push(Said { peer: id, event: Event::EndOfRib(family) });
+        }
+        let RouterSettings { max_prefixes, max_memory, .. } = self.settings;
+        if held > max_prefixes.into() {
+            Err(End::Prefixes(max_prefixes))
+        } else if ROUTE_BYTES * held + 4 * self.ases > max_memory {
+            Err(End::Memory(max_memory))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts what could not be read. The first is logged, and then ever fewer: a router that sends one sends many.
+    fn malformed(&mut self, what: fmt::Arguments<'_>) {
+        self.status.malformed += 1;
+        let count = self.status.malformed;
+        if count.is_power_of_two() {
+            warn!("BMP {}: {what} ({count} such messages so far)", self.settings.name);
+        }
+    }
+
+    /// A RIB whose routes are taken, ready for them, and its number.
+    fn open(&mut self, peer: PeerKey, rib: Rib, said: &mut Vec<Said>) -> Option<(Session, PeerId)> {
+        let session = self.sessions.get(&peer).copied()?;
+        let standing = rib.standing()?;
+        if !wanted(self.settings.rib, self.best, rib) {
+            return None;
+        }
+        if self.best.is_none_or(|best| standing < best) {
+            self.prefer(standing, said);
+        }
+        Some((session, self.taken(peer, rib, session, said)?))
+    }
+
+    /// Something better than before comes from this router: what is less good is left, once this has come.
+    fn prefer(&mut self, standing: Standing, said: &mut Vec<Said>) {
+        self.flush(said);
+        self.best = Some(standing);
+        for key in self.keys(|_, rib| rib.standing().is_some_and(|its| its > standing)) {
+            self.down(key, "the router sends a better RIB", OVERLAP, said);
+        }
+    }
+
+    /// The number of a RIB that is up; it is made if need be.
+    fn taken(&mut self, peer: PeerKey, rib: Rib, session: Session, said: &mut Vec<Said>) -> Option<PeerId> {
+        if let Some(taken) = self.ribs.get_mut(&(peer, rib)) {
+            if !taken.up {
+                taken.up(said);
+            }
+            return Some(taken.id);
+        }
+        let id = if self.ribs.len() < MAX_RIBS { self.ids.next() } else { None };
+        let Some(id) = id else {
+            self.malformed(format_args!("there is no number left for {}, which is ignored", describe(peer)));
+            return None;
+        };
+        let name = if peer.loc_rib {
+            format!("{} Loc-RIB", self.settings.name)
+        } else {
+            format!("{} {} {rib}", self.settings.name, peer.address)
+        };
+        let info = PeerInfo {
+            name,
+            kind: PeerKind::Bmp,
+            standing: rib.standing().unwrap_or_default(),
+            local_as: session.local_as,
+            router: Some(self.id),
+        };
+        let mut taken =
+            Taken { id, info: Arc::new(info), up: false, decoder: None, held: Held::new(u32::MAX) };
+        taken.up(said);
+        self.ribs.insert((peer, rib), taken);
+        Some(id)
+    }
+}
+
+/// Whether a RIB is taken, beside others whose best standing this is.
+fn wanted(choice: RibChoice, best: Option<Standing>, rib: Rib) -> bool {
+    match choice {
+        RibChoice::Only(only) => rib == only,
+        RibChoice::Auto => rib.standing().is_some_and(|its| best.is_none_or(|best| its <= best)),
+    }
+}
+
+fn read_open(message: &[u8]) -> Option<Open> {
+    let body = message.get(HEADER..)?;
+    let kind = message.get(HEADER - 1)?;
+    (*kind == Kind::Open as u8).then(|| Open::decode(body).ok()).flatten()
+}
+
+fn describe(peer: PeerKey) -> String {
+    if peer.loc_rib { "its Loc-RIB".to_owned() } else { format!("its peer {}", peer.address) }
+}
+
+/// A Termination's reason (RFC 7854, section 4.5).
+fn reason(why: Tlvs<'_>) -> String {
+    let code = why
+        .filter(|(kind, _)| *kind == REASON)
+        .find_map(|(_, value)| value.try_into().ok().map(u16::from_be_bytes));
+    let reason = match code {
+        Some(0) => "by its administrator",
+        Some(1) => "for a reason that it does not say",
+        Some(2) => "it is out of resources",
+        Some(3) => "it has another connection",
+        Some(4) => "for good, by its administrator",
+        _ => "no reason given",
+    };
+    match why.text(TEXT) {
+        Some(text) => format!("{reason} ({text})"),
+        None => reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "router_tests.rs"]
+mod tests;
