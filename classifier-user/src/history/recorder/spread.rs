@@ -72,7 +72,9 @@ mod tests {
         let all = counters.iter().map(|(_, counter)| *counter).sum();
         let outcomes = [all, Counter::ZERO, Counter::ZERO, Counter::ZERO, Counter::ZERO];
         let remote = Packed::new(counters.iter().copied(), &mut Vec::new());
-        SweepDelta { hooks: [HookDelta { outcomes, remote, ..HookDelta::default() }, HookDelta::default()].into() }
+        SweepDelta {
+            hooks: [HookDelta { outcomes, remote, ..HookDelta::default() }, HookDelta::default()].into(),
+        }
     }
 
     #[test]
