@@ -105,7 +105,7 @@ fn wrong_arguments_exit_with_2_and_say_what_was_expected() {
         ("lookup 8.8.8.8 --table a --table a", "the table `a` is given twice"),
         ("prefix 45.57.0.1/17", "`45.57.0.1/17` is no prefix"),
         ("prefix netflix", "`netflix` is no prefix"),
-        ("top --by asn", "[possible values: as, prefix, group, kind, link]"),
+        ("top --by asn", "[possible values: as, prefix, group, kind, link, neighbor, transit]"),
         ("top --direction up", "[possible values: in, out]"),
         ("top --side both", "[possible values: remote, local]"),
         ("top --last 5", "`5`: expected a time from 1s to 10y, such as 5m, 1h, 24h, 7d, 30d or 1y"),

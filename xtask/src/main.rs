@@ -1,11 +1,12 @@
 //! The developer's commands, `cargo xtask COMMAND`: what a fresh machine needs, the tests, continuous integration,
-//! the benchmarks, the built-in table, the demo.
+//! the benchmarks, fuzzing, the built-in table, the demo.
 //!
 //! Depends on no crate of the product: it runs the built `classifier` and reads what it prints.
 
 mod bench;
 mod ci;
 mod demo;
+mod fuzz;
 mod licences;
 mod process;
 mod setup;
@@ -35,7 +36,7 @@ enum Command {
     Setup,
     /// Runs the real agent on real frames between two network namespaces, and compares what was sent with what was counted
     #[command(after_help = "Examples:\n  cargo xtask demo\n  cargo xtask demo --seconds 20\n  \
-        cargo xtask demo --seconds 20 --json | jq .equal\n\nNeeds root. Exit code 0: every AS has exactly the \
+        cargo xtask demo --seconds 20 --json | jq .equal\n  cargo xtask demo --bgp --seconds 60\n\nNeeds root. Exit code 0: every AS has exactly the \
         packets and bytes that were sent to and from it. 1: something differs, or failed.")]
     Demo(demo::Options),
     /// Runs all tests: the pure ones, those that need root, and those that must do with three capabilities
@@ -51,6 +52,11 @@ enum Command {
     #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench lookup packet\n  \
         cargo xtask bench --json figures.json\n\nSections: lookup, packet, wire, table, sweep, memory, replay, history. Needs root.")]
     Bench(bench::Options),
+    /// Runs the fuzz targets of `fuzz/`, each for so long
+    #[command(after_help = "Examples:\n  cargo xtask fuzz\n  cargo xtask fuzz bgp mrt --seconds 600\n\n\
+        With the pinned toolchain, and without cargo-fuzz. Exit code 1: an input was found that panics, hangs, or takes \
+        too much memory; it is in fuzz/artifacts.")]
+    Fuzz(fuzz::Options),
     /// Makes the built-in table from the npm package @ip-location-db/asn, or from other tables
     #[command(after_help = "Examples:\n  cargo xtask snapshot\n  \
         cargo xtask snapshot --package ip-location-db-asn-2.3.2026061719.tgz\n  \
@@ -66,6 +72,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Ci => ci::run(),
         Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Snapshot(options) => snapshot::run(&options),
     };
     match result {

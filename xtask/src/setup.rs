@@ -117,6 +117,15 @@ pub(crate) fn for_machines() -> Result<()> {
     Ok(())
 }
 
+/// What fuzzing needs beside that: libFuzzer is C++.
+pub(crate) fn cplusplus() -> Result<()> {
+    let package = package("g++", Program("c++"), "builds libFuzzer");
+    if package.is_there() || install_packages(&[&package])? {
+        return Ok(());
+    }
+    bail!("fuzzing needs a C++ compiler")
+}
+
 /// The toolchain of rust-toolchain.toml.
 fn channel() -> Result<String> {
     let file = process::root().join("rust-toolchain.toml");

@@ -16,7 +16,7 @@ pub(crate) struct Options {
     #[arg(long)]
     no_setup: bool,
 
-    /// Runs the kernel tests in virtual machines with other kernels of Debian's, all or these (slow: nothing speeds them up)
+    /// Runs the tests of the packet path in virtual machines with other kernels of Debian's, all or these (slow: nothing speeds them up)
     #[arg(long, value_name = "KERNEL", num_args = 0.., require_equals = true, value_delimiter = ',',
           default_missing_values = vm::KERNELS)]
     vm: Option<Vec<String>>,

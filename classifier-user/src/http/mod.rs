@@ -16,7 +16,7 @@ use axum::{
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::questions::Questions;
+use crate::{config::public::PagePeriod, questions::Questions};
 
 pub mod api;
 mod listen;
@@ -74,11 +74,15 @@ pub fn router(questions: Questions) -> Router {
         .with_state(app)
 }
 
-/// Asks for the front page as somebody who opens it, so that it is ready.
-pub(crate) fn visit_front_page(questions: &Questions) {
+/// Asks for the front page of every period as somebody who opens it, so that it is ready.
+pub(crate) fn visit_front_pages(questions: &Questions) {
     let site = Site::operators(questions);
-    if let Ok(question) = page::read(&site, &Uri::from_static("/"), &HeaderMap::new()) {
-        page::answer(&site, &question);
+    for span in PagePeriod::ALL {
+        let uri = Uri::builder().path_and_query(format!("/?last={}", span.name())).build();
+        let question = uri.ok().and_then(|uri| page::read(&site, &uri, &HeaderMap::new()).ok());
+        if let Some(question) = question {
+            page::answer(&site, &question);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     io::{self, BufRead as _, BufReader, Read},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
     thread,
@@ -12,18 +12,40 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::{api::Client, lab::ROUTER_INTERFACE, mix::VLAN, view::View};
+use super::{
+    api::Client,
+    internet::{INTERNET_AS, ISP_AS},
+    lab::{INTERNET_ADDRESS, ROUTER_INTERFACE},
+    mix::VLAN,
+    view::View,
+};
 use crate::sys::{self, Namespace};
 
 /// The agent's usual port: inside the namespace it is free.
 const PORT: u16 = 9469;
 /// Longest that a debug build takes to fill the FIB.
 const START: Duration = Duration::from_secs(60);
+/// Longest that BIRD and it take for a full table on a slow machine.
+const ROUTES: Duration = Duration::from_secs(180);
 const STOP: Duration = Duration::from_secs(15);
 
 /// The links: what is not tagged, and what is.
 pub(crate) const TRANSIT: &str = "transit";
 pub(crate) const EXCHANGE: &str = "ix";
+
+/// What the session is called.
+pub(crate) const INTERNET_ROUTER: &str = "internet";
+
+/// Where the agent's routes come from.
+pub(crate) enum Routes {
+    /// The built-in table.
+    Builtin,
+    /// A session with the Internet's router, beside a file of the ISP's own.
+    Session {
+        /// The file.
+        own: PathBuf,
+    },
+}
 
 /// The running agent; it is ended, and waited for, when this goes.
 pub(crate) struct Agent(Child);
@@ -33,13 +55,22 @@ impl Agent {
     pub(crate) fn start(
         program: &Path,
         router: &Namespace,
+        routes: &Routes,
         state: Option<&Path>,
         view: &Arc<View>,
     ) -> Result<Self> {
         let mut command = Command::new(program);
         command.args(["run", "--upstream", &format!("{ROUTER_INTERFACE}={TRANSIT}"), "--interval", "1s"]);
         command.args(["--upstream", &format!("{ROUTER_INTERFACE}:vlan={VLAN}={EXCHANGE}")]);
-        command.args(["--table", "builtin", "--listen", &format!("127.0.0.1:{PORT}")]);
+        command.args(["--listen", &format!("127.0.0.1:{PORT}")]);
+        match routes {
+            Routes::Builtin => command.args(["--table", "builtin"]),
+            Routes::Session { own } => {
+                let peer =
+                    format!("{INTERNET_ADDRESS},as={INTERNET_AS},local_as={ISP_AS},name={INTERNET_ROUTER}");
+                command.arg("--table").arg(own).args(["--bgp", &peer])
+            }
+        };
         if let Some(state) = state {
             command.arg("--state-dir").arg(state);
         }
@@ -77,6 +108,30 @@ impl Agent {
             thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+
+    /// Waits until it has so many prefixes.
+    pub(crate) fn wait_for_routes(
+        &mut self,
+        client: &Client,
+        prefixes: u64,
+        interrupted: &AtomicBool,
+    ) -> Result<()> {
+        let since = Instant::now();
+        loop {
+            let there = client.status()?.table.prefixes();
+            if there >= prefixes {
+                return Ok(());
+            }
+            self.check()?;
+            if interrupted.load(Ordering::Relaxed) {
+                bail!("interrupted");
+            }
+            if since.elapsed() > ROUTES {
+                bail!("{there} of {prefixes} prefixes are there after {} s", ROUTES.as_secs());
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Fails where it has ended by itself.

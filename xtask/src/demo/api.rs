@@ -76,7 +76,22 @@ struct Links {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Status {
     pub(crate) links: Vec<LinkStatus>,
+    pub(crate) table: TableStatus,
     pub(crate) closure_ok: bool,
+}
+
+/// The table of `status`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TableStatus {
+    ipv4_prefixes: u64,
+    ipv6_prefixes: u64,
+}
+
+impl TableStatus {
+    /// Of both families.
+    pub(crate) fn prefixes(&self) -> u64 {
+        self.ipv4_prefixes + self.ipv6_prefixes
+    }
 }
 
 impl Status {
@@ -226,11 +241,13 @@ mod tests {
         let outcomes = r#"{"mode":"native","outcomes":{"ipv4":{"packets":1,"bytes":60},"ipv6":{"packets":0,"bytes":0},
             "non_ip":{"packets":1,"bytes":42},"malformed":{"packets":0,"bytes":0},"unsupported":{"packets":0,"bytes":0}}}"#;
         let status = format!(
-            r#"{{"router":"r","links":[{{"name":"l","rx":{outcomes},"tx":null}}],"closure_ok":true}}"#
+            r#"{{"router":"r","links":[{{"name":"l","rx":{outcomes},"tx":null}}],
+            "table":{{"sources":[],"ipv4_prefixes":6,"ipv6_prefixes":1}},"closure_ok":true}}"#
         );
         let status: Status = serde_json::from_str(&status).unwrap();
         let rx = status.links[0].rx.as_ref().unwrap();
         assert_eq!(rx.outcomes.unexpected(), Count { packets: 1, bytes: 42 });
         assert!(status.links[0].tx.is_none() && status.closure_ok);
+        assert_eq!(status.table.prefixes(), 7);
     }
 }

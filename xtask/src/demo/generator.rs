@@ -181,7 +181,7 @@ mod tests {
     fn kernel_all_that_is_sent_arrives_and_nothing_else() {
         const FRAMES: u64 = 20_000;
         let table = "45.57.0.0/17,2906,Netflix\n2a00:86c0::/32,2906,Netflix\n8.8.8.0/24,15169,Google\n";
-        let ases = routes::read(table.as_bytes()).unwrap();
+        let ases = routes::parse(table.as_bytes()).unwrap().ases().unwrap();
         let lab = Lab::new().unwrap();
         let ends = [
             (Direction::In, &lab.internet, INTERNET_INTERFACE, &lab.router, ROUTER_INTERFACE),

@@ -16,6 +16,12 @@ pub(crate) const ROUTER_INTERFACE: &str = "transit0";
 /// The Internet's end.
 pub(crate) const INTERNET_INTERFACE: &str = "isp0";
 
+/// The ends of the link that a BGP session is on, and their addresses (RFC 2544). Nothing is counted there.
+const ROUTER_SESSION: &str = "session0";
+const INTERNET_SESSION: &str = "session1";
+pub(crate) const ROUTER_ADDRESS: &str = "198.18.0.2";
+pub(crate) const INTERNET_ADDRESS: &str = "198.18.0.1";
+
 /// The namespaces. They go, with the link, when this and the processes in them are gone: also if we are killed.
 pub(crate) struct Lab {
     pub(crate) router: Namespace,
@@ -35,6 +41,20 @@ impl Lab {
         in_namespace(&lab.internet, || ip(&["link", "set", INTERNET_INTERFACE, "arp", "off", "up"]))?;
         Ok(lab)
     }
+}
+
+/// Makes a second link, for a session.
+pub(crate) fn session_link(lab: &Lab) -> Result<()> {
+    let end = |interface: &str, address: &str| {
+        ip(&["addr", "add", &format!("{address}/30"), "dev", interface])?;
+        ip(&["link", "set", interface, "up"])
+    };
+    in_namespace(&lab.router, || {
+        let peer = ["peer", "name", INTERNET_SESSION, "netns", &lab.internet.path()];
+        ip(&[&["link", "add", ROUTER_SESSION, "type", "veth"], &peer[..]].concat())?;
+        end(ROUTER_SESSION, ROUTER_ADDRESS)
+    })?;
+    in_namespace(&lab.internet, || end(INTERNET_SESSION, INTERNET_ADDRESS))
 }
 
 fn quiet_namespace() -> Result<Namespace> {
@@ -99,7 +119,7 @@ impl CountersFile {
     }
 
     pub(crate) fn read(&self) -> Result<Counters> {
-        // Two interfaces and two lines of header are less than 1 KiB, which one read gives whole.
+        // Three interfaces and two lines of header are less than 1 KiB, which one read gives whole.
         let mut bytes = [0; 4096];
         let length = self.file.read_at(&mut bytes, 0).context("could not read the interface's counters")?;
         let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default());

@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn frames_have_their_ases_addresses_on_the_remote_side() {
-        let ases = routes::read(TABLE.as_bytes()).unwrap();
+        let ases = routes::parse(TABLE.as_bytes()).unwrap().ases().unwrap();
         for direction in [Direction::In, Direction::Out] {
             let mix = Mix::new(direction, &ases).unwrap();
             let mut random = Random(1);

@@ -8,6 +8,7 @@ mod compare;
 mod frame;
 mod generator;
 mod history;
+mod internet;
 mod lab;
 mod mix;
 mod random;
@@ -15,6 +16,7 @@ mod routes;
 mod view;
 
 use std::{
+    fs,
     io::{Write as _, stdout},
     path::{Path, PathBuf},
     process::Command,
@@ -29,17 +31,19 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use serde::Serialize;
+use tempfile::TempDir;
 
 use self::{
-    agent::Agent,
+    agent::{Agent, Routes},
     api::Client,
     compare::{ByAs, Counted},
     generator::{Count, Generator, Sent},
     history::History,
+    internet::{Changes, Internet},
     lab::{CountersFile, INTERNET_INTERFACE, Lab, ROUTER_INTERFACE},
     mix::Mix,
     random::Random,
-    routes::As,
+    routes::{As, Table},
     view::View,
 };
 use crate::{
@@ -55,6 +59,9 @@ pub(crate) struct Options {
     /// Begins without a past; else a month is invented, that the page may show
     #[arg(long)]
     no_history: bool,
+    /// The agent has its routes from a BGP session: a BIRD with the built-in table, which changes it under traffic
+    #[arg(long)]
+    bgp: bool,
     /// Prints the result as JSON on standard output
     #[arg(long)]
     json: bool,
@@ -94,6 +101,9 @@ struct Report {
     equal: bool,
     ases: usize,
     top: Vec<TopRow>,
+    /// What the session changed meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Changes>,
     differences: Vec<String>,
 }
 
@@ -118,20 +128,27 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     setup::run()?;
     let program = build()?;
-    let ases = routes::read(&process::read(
+    let table = routes::parse(&process::read(
         Command::new(&program).args(["table", "export", "--table", "builtin", "--format", "csv"]),
     )?)?;
+    let ases = table.ases()?;
     let interrupted = sys::catch_interrupts();
     let view = Arc::new(View::new());
-    let sent = play(options, &program, &ases, &view, interrupted)?;
-    let report = report(&ases, &sent.tally, &sent.counted);
+    let played = play(options, &program, &table, &ases, &view, interrupted)?;
+    let report = report(&ases, &played);
     for line in report.differences.iter().take(20) {
         eprintln!("{line}");
     }
     if report.differences.len() > 20 {
         eprintln!("… and {} more", report.differences.len() - 20);
     }
-    let verdict = compare::verdict(report.sent, report.counted, report.ases, report.equal);
+    let mut verdict = compare::verdict(report.sent, report.counted, report.ases, report.equal);
+    if let Some(Changes { routes, resets }) = report.changes {
+        verdict.push_str(&format!(
+            " (meanwhile {} routes changed; sessions reset: {resets})",
+            view::grouped(routes)
+        ));
+    }
     if options.json {
         eprintln!("{verdict}");
         writeln!(stdout(), "{}", serde_json::to_string(&report)?)?;
@@ -166,11 +183,16 @@ struct Played {
     /// By [`Direction`], then by place among the ASes.
     tally: [Vec<Count>; 2],
     counted: Counted,
+    changes: Option<Changes>,
 }
+
+/// What the ISP announces itself: the frames' addresses at its side.
+const OWN_ROUTES: &str = "prefix,asn,name\n203.0.113.0/24,64500,The ISP\n2001:db8::/32,64500,The ISP\n";
 
 fn play(
     options: &Options,
     program: &Path,
+    table: &Table,
     ases: &[As],
     view: &Arc<View>,
     interrupted: &AtomicBool,
@@ -179,13 +201,28 @@ fn play(
         true => None,
         false => Some(History::invent(program, options.rate)?),
     };
-    let Lab { router, internet } = Lab::new()?;
+    let lab = Lab::new()?;
+    let directory = TempDir::with_prefix("classifier-demo-").context("could not make a directory")?;
+    let (routes, mut changing) = if options.bgp {
+        lab::session_link(&lab)?;
+        let own = directory.path().join("own.csv");
+        fs::write(&own, OWN_ROUTES).with_context(|| format!("could not write {}", own.display()))?;
+        (Routes::Session { own }, Some(Internet::start(&lab.internet, &table.routes)?))
+    } else {
+        (Routes::Builtin, None)
+    };
+    let Lab { router, internet } = lab;
     let router = Arc::new(router);
     let address = agent::forward(&router)?;
     let client = Client::new(format!("http://{address}"));
     let since = Instant::now();
-    let mut agent = Agent::start(program, &router, history.as_ref().map(History::directory), view)?;
+    let mut agent = Agent::start(program, &router, &routes, history.as_ref().map(History::directory), view)?;
     agent.wait_until_ready(&client, interrupted)?;
+    if let Some(changing) = &changing {
+        let prefixes = changing.prefixes + OWN_ROUTES.lines().skip(1).count() as u64;
+        agent.wait_for_routes(&client, prefixes, interrupted)?;
+        view.say(&format!("{} prefixes came over the session", view::grouped(changing.prefixes)));
+    }
     let behind = if history.is_some() { ", with a month of invented history behind it" } else { "" };
     view.say(&format!("the page: http://{address}/{behind}   metrics: http://{address}/metrics"));
     let short = program.strip_prefix(process::root()).unwrap_or(program);
@@ -230,6 +267,9 @@ fn play(
             if since.elapsed().as_secs() > second {
                 second = since.elapsed().as_secs();
                 watched = agent.check().and_then(|()| show(view, &client, &sent, second));
+                if let (Ok(()), Some(changing)) = (&watched, &mut changing) {
+                    watched = changing.change(second);
+                }
             }
         }
         stop.store(true, Ordering::Relaxed);
@@ -251,7 +291,7 @@ fn play(
         }
     })?;
     agent.stop()?;
-    Ok(Played { tally, counted })
+    Ok(Played { tally, counted, changes: changing.as_ref().map(Internet::changes) })
 }
 
 fn show(view: &View, client: &Client, sent: &[Sent; 2], second: u64) -> Result<()> {
@@ -285,7 +325,7 @@ fn settle(client: &Client, tally: &[Vec<Count>; 2], read: &dyn Fn() -> Result<Co
     }
 }
 
-fn report(ases: &[As], tally: &[Vec<Count>; 2], counted: &Counted) -> Report {
+fn report(ases: &[As], Played { tally, counted, changes }: &Played) -> Report {
     let of = |tally: &Vec<Count>| -> ByAs {
         let counts = ases.iter().zip(tally).filter(|(_, count)| count.packets > 0);
         counts.map(|(entry, count)| (entry.asn, *count)).collect()
@@ -315,6 +355,7 @@ fn report(ases: &[As], tally: &[Vec<Count>; 2], counted: &Counted) -> Report {
         equal: differences.is_empty(),
         ases: number,
         top,
+        changes: *changes,
         differences,
     }
 }

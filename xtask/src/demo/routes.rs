@@ -26,10 +26,28 @@ pub(crate) struct Piece {
 /// A prefix and its origin AS; both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    family: Family,
-    first: u128,
-    last: u128,
-    asn: u32,
+    pub(crate) family: Family,
+    pub(crate) first: u128,
+    pub(crate) last: u128,
+    pub(crate) asn: u32,
+}
+
+impl Route {
+    /// As it is written.
+    pub(crate) fn prefix(&self) -> String {
+        let host_bits = u128::BITS - (self.last - self.first).leading_zeros();
+        let bits = if self.family == Family::V4 { 32 } else { 128 };
+        format!("{}/{}", address(self.family, self.first), bits - host_bits)
+    }
+
+    /// The two that it is made of; none of a single address.
+    pub(crate) fn halves(&self) -> Vec<Self> {
+        let half = (self.last - self.first) / 2;
+        if self.first == self.last {
+            return Vec::new();
+        }
+        vec![Self { last: self.first + half, ..*self }, Self { first: self.first + half + 1, ..*self }]
+    }
 }
 
 /// An AS and its pieces.
@@ -48,9 +66,14 @@ impl As {
     }
 }
 
-/// All ASes that have an address, from a table in CSV: `prefix,asn,name`, with or without a header line. AS 0
-/// stands for addresses that are not routed; it is left out, but the prefixes that it has are not others'.
-pub(crate) fn read(csv: &[u8]) -> Result<Vec<As>> {
+/// A table.
+pub(crate) struct Table {
+    pub(crate) routes: Vec<Route>,
+    names: HashMap<u32, String>,
+}
+
+/// Reads a table in CSV: `prefix,asn,name`, with or without a header line. AS 0 stands for addresses that are not routed.
+pub(crate) fn parse(csv: &[u8]) -> Result<Table> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(csv);
     let mut routes = Vec::new();
     let mut names: HashMap<u32, String> = HashMap::new();
@@ -67,26 +90,33 @@ pub(crate) fn read(csv: &[u8]) -> Result<Vec<As>> {
         }
         routes.push(route);
     }
-    let mut ases: HashMap<u32, As> = HashMap::new();
-    for family in [Family::V4, Family::V6] {
-        let routes = routes.iter().filter(|route| route.family == family).copied().collect();
-        for piece in pieces(routes).into_iter().filter(|piece| piece.asn != 0) {
-            let entry = ases.entry(piece.asn).or_default();
-            match family {
-                Family::V4 => entry.v4.push(piece),
-                Family::V6 => entry.v6.push(piece),
+    Ok(Table { routes, names })
+}
+
+impl Table {
+    /// All ASes that have an address. AS 0 is left out, but the prefixes that it has are not others'.
+    pub(crate) fn ases(&self) -> Result<Vec<As>> {
+        let mut ases: HashMap<u32, As> = HashMap::new();
+        for family in [Family::V4, Family::V6] {
+            let routes = self.routes.iter().filter(|route| route.family == family).copied().collect();
+            for piece in pieces(routes).into_iter().filter(|piece| piece.asn != 0) {
+                let entry = ases.entry(piece.asn).or_default();
+                match family {
+                    Family::V4 => entry.v4.push(piece),
+                    Family::V6 => entry.v6.push(piece),
+                }
             }
         }
+        if ases.is_empty() {
+            bail!("the exported table has no route");
+        }
+        let mut ases: Vec<_> = ases.into_iter().map(|(asn, entry)| As { asn, ..entry }).collect();
+        for entry in &mut ases {
+            entry.name = self.names.get(&entry.asn).cloned().unwrap_or_default();
+        }
+        ases.sort_unstable_by_key(|entry| entry.asn);
+        Ok(ases)
     }
-    if ases.is_empty() {
-        bail!("the exported table has no route");
-    }
-    let mut ases: Vec<_> = ases.into_iter().map(|(asn, entry)| As { asn, ..entry }).collect();
-    for entry in &mut ases {
-        entry.name = names.remove(&entry.asn).unwrap_or_default();
-    }
-    ases.sort_unstable_by_key(|entry| entry.asn);
-    Ok(ases)
 }
 
 fn route(prefix: &str, asn: &str) -> Result<Route> {
@@ -148,7 +178,7 @@ pub(crate) fn address(family: Family, bits: u128) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::{Family, Piece, Route, address, pieces, read, route};
+    use super::{Family, Piece, Route, address, parse, pieces, route};
     use crate::demo::random::Random;
 
     #[test]
@@ -199,9 +229,22 @@ mod tests {
     }
 
     #[test]
+    fn prefixes_and_their_halves() {
+        for (prefix, halves) in [
+            ("45.57.0.0/17", &["45.57.0.0/18", "45.57.64.0/18"][..]),
+            ("::/0", &["::/1", "8000::/1"]),
+            ("8.8.8.8/32", &[]),
+        ] {
+            let route = route(prefix, "1").unwrap();
+            assert_eq!(route.prefix(), prefix);
+            assert_eq!(route.halves().iter().map(Route::prefix).collect::<Vec<_>>(), halves);
+        }
+    }
+
+    #[test]
     fn a_table_in_csv() {
         let csv = "prefix,asn,name\n10.0.0.0/8,1,One\n10.1.0.0/16,0,\n10.1.2.0/24,2_3,\"Two, Inc\"\n2001:db8::/32,1,One\n";
-        let ases = read(csv.as_bytes()).unwrap();
+        let ases = parse(csv.as_bytes()).unwrap().ases().unwrap();
         assert_eq!(
             ases.iter().map(|entry| (entry.asn, entry.name.as_str())).collect::<Vec<_>>(),
             [(1, "One"), (2, "Two, Inc")]
@@ -213,9 +256,9 @@ mod tests {
             address(Family::V6, ases[0].v6[0].last).to_string(),
             "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"
         );
-        assert!(read(b"").is_err());
-        assert!(read(b"10.0.0.1/8,1,x\n").is_err());
-        assert!(read(b"10.0.0.0/33,1,x\n").is_err());
-        assert!(read(b"10.0.0.0,1,x\n").is_err());
+        assert!(parse(b"").unwrap().ases().is_err());
+        assert!(parse(b"10.0.0.1/8,1,x\n").is_err());
+        assert!(parse(b"10.0.0.0/33,1,x\n").is_err());
+        assert!(parse(b"10.0.0.0,1,x\n").is_err());
     }
 }

@@ -17,8 +17,8 @@ use crate::{process, setup, test};
 
 /// What Debian has that operators have: that of Debian 12, and that of Debian 13 and of the backports.
 pub(crate) const KERNELS: [&str; 2] = ["6.1", "6.12"];
-/// The programs of tests that are about kernels.
-const PROGRAMS: [&str; 3] = ["kernel_datapath", "kernel_replay", "kernel_agent"];
+/// The programs of tests that are run there.
+const PROGRAMS: [&str; 1] = ["kernel_datapath"];
 
 /// Runs the kernel tests that the filter takes on each of these kernels.
 pub(crate) fn run(wanted: &[String], filter: Option<&str>) -> Result<()> {
@@ -98,14 +98,14 @@ mod tests {
 
     #[test]
     fn every_test_that_is_not_run_is_listed() {
-        let programs = [("kernel_agent".to_owned(), "/t/kernel_agent-1".into())];
+        let programs = [("kernel_datapath".to_owned(), "/t/kernel_datapath-1".into())];
         let outcome =
-            |failed, left_out| Outcome { program: "kernel_agent".into(), passed: 3, failed, left_out };
-        let listed = skipped::on("6.12").filter(|test| test.program == "kernel_agent").count() as u64;
+            |failed, left_out| Outcome { program: "kernel_datapath".into(), passed: 3, failed, left_out };
+        let listed = skipped::on("6.12").filter(|test| test.program == "kernel_datapath").count() as u64;
         assert!(judge("6.12", &programs, &[outcome(0, listed)], None).is_empty());
         assert!(judge("6.12", &programs, &[outcome(0, 20)], Some("vlan")).is_empty());
         assert_eq!(judge("6.12", &programs, &[outcome(0, listed + 1)], None).len(), 1);
         assert_eq!(judge("6.12", &programs, &[outcome(1, listed)], None).len(), 1);
-        assert_eq!(judge("6.12", &programs, &[], None), ["kernel_agent did not come to its end"]);
+        assert_eq!(judge("6.12", &programs, &[], None), ["kernel_datapath did not come to its end"]);
     }
 }

@@ -28,7 +28,32 @@ const fn skipped(
 const BOTH: &[&str] = &KERNELS;
 const NO_TCX: &[&str] = &["6.1"];
 
-const SKIPPED: &[Skipped] = &[];
+const SLOW: &str = "runs until two threads met in the kernel often enough: hours where it is emulated";
+
+const SKIPPED: &[Skipped] = &[
+    skipped(
+        "kernel_datapath",
+        "changes::routes_change_under_traffic_and_every_packet_counts_once",
+        BOTH,
+        SLOW,
+    ),
+    skipped("kernel_datapath", "generations::larger_maps_take_over_clsact_filters", BOTH, SLOW),
+    skipped("kernel_datapath", "generations::larger_maps_take_over_generic_xdp", BOTH, SLOW),
+    skipped("kernel_datapath", "generations::larger_maps_take_over_native_xdp_and_tcx", BOTH, SLOW),
+    skipped("kernel_datapath", "generations::larger_maps_take_over_tcx", BOTH, SLOW),
+    skipped(
+        "kernel_datapath",
+        "links::a_tag_in_metadata_counts_and_finds_its_link",
+        NO_TCX,
+        "puts a program before ours by TCX",
+    ),
+    skipped(
+        "kernel_datapath",
+        "links::a_second_instance_and_a_foreign_program_are_refused_and_untouched",
+        NO_TCX,
+        "filters of a clsact qdisc do not exclude each other: a second instance is not refused there yet",
+    ),
+];
 
 /// Those of a kernel.
 pub(super) fn on(version: &str) -> impl Iterator<Item = &'static Skipped> {
