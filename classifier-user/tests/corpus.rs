@@ -75,6 +75,11 @@ fn bgp() {
 }
 
 #[test]
+fn bmp() {
+    run("bmp");
+}
+
+#[test]
 fn config() {
     run("config");
 }
