@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use super::{
     asked::Ask,
+    follow::Place,
     live::{Heard, SharedLive},
     sizing::Room,
 };
@@ -26,7 +27,10 @@ use crate::{
     },
     model::{Asn, Hook, Link, Prefix},
     table::groups::Groups,
-    totals::view::{SourceInput, StatusInputs, View},
+    totals::{
+        answer::GapStatus,
+        view::{SourceInput, StatusInputs, View},
+    },
 };
 
 /// What the core is told.
@@ -37,6 +41,8 @@ pub(super) enum Message {
     Groups(Arc<Groups>),
     /// Peers said something.
     Live(Heard),
+    /// Interfaces changed; these went away.
+    Interfaces(Vec<u32>),
     /// Somebody asks.
     Ask(Ask),
     /// Detach, read a last time, end.
@@ -79,8 +85,10 @@ pub(super) struct Core {
     pub(super) view: View,
     /// Where what was swept is recorded.
     pub(super) history: Option<Feed>,
+    /// Whether the kernel counts on when this ends.
+    pub(super) keep: bool,
     pub(super) interval: Duration,
-    /// The links, and how they were attached at the start.
+    /// The links, and how they were attached at the start, or when their interface came back.
     pub(super) links: Vec<(Link, Attachment)>,
     /// What never changes in the status.
     pub(super) status: StatusInputs,
@@ -96,6 +104,10 @@ pub(super) struct Core {
     pub(super) live: SharedLive,
     /// What peers said and was not looked at yet.
     pub(super) heard: VecDeque<Heard>,
+    /// Where the links are.
+    pub(super) places: Vec<Place>,
+    /// When links were not counted: the latest times that are over.
+    pub(super) gaps: Vec<GapStatus>,
 }
 
 impl Core {
@@ -146,6 +158,7 @@ impl Core {
                     self.groups = groups;
                     self.publish_tables();
                 }
+                Ok(Message::Interfaces(gone)) => self.follow(&gone),
                 Ok(Message::Live(heard)) => self.heard.push_back(heard),
                 Ok(Message::Ask(ask)) => ask(&self),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
@@ -154,6 +167,7 @@ impl Core {
                     if let Err(error) = self.sweep() {
                         error!("a sweep failed, its counts come with the next one: {error}");
                     }
+                    self.follow(&[]);
                     self.look_at_hooks();
                     self.look_at_peers();
                     slot_ends = None;
@@ -165,12 +179,14 @@ impl Core {
                 }
             }
         }
-        let detached = self.datapath.detach();
+        self.end_gaps();
+        let detached = if self.keep { Ok(()) } else { self.datapath.detach() };
         let swept = self.sweep();
         if let Some(mut history) = self.history.take()
             && !history.flush(LAST_WORDS)
         {
-            warn!("history: the last sweeps are lost, its disk does not answer");
+            let lost = if self.keep { "are left to the next agent" } else { "are lost" };
+            warn!("history: the last sweeps {lost}, its disk does not answer");
         }
         detached.and(swept)
     }
@@ -205,11 +221,13 @@ impl Core {
         let hooks = self.links.iter().zip(now).flat_map(|((link, start), now)| {
             let hooks = Hook::ALL.into_iter().zip(["receive", "transmit"]);
             hooks.filter_map(move |(hook, name)| {
-                let gone = start.modes[hook as usize].is_some() && now.modes[hook as usize].is_none();
+                let gone = start.modes[hook as usize].is_some()
+                    && now.modes[hook as usize].is_none()
+                    && self.is_there(now.link);
                 gone.then(|| {
                     format!(
-                        "{}: the program on {name} of {} was taken off, or the interface is gone: nothing is counted \
-                         there any more; restart the agent",
+                        "{}: the program on {name} of {} was taken off: nothing is counted there any more; restart \
+                         the agent",
                         link.name, link.interface
                     )
                 })
@@ -289,6 +307,9 @@ impl Core {
         self.status.attachments = self.datapath.attachments();
         self.status.memory = self.datapath.memory();
         self.status.warnings = self.taken_off(&self.status.attachments);
+        let (gaps, away) = self.gaps_status();
+        self.status.gaps = gaps;
+        self.status.warnings.extend(away);
         self.status
             .warnings
             .extend(self.broken.iter().map(|(name, broken)| format!("{name}: {}", broken.why())));
