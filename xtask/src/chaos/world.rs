@@ -58,6 +58,8 @@ pub(super) struct World<'a> {
     life: Option<Life>,
     /// Whether the agent is of the other version.
     other: bool,
+    /// Whether it keeps a history.
+    history: bool,
     /// What was sent, by [`Direction`], then by place among the ASes.
     tally: [Vec<Count>; 2],
     random: Random,
@@ -101,6 +103,7 @@ impl<'a> World<'a> {
             faketime,
             life: None,
             other: false,
+            history: true,
             tally: [vec![Count::default(); ases.len()], vec![Count::default(); ases.len()]],
             random: Random(seed ^ 0x5eed),
             directory,
@@ -140,7 +143,10 @@ impl<'a> World<'a> {
         command.args(["--upstream", &format!("{ROUTER_INTERFACE}:vlan={VLAN}={EXCHANGE}")]);
         command.args(["--upstream", &format!("{}={FLAPPING_LINK}", FLAPPING.0)]);
         command.args(["--listen", &format!("127.0.0.1:{PORT}")]);
-        command.arg("--bpffs").arg(self.path("bpf")).arg("--state-dir").arg(self.path("disk"));
+        command.arg("--bpffs").arg(self.path("bpf"));
+        if self.history {
+            command.arg("--state-dir").arg(self.path("disk"));
+        }
         command.arg("--table").arg(self.path("own.csv")).arg("--table").arg(self.path("extra.csv"));
         let peer = format!("{INTERNET_ADDRESS},as={INTERNET_AS},local_as={ISP_AS},name={INTERNET_ROUTER}");
         command.args(["--table", "builtin", "--bgp", &peer]);
@@ -287,9 +293,14 @@ impl<'a> World<'a> {
         })
     }
 
-    /// What was sent, and what the agent counted of it.
+    /// What was sent, and what was counted of it since the first start. One more agent is asked, which keeps no history: all
+    /// that it knows of before is what the kernel has.
     pub(super) fn settle(&mut self) -> Result<([ByAs; 2], Counted)> {
-        let counted = crate::demo::settle(&self.client, &self.tally, &|| Counted::read(&self.client, ""))?;
+        self.stop(Signal::Terminate)?;
+        self.history = false;
+        self.start()?;
+        let read = || Counted::read(&self.client, "last=3650d");
+        let counted = crate::demo::settle(&self.client, &self.tally, &read)?;
         Ok((self.tally.each_ref().map(|tally| compare::by_as(self.ases, tally)), counted))
     }
 
