@@ -436,7 +436,8 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
         let path = entry?.path();
         if path.is_dir() {
             all.extend(files(&path)?);
-        } else {
+        } else if path.extension().is_none_or(|extension| extension != "debug") {
+            // The kernel itself puts maps.debug and progs.debug into a new BPF file system.
             all.push(path);
         }
     }
