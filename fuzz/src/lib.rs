@@ -50,14 +50,27 @@ use classifier_user::{
 use jiff::{Timestamp, tz::TimeZone};
 use tower::ServiceExt as _;
 
+mod frame;
+
+/// A frame, by the parser on the host and by the programs in the kernel, where we may load them.
+pub fn frame(bytes: &[u8]) {
+    frame::frame(bytes);
+}
+
+/// Whether [`frame`] has programs in the kernel to compare with.
+pub fn kernel_is_there() -> bool {
+    frame::kernel_is_there()
+}
+
 /// What is done with bytes.
 pub type Target = fn(&[u8]);
 
 /// All targets; the corpus of each is the directory of its name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("bgp", bgp),
     ("bmp", bmp),
     ("config", config),
+    ("frame", frame),
     ("http", http),
     ("mrt", mrt),
     ("pcap", pcap),
