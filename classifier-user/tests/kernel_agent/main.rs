@@ -21,6 +21,7 @@ mod keep;
 mod lifecycle;
 mod paths;
 mod positions;
+mod privacy;
 mod public;
 mod reload;
 mod totals;
