@@ -20,6 +20,7 @@ use tracing::{info, warn};
 mod asked;
 mod changes;
 mod core;
+mod listeners;
 mod live;
 mod pages;
 mod paths;
@@ -31,6 +32,7 @@ pub use self::sessions::SessionsError;
 use self::{
     asked::Routes,
     core::{Core, Message},
+    listeners::Listeners,
     reload::Reloader,
     sessions::Sessions,
     sizing::Room,
@@ -56,6 +58,7 @@ use crate::{
         set::{Part, SetError, TableRequest, TableSet},
     },
     model::{Family, LinkId, Mode, Prefix},
+    notify::Notifier,
     questions::Questions,
     table::{
         groups::{Groups, GroupsError},
@@ -106,6 +109,9 @@ pub enum AgentError {
         /// Why.
         source: io::Error,
     },
+    /// TLS and passwords.
+    #[error(transparent)]
+    Web(#[from] http::web::WebError),
     /// Something of the process itself.
     #[error("{what}: {source}")]
     Process {
@@ -139,13 +145,15 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         .enable_all()
         .build()
         .map_err(|source| AgentError::Process { what: "starting the runtime", source })?;
+    let manager = Notifier::from_environment().map_err(|source| AgentError::Process {
+        what: "finding the service manager (NOTIFY_SOCKET)",
+        source,
+    })?;
+    manager.status("loading tables");
     // Before anything is attached: what is wrong with the plan shows now.
     let interfaces: Vec<Interface> =
         plan.links.iter().map(|link| Interface::find(&link.interface)).collect::<Result<_, _>>()?;
-    let (listener, address) = listen(plan.listen)?;
-    let public =
-        plan.public.as_ref().map(|public| listen(public.listen).map(|(listener, at)| (public, listener, at)));
-    let public = public.transpose()?;
+    let listeners = Listeners::bind(plan)?;
 
     let request = plan.tables();
     let (tell, told) = mpsc::channel();
@@ -153,10 +161,10 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     // does not end the agent.
     let reloader = {
         let _runtime = runtime.enter();
-        Reloader::new(request.clone(), plan.groups.clone(), plan.reload, tell.clone())
+        Reloader::new(request.clone(), plan.groups.clone(), plan.reload, tell.clone(), manager.clone())
             .map_err(|source| AgentError::Process { what: "catching SIGHUP", source })?
     };
-    let (core, view, recorder) = prepare(plan, &request, &interfaces, progress)?;
+    let (core, view, recorder) = prepare(plan, &request, &interfaces, &manager, progress)?;
     let routes = Routes { core: tell.clone(), live: Arc::clone(&core.live) };
     let questions = Questions::new(view.clone(), recorder.as_ref().map(Recorder::reader))
         .in_zone(plan.history.zone.clone())
@@ -172,33 +180,24 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         })
         .map_err(|source| AgentError::Process { what: "starting the sweep thread", source })?;
     let served = runtime.block_on(async {
-        let listen_error = |address| move |source| AgentError::Listen { address, source };
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error(address))?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        if let Some((plan, listener, address)) = public {
-            let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error(address))?;
-            let (plan, questions) = (plan.clone(), questions.clone());
-            // It ends with the runtime: nobody's counts are lost with a page.
-            tokio::spawn(async move {
-                http::public::serve(listener, &plan, questions, std::future::pending()).await
-            });
-            info!("the public's pages are on http://{address}");
-        }
-        let server = tokio::spawn(http::serve(listener, questions, async {
+        let (address, server) = listeners.serve(plan, &questions, async {
             let _ = stopped.await;
-        }));
+        })?;
         tokio::spawn(reloader.run());
         let sessions = Sessions::begin(&plan.bgp, &plan.bmp, &tell)?;
         view.set_sessions(sessions.ask());
         let signal_error = |source| AgentError::Process { what: "catching signals", source };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
-        info!("listening on http://{address} (metrics at /metrics)");
+        info!("listening on {address} (metrics at /metrics)");
+        manager.ready();
         tokio::select! {
             _ = interrupt.recv() => info!("interrupted: detaching"),
             _ = terminate.recv() => info!("told to end: detaching"),
             _ = ended.recv() => warn!("the sweep thread ended"),
         }
+        manager.stopping();
         let _ = stop.send(());
         let ending = async {
             sessions.stop().await;
@@ -219,20 +218,13 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     Ok(())
 }
 
-fn listen(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), AgentError> {
-    let error = |source| AgentError::Listen { address, source };
-    let listener = std::net::TcpListener::bind(address).map_err(error)?;
-    listener.set_nonblocking(true).map_err(error)?;
-    let address = listener.local_addr().map_err(error)?;
-    Ok((listener, address))
-}
-
 /// Loads tables, decides sizes, loads the program, fills the FIB, and attaches, in this order: what can fail without
 /// a trace in the kernel goes first, and the first frame finds a full table.
 fn prepare(
     plan: &RunPlan,
     request: &TableRequest,
     interfaces: &[Interface],
+    manager: &Notifier,
     progress: impl FnMut(&Part, Progress),
 ) -> Result<(Core, View, Option<Recorder>), AgentError> {
     let groups = Arc::new(match &plan.groups {
@@ -356,6 +348,7 @@ fn prepare(
         no_growth: None,
         live: Arc::new(RwLock::new(Live::new(Instant::now()))),
         heard: VecDeque::new(),
+        manager: manager.clone(),
     };
     core.publish_tables();
     Ok((core, view, recorder))

@@ -21,6 +21,7 @@ mod lifecycle;
 mod paths;
 mod public;
 mod reload;
+mod service;
 mod totals;
 mod variants;
 mod world;
