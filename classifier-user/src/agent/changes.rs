@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::core::Core;
 use crate::{
@@ -98,6 +98,9 @@ impl Core {
             if matches!(refused, Refused::Classes(_)) && retiring && !swept {
                 // What was withdrawn is free after its last reading: that need not wait for its time.
                 swept = true;
+                if let Err(error) = self.datapath.reclaim() {
+                    warn!("what was withdrawn cannot be freed: {error}");
+                }
                 if self.sweep().is_ok() {
                     continue;
                 }

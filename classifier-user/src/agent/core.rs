@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use super::{
     asked::Ask,
+    follow::Place,
     live::{Heard, SharedLive},
     sizing::Room,
 };
@@ -27,7 +28,10 @@ use crate::{
     model::{Asn, Hook, Link, Prefix},
     notify::Notifier,
     table::groups::Groups,
-    totals::view::{SourceInput, StatusInputs, View},
+    totals::{
+        answer::GapStatus,
+        view::{SourceInput, StatusInputs, View},
+    },
 };
 
 /// What the core is told.
@@ -38,6 +42,8 @@ pub(super) enum Message {
     Groups(Arc<Groups>),
     /// Peers said something.
     Live(Heard),
+    /// Interfaces changed; these went away.
+    Interfaces(Vec<u32>),
     /// Somebody asks.
     Ask(Ask),
     /// Detach, read a last time, end.
@@ -82,8 +88,10 @@ pub(super) struct Core {
     pub(super) view: View,
     /// Where what was swept is recorded.
     pub(super) history: Option<Feed>,
+    /// Whether the kernel counts on when this ends.
+    pub(super) keep: bool,
     pub(super) interval: Duration,
-    /// The links, and how they were attached at the start.
+    /// The links, and how they were attached at the start, or when their interface came back.
     pub(super) links: Vec<(Link, Attachment)>,
     /// What never changes in the status.
     pub(super) status: StatusInputs,
@@ -99,6 +107,10 @@ pub(super) struct Core {
     pub(super) live: SharedLive,
     /// What peers said and was not looked at yet.
     pub(super) heard: VecDeque<Heard>,
+    /// Where the links are.
+    pub(super) places: Vec<Place>,
+    /// When links were not counted: the latest times that are over.
+    pub(super) gaps: Vec<GapStatus>,
     /// Who wants to know that this thread lives. Nobody else says so: where it hangs, silence is what tells.
     pub(super) manager: Notifier,
 }
@@ -158,6 +170,7 @@ impl Core {
                     self.groups = groups;
                     self.publish_tables();
                 }
+                Ok(Message::Interfaces(gone)) => self.follow(&gone),
                 Ok(Message::Live(heard)) => self.heard.push_back(heard),
                 Ok(Message::Ask(ask)) => ask(&self),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
@@ -167,6 +180,7 @@ impl Core {
                     if let Err(error) = self.sweep() {
                         error!("a sweep failed, its counts come with the next one: {error}");
                     }
+                    self.follow(&[]);
                     self.look_at_hooks();
                     self.look_at_peers();
                     slot_ends = None;
@@ -178,12 +192,14 @@ impl Core {
                 }
             }
         }
-        let detached = self.datapath.detach();
+        self.end_gaps();
+        let detached = if self.keep { Ok(()) } else { self.datapath.detach() };
         let swept = self.sweep();
         if let Some(mut history) = self.history.take()
             && !history.flush(LAST_WORDS)
         {
-            warn!("history: the last sweeps are lost, its disk does not answer");
+            let lost = if self.keep { "are left to the next agent" } else { "are lost" };
+            warn!("history: the last sweeps {lost}, its disk does not answer");
         }
         detached.and(swept)
     }
@@ -218,11 +234,13 @@ impl Core {
         let hooks = self.links.iter().zip(now).flat_map(|((link, start), now)| {
             let hooks = Hook::ALL.into_iter().zip(["receive", "transmit"]);
             hooks.filter_map(move |(hook, name)| {
-                let gone = start.modes[hook as usize].is_some() && now.modes[hook as usize].is_none();
+                let gone = start.modes[hook as usize].is_some()
+                    && now.modes[hook as usize].is_none()
+                    && self.is_there(now.link);
                 gone.then(|| {
                     format!(
-                        "{}: the program on {name} of {} was taken off, or the interface is gone: nothing is counted \
-                         there any more; restart the agent",
+                        "{}: the program on {name} of {} was taken off: nothing is counted there any more; restart \
+                         the agent",
                         link.name, link.interface
                     )
                 })
@@ -302,6 +320,9 @@ impl Core {
         self.status.attachments = self.datapath.attachments();
         self.status.memory = self.datapath.memory();
         self.status.warnings = self.taken_off(&self.status.attachments);
+        let (gaps, away) = self.gaps_status();
+        self.status.gaps = gaps;
+        self.status.warnings.extend(away);
         self.status
             .warnings
             .extend(self.broken.iter().map(|(name, broken)| format!("{name}: {}", broken.why())));

@@ -2,7 +2,8 @@
 //!
 //! Reading order: here (start and stop), [`sizing`] (how much is counted), `core` (the thread that owns the packet
 //! path), `changes` (routes into the FIB), `sessions` (whom it listens to), `live` (what they say), `paths` (by which AS
-//! paths), `asked` (questions about routes), `reload` (tables again).
+//! paths), `asked` (questions about routes), `reload` (tables again), `attach` (programs on interfaces), `adopt` (what was
+//! counted before this agent), `follow` (interfaces that go away and come back).
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -17,9 +18,12 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
+mod adopt;
 mod asked;
+mod attach;
 mod changes;
 mod core;
+mod follow;
 mod listeners;
 mod live;
 mod pages;
@@ -32,17 +36,19 @@ pub use self::sessions::SessionsError;
 use self::{
     asked::Routes,
     core::{Core, Message},
+    follow::Place,
     listeners::Listeners,
     reload::Reloader,
     sessions::Sessions,
     sizing::Room,
 };
 use crate::{
-    config::{GranularityChoice, HistoryPlan, RunPlan, XdpChoice},
+    config::{GranularityChoice, HistoryPlan, RunPlan},
     datapath::{
         Datapath as _, DatapathError, Sizes,
         interface::{Interface, InterfaceError},
-        kernel::{self, AttachError, Kernel, LoadError, Setup, cpu_slices},
+        kernel::{AttachError, LoadError, Setup, TcChoice, cpu_slices},
+        overlap::{self, Overlap},
     },
     fib::{
         classes::{Classes, ClassesError, Granularity},
@@ -57,7 +63,7 @@ use crate::{
         Progress,
         set::{Part, SetError, TableRequest, TableSet},
     },
-    model::{Family, LinkId, Mode, Prefix},
+    model::{Family, LinkId, Prefix},
     notify::Notifier,
     questions::Questions,
     table::{
@@ -86,6 +92,9 @@ pub enum AgentError {
     /// An interface.
     #[error(transparent)]
     Interface(#[from] InterfaceError),
+    /// Two links that see the same frames.
+    #[error(transparent)]
+    Overlap(#[from] Overlap),
     /// The kernel program.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -152,7 +161,10 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     manager.status("loading tables");
     // Before anything is attached: what is wrong with the plan shows now.
     let interfaces: Vec<Interface> =
-        plan.links.iter().map(|link| Interface::find(&link.interface)).collect::<Result<_, _>>()?;
+        plan.links.iter().map(|link| find(&link.interface, plan.wait)).collect::<Result<_, _>>()?;
+    if let Some(overlap) = overlap::first(&plan.links, overlap::position) {
+        return Err(overlap.into());
+    }
     let listeners = Listeners::bind(plan)?;
 
     let request = plan.tables();
@@ -164,6 +176,9 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         Reloader::new(request.clone(), plan.groups.clone(), plan.reload, tell.clone(), manager.clone())
             .map_err(|source| AgentError::Process { what: "catching SIGHUP", source })?
     };
+    let alive = Arc::new(());
+    follow::listen(tell.clone(), Arc::downgrade(&alive))
+        .map_err(|source| AgentError::Process { what: "starting the interfaces' thread", source })?;
     let (core, view, recorder) = prepare(plan, &request, &interfaces, &manager, progress)?;
     let routes = Routes { core: tell.clone(), live: Arc::clone(&core.live) };
     let questions = Questions::new(view.clone(), recorder.as_ref().map(Recorder::reader))
@@ -193,8 +208,8 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         info!("listening on {address} (metrics at /metrics)");
         manager.ready();
         tokio::select! {
-            _ = interrupt.recv() => info!("interrupted: detaching"),
-            _ = terminate.recv() => info!("told to end: detaching"),
+            _ = interrupt.recv() => info!("interrupted: {}", ending(plan)),
+            _ = terminate.recv() => info!("told to end: {}", ending(plan)),
             _ = ended.recv() => warn!("the sweep thread ended"),
         }
         manager.stopping();
@@ -214,8 +229,27 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     runtime.shutdown_timeout(Duration::from_secs(1));
     served?;
     swept?;
-    info!("detached: nothing of the agent is left in the kernel");
+    if plan.keep.counting {
+        info!(
+            "the kernel counts on, as `{}`: the next start goes on with it, `classifier detach` ends it",
+            plan.keep.instance
+        );
+    } else {
+        info!("detached: nothing of the agent is left in the kernel");
+    }
     Ok(())
+}
+
+const fn ending(plan: &RunPlan) -> &'static str {
+    if plan.keep.counting { "ending, and leaving the kernel counting" } else { "detaching" }
+}
+
+/// An interface; without an index where it may come later.
+fn find(name: &str, wait: bool) -> Result<Interface, InterfaceError> {
+    match Interface::find(name) {
+        Err(InterfaceError::Missing { .. }) if wait => Ok(Interface { name: name.to_owned(), ifindex: 0 }),
+        found => found,
+    }
 }
 
 /// Loads tables, decides sizes, loads the program, fills the FIB, and attaches, in this order: what can fail without
@@ -293,8 +327,14 @@ fn prepare(
             extra_bytes: interface.tag_bytes(),
         })
         .collect();
-    let mut kernel = Kernel::load(&decision.sizes, &setups)?;
-    kernel.apply(&batch)?;
+    let mut kernel = attach::load(plan, &decision, &setups)?;
+    if plan.clsact {
+        kernel.choose_tc(TcChoice::Clsact);
+    }
+    if let Err(error) = kernel.apply(&batch) {
+        kernel.abandon();
+        return Err(error.into());
+    }
     drop(batch);
     let memory = kernel.memory();
     info!(
@@ -315,13 +355,29 @@ fn prepare(
             Granularity::As => "AS",
         },
     );
-    attach(plan, interfaces, &mut kernel)?;
+    if let Err(error) = attach::attach(plan, interfaces, &mut kernel) {
+        kernel.abandon();
+        return Err(error);
+    }
+    let adopted = kernel.settle()?.map(|adopted| {
+        if !adopted.links.is_empty() {
+            let since = Timestamp::try_from(adopted.since).unwrap_or_default();
+            info!("going on with what was counted since {}", since.strftime("%Y-%m-%dT%H:%M:%SZ"));
+        }
+        adopt::adopt(adopted, &plan.links, &mut classes)
+    });
     let (started, started_at) = (SystemTime::now(), Instant::now());
     let limits = Limits { metrics_ases: plan.metrics_ases, ..Limits::default() };
     let classes = Arc::new(RwLock::new(classes));
     let totals = Totals::new(plan.links.clone(), started, limits).with_own_ases(&plan.own_ases);
     let view = View::new(totals, classes.clone(), SystemTime::now);
-    let (recorder, feed) = record(plan, &decision, &classes, &groups, &view, started_at)?.unzip();
+    let (recorder, mut feed) = record(plan, &decision, &classes, &groups, &view, started_at)?.unzip();
+    if let Some((before, base)) = adopted {
+        view.resume(&before);
+        if let Some(feed) = &mut feed {
+            feed.begin(base);
+        }
+    }
     let mut core = Core {
         links: plan.links.iter().cloned().zip(kernel.attachments()).collect(),
         datapath: Box::new(kernel),
@@ -330,6 +386,7 @@ fn prepare(
         groups,
         view: view.clone(),
         history: feed,
+        keep: plan.keep.counting,
         interval: plan.interval,
         status: StatusInputs {
             router: plan.router.clone(),
@@ -348,8 +405,11 @@ fn prepare(
         no_growth: None,
         live: Arc::new(RwLock::new(Live::new(Instant::now()))),
         heard: VecDeque::new(),
+        places: Place::all(&plan.links, interfaces),
+        gaps: Vec::new(),
         manager: manager.clone(),
     };
+    core.miss();
     core.publish_tables();
     Ok((core, view, recorder))
 }
@@ -389,46 +449,6 @@ fn record(
     let view = view.clone();
     let started = Recorder::start(setup, move |status| view.set_history(status));
     started.map(Some).map_err(|source| AgentError::Process { what: "starting the history", source })
-}
-
-/// Attaches every interface once, whatever number of links is on it.
-fn attach(plan: &RunPlan, interfaces: &[Interface], datapath: &mut Kernel) -> Result<(), AgentError> {
-    let choice = match plan.xdp_mode {
-        XdpChoice::Auto => kernel::XdpChoice::Auto,
-        XdpChoice::Native => kernel::XdpChoice::Native,
-        XdpChoice::Generic => kernel::XdpChoice::Generic,
-        XdpChoice::Tc => kernel::XdpChoice::Tc,
-    };
-    let mut done: Vec<u32> = Vec::new();
-    for interface in interfaces {
-        if done.contains(&interface.ifindex) {
-            continue;
-        }
-        done.push(interface.ifindex);
-        if let Some(why) = datapath.attach(&interface.name, interface.ifindex, choice)? {
-            warn!("{}: no native XDP ({why}); counting received frames at TC ingress", interface.name);
-        }
-    }
-    for (link, attachment) in plan.links.iter().zip(datapath.attachments()) {
-        let mode = |mode: Option<Mode>| mode.map_or("off", Mode::name);
-        let vlan = link.vlan.map_or_else(String::new, |vlan| format!(" VLAN {vlan}"));
-        let [rx, tx] = attachment.modes;
-        info!(
-            "{} ({}, {}{vlan}): receive {}, transmit {}",
-            link.name,
-            link.role,
-            link.interface,
-            mode(rx),
-            mode(tx)
-        );
-        if rx == Some(Mode::Generic) {
-            warn!(
-                "{}: generic XDP runs after GRO and sees super-frames as one packet: packet and byte counts are inexact",
-                link.name
-            );
-        }
-    }
-    Ok(())
 }
 
 /// How many days old data of this date is, where that is too old to be silent about.

@@ -1,6 +1,6 @@
 //! `classifier run`: the agent.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf};
 
 use super::{
     CliError,
@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     config::{
-        BankMemory, ConfigError, CountMode, GranularityChoice, RunPlan, Settings, Span, XdpChoice,
-        bgp::BgpSpec, bmp::BmpSpec, file, link::LinkSpec, public::PublicSettings,
+        BankMemory, ConfigError, CountMode, GranularityChoice, KeepSettings, RunPlan, Settings, Span,
+        XdpChoice, bgp::BgpSpec, bmp::BmpSpec, file, keep, link::LinkSpec, public::PublicSettings,
     },
     model::Role,
 };
@@ -95,16 +95,45 @@ pub(super) struct SettingsArgs {
     /// A router that reports its routes by BMP: the port where it connects to (or address and port), and its address; every key of `[[bmp]]`; may be repeated
     #[arg(long, value_name = "LISTEN,router=ADDR[,KEY=VALUE]…", value_parser = BmpSpec::parse)]
     bmp: Vec<BmpSpec>,
+    /// Leave the kernel counting when the agent ends; the next start goes on with it [default: as a service]
+    #[arg(long, overrides_with = "no_keep")]
+    keep: bool,
+    /// Take everything off when the agent ends [default: in a terminal]
+    #[arg(long, overrides_with = "keep")]
+    no_keep: bool,
+    /// The name of what is left counting; agents of one machine have different ones [default: default]
+    #[arg(long, value_name = "NAME", value_parser = keep::instance)]
+    instance: Option<String>,
+    /// Where the BPF file system is [default: /sys/fs/bpf]
+    #[arg(long, value_name = "DIR", hide = true)]
+    bpffs: Option<PathBuf>,
+    /// Another version of the interface to the kernel's programs, for tests of upgrades
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pin_abi: Option<u32>,
+    /// Begin also where interfaces are not there yet
+    #[arg(long)]
+    wait: bool,
+    /// Filters of a clsact qdisc also where there is TCX, for tests
+    #[arg(long, hide = true)]
+    clsact: bool,
+}
+
+/// Whether this process is a service: systemd started it (systemd.exec(5)), and nobody sits before it. A shell in a
+/// terminal may have inherited the variable.
+pub(super) fn is_service() -> bool {
+    std::env::var_os("INVOCATION_ID").is_some() && !std::io::stdin().is_terminal()
 }
 
 impl SettingsArgs {
-    /// The plan of these flags and of the file, if one is named.
-    pub(super) fn plan(self) -> Result<RunPlan, ConfigError> {
+    /// The plan of these flags and of the file, if one is named. Where nobody says, a `service` is left counting.
+    pub(super) fn plan(self, service: bool) -> Result<RunPlan, ConfigError> {
         let below = match &self.config {
             Some(path) => file::read(path)?,
             None => Settings::default(),
         };
-        self.settings().over(below).plan()
+        let mut settings = self.settings().over(below);
+        settings.keep.counting.get_or_insert(service);
+        settings.plan()
     }
 
     fn settings(self) -> Settings {
@@ -128,13 +157,21 @@ impl SettingsArgs {
             reload: self.no_reload.then_some(false),
             bgp: self.bgp,
             bmp: self.bmp,
+            keep: KeepSettings {
+                counting: if self.no_keep { Some(false) } else { self.keep.then_some(true) },
+                instance: self.instance,
+                bpffs: self.bpffs,
+                abi: self.pin_abi,
+            },
+            wait: self.wait.then_some(true),
+            clsact: self.clsact,
             ..self.tables.settings()
         }
     }
 }
 
 pub(super) fn execute(args: Args) -> Result<(), CliError> {
-    wiring::run(&args.settings.plan()?)
+    wiring::run(&args.settings.plan(is_service())?)
 }
 
 #[cfg(test)]
@@ -145,7 +182,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{HistorySettings, TableSpec},
+        config::{HistorySettings, KeepPlan, TableSpec},
         ingest::{bgp::PeerSettings, bmp::settings::RouterSettings},
         model::Link,
     };
@@ -157,7 +194,7 @@ mod tests {
     }
 
     fn planned(line: &str) -> Result<RunPlan, ConfigError> {
-        Line::parse_from(line.split(' ')).args.plan()
+        Line::parse_from(line.split(' ')).args.plan(false)
     }
 
     fn link(name: &str, interface: &str, vlan: Option<u16>, role: Role) -> Link {
@@ -170,7 +207,8 @@ mod tests {
             "run -i eth0=transit-a --upstream eth1:vlan=100=ix -d eth2 -d eth2.5 --router r1 --table a.mrt \
              --table builtin --override o --as-names n1 --as-names n2 --skip-bad-lines --groups g --listen [::]:1 --insecure-listen --public [::]:80 \
              --state-dir /s --interval 500ms --count both --granularity as --bank-memory 2G --xdp-mode tc \
-             --metrics-ases 9 --no-reload --bgp 192.0.2.1,as=64500 --bmp 11019,router=192.0.2.1",
+             --metrics-ases 9 --no-reload --bgp 192.0.2.1,as=64500 --bmp 11019,router=192.0.2.1 --no-keep --keep \
+             --instance a --bpffs /b --wait --clsact",
         );
         assert_eq!(
             plan.unwrap(),
@@ -208,8 +246,22 @@ mod tests {
                 bmp: vec![RouterSettings::new("192.0.2.1".parse().unwrap())],
                 own_ases: vec![64_500],
                 transit_ases: vec![],
+                keep: KeepPlan { counting: true, instance: "a".into(), bpffs: "/b".into(), abi: None },
+                wait: true,
+                clsact: true,
             }
         );
+    }
+
+    #[test]
+    fn a_service_is_left_counting_unless_somebody_says() {
+        let counting =
+            |line: &str, service| Line::parse_from(line.split(' ')).args.plan(service).unwrap().keep.counting;
+        for (line, terminal, service) in
+            [("run -i e", false, true), ("run -i e --keep", true, true), ("run -i e --no-keep", false, false)]
+        {
+            assert_eq!((counting(line, false), counting(line, true)), (terminal, service), "{line}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The calls to what does the work: the only place of the command line that knows it.
 
-use std::io::IsTerminal as _;
+use std::{io::IsTerminal as _, path::Path};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -39,6 +39,6 @@ pub(super) fn replay(plan: &ReplayPlan) -> Result<(Report, Option<CaptureError>)
 }
 
 /// Takes everything off; says what was taken off, a line each.
-pub(super) fn detach() -> Result<Vec<String>, CliError> {
-    kernel::detach_all().map_err(CliError::work)
+pub(super) fn detach(bpffs: &Path, instance: Option<&str>) -> Result<Vec<String>, CliError> {
+    kernel::detach_all(bpffs, instance).map_err(CliError::work)
 }

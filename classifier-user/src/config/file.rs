@@ -27,8 +27,8 @@ use toml::{
 };
 
 use super::{
-    BankMemory, CountMode, DiskSize, GranularityChoice, HistorySettings, Settings, Span, TableSpec,
-    ValueError, XdpChoice,
+    BankMemory, CountMode, DiskSize, GranularityChoice, HistorySettings, KeepSettings, Settings, Span,
+    TableSpec, ValueError, XdpChoice,
     link::{self, LinkSpec},
     public::{PagePeriod, PublicSettings},
 };
@@ -63,6 +63,10 @@ const KEYS: &[&str] = &[
     "skip_bad_lines",
     "reload",
     "bgp",
+    "keep_counting",
+    "instance",
+    "bpffs",
+    "wait",
     "bmp",
     "own_ases",
     "transit_ases",
@@ -223,6 +227,14 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
         metrics_ases: section.integer("metrics_ases", 0, "a number from 0 to 100000", 100_000)?,
         skip_bad_lines: section.boolean("skip_bad_lines")?,
         reload: section.boolean("reload")?,
+        keep: KeepSettings {
+            counting: section.boolean("keep_counting")?,
+            instance: section.string("instance")?,
+            bpffs: section.path("bpffs")?,
+            abi: None,
+        },
+        wait: section.boolean("wait")?,
+        clsact: false,
         own_ases: section.numbers("own_ases")?,
         transit_ases: section.numbers("transit_ases")?,
     })
@@ -612,6 +624,10 @@ xdp_mode = "native"
 metrics_ases = 1_000
 skip_bad_lines = true
 reload = false
+keep_counting = true
+instance = "border-1"
+bpffs = "/run/bpf"
+wait = true
 own_ases = [64500]
 transit_ases = [3356, 1299]
 
@@ -671,9 +687,9 @@ cache = "1m"
             Settings {
                 router: Some("border-1".into()),
                 links: vec![
-                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 22),
-                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 27),
-                    link("eth1", None, None, Role::Downstream, None, 34),
+                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 26),
+                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 31),
+                    link("eth1", None, None, Role::Downstream, None, 38),
                 ],
                 tables: vec![TableSpec::File("/etc/classifier/rib.mrt.bz2".into()), TableSpec::Builtin],
                 overrides: Some("/etc/classifier/override.txt".into()),
@@ -717,6 +733,14 @@ cache = "1m"
                 skip_bad_lines: Some(true),
                 reload: Some(false),
                 bgp: vec![],
+                keep: KeepSettings {
+                    counting: Some(true),
+                    instance: Some("border-1".into()),
+                    bpffs: Some("/run/bpf".into()),
+                    abi: None,
+                },
+                wait: Some(true),
+                clsact: false,
                 bmp: vec![],
                 own_ases: vec![64_500],
                 transit_ases: vec![3356, 1299],

@@ -1,6 +1,6 @@
 //! What the agent is asked to do: flags and file become [`Settings`], and those a validated [`RunPlan`] before any
-//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`bmp`] (routers), [`history`], [`public`],
-//! [`mod@file`] (the TOML file), [`web`] (TLS and passwords), here (plans).
+//! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`bmp`] (routers), [`history`],
+//! [`keep`], [`public`], [`mod@file`] (the TOML file), [`web`] (TLS and passwords), here (plans).
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -8,12 +8,14 @@ pub mod bgp;
 pub mod bmp;
 pub mod file;
 pub mod history;
+pub mod keep;
 pub mod link;
 pub mod public;
 pub mod value;
 pub mod web;
 
 pub use history::{HistoryPlan, HistorySettings};
+pub use keep::{KeepPlan, KeepSettings};
 pub use value::{BankMemory, CountMode, DiskSize, GranularityChoice, Span, ValueError, XdpChoice};
 
 pub use crate::ingest::TableSpec;
@@ -88,6 +90,12 @@ pub struct Settings {
     pub own_ases: Vec<Asn>,
     /// [`RunPlan::transit_ases`].
     pub transit_ases: Vec<Asn>,
+    /// [`RunPlan::keep`].
+    pub keep: KeepSettings,
+    /// [`RunPlan::wait`].
+    pub wait: Option<bool>,
+    /// [`RunPlan::clsact`].
+    pub clsact: bool,
 }
 
 /// What `classifier run` will do, checked.
@@ -139,6 +147,12 @@ pub struct RunPlan {
     pub own_ases: Vec<Asn>,
     /// Neighbours that transit is bought from; empty: found out.
     pub transit_ases: Vec<Asn>,
+    /// What outlives the agent in the kernel.
+    pub keep: KeepPlan,
+    /// Whether interfaces may come later.
+    pub wait: bool,
+    /// Whether TC is used as before kernel 6.6. For tests.
+    pub clsact: bool,
 }
 
 impl RunPlan {
@@ -175,6 +189,9 @@ pub enum ConfigError {
     /// What is kept of the past.
     #[error(transparent)]
     Keep(#[from] history::KeepError),
+    /// The instance's name.
+    #[error(transparent)]
+    Instance(#[from] keep::InstanceError),
     /// What is public.
     #[error(transparent)]
     Public(#[from] public::HiddenLinkError),
@@ -225,6 +242,9 @@ impl Settings {
             bmp: list(self.bmp, below.bmp),
             own_ases: list(self.own_ases, below.own_ases),
             transit_ases: list(self.transit_ases, below.transit_ases),
+            keep: self.keep.over(below.keep),
+            wait: self.wait.or(below.wait),
+            clsact: self.clsact || below.clsact,
         }
     }
 
@@ -283,6 +303,9 @@ impl Settings {
             bmp: bmp::lower(self.bmp)?,
             own_ases,
             transit_ases: self.transit_ases,
+            keep: self.keep.plan()?,
+            wait: self.wait.unwrap_or(false),
+            clsact: self.clsact,
         })
     }
 }
@@ -358,6 +381,9 @@ mod tests {
                 bmp: vec![],
                 own_ases: vec![],
                 transit_ases: vec![],
+                keep: KeepPlan::default(),
+                wait: false,
+                clsact: false,
             }
         );
     }

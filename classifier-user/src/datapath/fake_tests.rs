@@ -48,7 +48,7 @@ fn frames_are_counted_by_outcome_and_by_class_on_each_side() {
         announce("2001:db8::/48", Some(4)),
     ];
     // One root word for the IPv4 row of 256; one IPv6 row of 256 and its root word; one node of 16.
-    let applied = fake.apply(&Batch { deltas, retired: vec![] }).unwrap();
+    let applied = fake.apply(&Batch { deltas, retired: vec![], ..Batch::default() }).unwrap();
     assert_eq!(applied.words_written, 257 + 257 + 16);
 
     let link = LinkId(0);
@@ -91,10 +91,20 @@ fn frames_are_counted_by_outcome_and_by_class_on_each_side() {
 #[test]
 fn retired_classes_come_back_with_the_sweep_that_has_their_last_counts() {
     let mut fake = Fake::new(&SIZES, &[[BOTH, BOTH]]);
-    fake.apply(&Batch { deltas: vec![announce("192.0.2.0/24", Some(2))], retired: vec![] }).unwrap();
+    fake.apply(&Batch {
+        deltas: vec![announce("192.0.2.0/24", Some(2))],
+        retired: vec![],
+        ..Batch::default()
+    })
+    .unwrap();
     let frame = ipv4([192, 0, 2, 1], [8, 8, 8, 8]);
     fake.frame(LinkId(0), Hook::Rx, &frame, 1);
-    fake.apply(&Batch { deltas: vec![announce("192.0.2.0/24", Some(3))], retired: vec![2] }).unwrap();
+    fake.apply(&Batch {
+        deltas: vec![announce("192.0.2.0/24", Some(3))],
+        retired: vec![2],
+        ..Batch::default()
+    })
+    .unwrap();
     fake.frame(LinkId(0), Hook::Rx, &frame, 1);
     let sweep = fake.sweep().unwrap();
     let sources = hook(&sweep, 0, Hook::Rx).sides[Side::Source as usize].as_deref();
@@ -107,11 +117,11 @@ fn retired_classes_come_back_with_the_sweep_that_has_their_last_counts() {
 fn a_batch_that_fails_leaves_the_fib_and_retires_nothing() {
     let mut fake = Fake::new(&SIZES, &[[BOTH, BOTH]]);
     let rows = (0..5).map(|i| announce(&format!("192.0.{i}.0/25"), Some(2))).collect();
-    let error = fake.apply(&Batch { deltas: rows, retired: vec![5] }).unwrap_err();
+    let error = fake.apply(&Batch { deltas: rows, retired: vec![5], ..Batch::default() }).unwrap_err();
     assert!(matches!(error, DatapathError::FibFull { what: "IPv4 rows", capacity: 4 }), "{error}");
     for batch in [
-        Batch { deltas: vec![announce("192.0.2.0/24", Some(64))], retired: vec![] },
-        Batch { deltas: vec![announce("192.0.2.0/24", Some(2))], retired: vec![1] },
+        Batch { deltas: vec![announce("192.0.2.0/24", Some(64))], retired: vec![], ..Batch::default() },
+        Batch { deltas: vec![announce("192.0.2.0/24", Some(2))], retired: vec![1], ..Batch::default() },
     ] {
         let error = fake.apply(&batch).unwrap_err();
         assert!(matches!(error, DatapathError::ClassOutOfRange { classes: 64, .. }), "{error}");
@@ -140,7 +150,7 @@ fn larger_maps_have_all_that_the_small_ones_had() {
     let mut fake = Fake::new(&SIZES, &[[BOTH, BOTH]]);
     let nets = ["192.0.2.0/24", "192.0.2.128/25", "2001:db8::/48", "::/0"];
     let deltas = nets.into_iter().zip(2..).map(|(net, class)| announce(net, Some(class))).collect();
-    fake.apply(&Batch { deltas, retired: vec![] }).unwrap();
+    fake.apply(&Batch { deltas, retired: vec![], ..Batch::default() }).unwrap();
     let frames = [ipv4([192, 0, 2, 1], [192, 0, 2, 200]), ipv6("2001:db8::1", "2001:db8:1::1")];
     let before = frames.each_ref().map(|frame| {
         fake.frame(LinkId(0), Hook::Rx, frame, 3);
@@ -161,5 +171,5 @@ fn larger_maps_have_all_that_the_small_ones_had() {
     assert_eq!(hook(&fake.sweep().unwrap(), 0, Hook::Rx).sides, before[1]);
     // What did not fit before, and a class that was not there.
     let deltas = (0..=255).map(|n| announce(&format!("10.0.{n}.128/25"), Some(127))).collect();
-    fake.apply(&Batch { deltas, retired: vec![] }).unwrap();
+    fake.apply(&Batch { deltas, retired: vec![], ..Batch::default() }).unwrap();
 }

@@ -60,6 +60,18 @@ pub fn names() -> Vec<String> {
     names
 }
 
+/// The index of the interface of this name.
+#[must_use]
+pub fn index(name: &str) -> Option<u32> {
+    number(name, "ifindex")
+}
+
+/// The name of the interface with this index.
+#[must_use]
+pub fn name_of(ifindex: u32) -> Option<String> {
+    netlink::link_info(ifindex).ok().map(|info| info.name)
+}
+
 impl Interface {
     /// The interface of this name, if its frames can be accounted.
     ///

@@ -5,12 +5,15 @@ use std::time::{Duration, SystemTime};
 
 use classifier_common::abi;
 
-use crate::model::{Class, Counter, FibDelta, LinkId, Mode};
+use crate::model::{Class, Counter, FibDelta, LinkId, Mode, Owner};
 
+pub mod adopted;
 pub mod fake;
 pub mod interface;
 pub mod kernel;
 pub(crate) mod netlink;
+pub(crate) mod netlink_tc;
+pub mod overlap;
 
 /// What must be applied as one: the packet path never sees half of a delta, though it may see some deltas of a
 /// batch before others.
@@ -21,6 +24,8 @@ pub struct Batch {
     /// Classes that no prefix has after this batch. They come back in [`Sweep::released`] when nothing in the
     /// kernel can count into them any more and their counts were read a last time.
     pub retired: Vec<Class>,
+    /// Classes that have an owner with this batch, and whose they are until they are released.
+    pub bound: Vec<(Class, Owner)>,
 }
 
 /// What came of a [`Batch`].
@@ -99,11 +104,33 @@ pub trait Datapath: Send {
     /// The sizes of the maps.
     fn sizes(&self) -> Sizes;
 
+    /// Makes the next sweep release all classes that were retired before it, where it would not by itself: what they
+    /// counted may have to stay theirs for as long as these maps are used.
+    ///
+    /// # Errors
+    /// As [`Datapath::resize`].
+    fn reclaim(&mut self) -> Result<(), DatapathError> {
+        Ok(())
+    }
+
     /// Reads what was counted since the last sweep.
     ///
     /// # Errors
     /// A system call that failed.
     fn sweep(&mut self) -> Result<Sweep, DatapathError>;
+
+    /// Moves links to an interface that is there now, or off one that is gone (`None`). What they counted stays theirs.
+    /// Says why native XDP was not taken, if so.
+    ///
+    /// # Errors
+    /// It could not be attached to; the links are nowhere then.
+    fn place(
+        &mut self,
+        _links: &[LinkId],
+        _at: Option<&interface::Interface>,
+    ) -> Result<Option<String>, DatapathError> {
+        Ok(None)
+    }
 
     /// How the links are attached.
     fn attachments(&self) -> Vec<Attachment>;
@@ -132,6 +159,14 @@ pub struct Sizes {
 }
 
 impl Sizes {
+    /// Bytes of the FIB's maps.
+    #[must_use]
+    pub fn fib_bytes(&self) -> u64 {
+        use classifier_common::fib::{V4_ROOT_WORDS, V6_OTHER_WORDS, V6_ROOT_WORDS};
+        let roots = (V4_ROOT_WORDS + V6_ROOT_WORDS + V6_OTHER_WORDS) as u64 * 4;
+        roots + (u64::from(self.v4_rows) + u64::from(self.v6_rows)) * 1024 + u64::from(self.v6_nodes) * 64
+    }
+
     /// Bytes of one link's bank map with `slices` CPUs and `sides` (1 or 2) counted at each hook.
     #[must_use]
     pub fn bank_bytes(&self, slices: u32, sides: u32) -> u64 {
@@ -161,6 +196,12 @@ pub enum DatapathError {
     /// A larger generation of maps and programs could not be made.
     #[error("larger maps could not be made: {source}")]
     Generation {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An interface could not be attached to.
+    #[error("{source}")]
+    Interface {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },

@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, Read as _},
+    os::fd::AsRawFd as _,
     time::Duration,
 };
 
@@ -21,6 +22,8 @@ pub(crate) struct LinkInfo {
     pub(crate) lower: Option<u32>,
     /// The VLAN of a VLAN device.
     pub(crate) vlan: Option<u16>,
+    /// What it is called.
+    pub(crate) name: String,
     /// The XDP program on it.
     pub(crate) xdp: Option<XdpProgram>,
 }
@@ -56,14 +59,18 @@ impl XdpFeatures {
 }
 
 const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP: u16 = 0x300;
 const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const GENL_ID_CTRL: u16 = 16;
 const NETLINK_ROUTE: i32 = 0;
 const NETLINK_GENERIC: i32 = 16;
 /// `struct nlmsghdr`.
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 /// `struct ifinfomsg`.
 const IFINFO: usize = 16;
 /// `struct genlmsghdr`.
@@ -103,6 +110,49 @@ pub(crate) fn xdp_features(ifindex: u32) -> Option<XdpFeatures> {
     Some(XdpFeatures(u64::from_ne_bytes(features.try_into().ok()?)))
 }
 
+/// A socket that hears of every change of an interface; reading it waits for a moment at most.
+///
+/// # Errors
+/// A system call that failed.
+pub(crate) fn link_events() -> io::Result<Socket> {
+    /// `RTMGRP_LINK`.
+    const LINK: u32 = 1;
+    let socket = Socket::new(
+        Domain::from(libc::AF_NETLINK),
+        Type::from(libc::SOCK_RAW),
+        Some(Protocol::from(NETLINK_ROUTE)),
+    )?;
+    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+    // SAFETY: all zero is a value of it.
+    let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+    address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    address.nl_groups = LINK;
+    // SAFETY: an address that lives through the call, of the size given.
+    let bound = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            size_of::<libc::sockaddr_nl>() as libc::socklen_t,
+        )
+    };
+    if bound == 0 { Ok(socket) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The interfaces that went away, by what can be read of [`link_events`] now. Other changes are read with them.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] where there was nothing; `ENOBUFS` where some were missed.
+pub(crate) fn deleted_links(mut socket: &Socket) -> io::Result<Vec<u32>> {
+    let mut buffer = vec![0; 1 << 16];
+    let length = socket.read(&mut buffer)?;
+    let deleted = Messages(buffer.get(..length).unwrap_or_default()).filter(|(kind, _)| *kind == RTM_DELLINK);
+    // A bridge says so of its ports, with a family.
+    let index = |message: &[u8]| {
+        (message.get(HEADER) == Some(&0)).then(|| message.get(HEADER + 4..HEADER + 8).and_then(read_u32))?
+    };
+    Ok(deleted.filter_map(|(_, message)| index(message)).collect())
+}
+
 fn parse_link(attributes: &[u8]) -> LinkInfo {
     let text = |bytes: &[u8]| {
         let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -111,6 +161,8 @@ fn parse_link(attributes: &[u8]) -> LinkInfo {
     let mut info = LinkInfo::default();
     for (kind, value) in Attributes(attributes) {
         match kind {
+            // IFLA_IFNAME
+            3 => info.name = text(value),
             // IFLA_LINK
             5 => info.lower = read_u32(value),
             // IFLA_MASTER
@@ -142,8 +194,9 @@ fn parse_link(attributes: &[u8]) -> LinkInfo {
     info
 }
 
-fn ask(protocol: i32, kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut socket = Socket::new(
+/// Sends one request; the answer comes on the socket.
+fn request(protocol: i32, kind: u16, flags: u16, body: &[u8]) -> io::Result<Socket> {
+    let socket = Socket::new(
         Domain::from(libc::AF_NETLINK),
         Type::from(libc::SOCK_RAW),
         Some(Protocol::from(protocol)),
@@ -152,16 +205,66 @@ fn ask(protocol: i32, kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
     let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
     let mut message = length.to_ne_bytes().to_vec();
     message.extend(kind.to_ne_bytes());
-    message.extend(NLM_F_REQUEST.to_ne_bytes());
+    message.extend((NLM_F_REQUEST | flags).to_ne_bytes());
     // Sequence and port: one question a socket, and the kernel fills the port in.
     message.extend([1, 0, 0, 0, 0, 0, 0, 0]);
     message.extend(body);
     socket.send(&message)?;
+    Ok(socket)
+}
+
+fn ask(protocol: i32, kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut socket = request(protocol, kind, 0, body)?;
     // One message; with every attribute of an interface it is about 2 KiB, more with many virtual functions.
     let mut answer = vec![0; 1 << 16];
     let length = socket.read(&mut answer)?;
     answer.truncate(length);
     Ok(answer)
+}
+
+/// Tells rtnetlink to do something, and waits until it has.
+pub(super) fn tell(kind: u16, body: &[u8]) -> io::Result<()> {
+    let mut socket = request(NETLINK_ROUTE, kind, NLM_F_ACK, body)?;
+    let mut answer = vec![0; 1 << 13];
+    let length = socket.read(&mut answer)?;
+    answer.truncate(length);
+    // An acknowledgement is an error of number 0.
+    match payload(&answer, NLMSG_ERROR) {
+        Err(error) if error.raw_os_error() == Some(0) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// All that rtnetlink has of one kind: the payloads of its messages of the kind `answer`.
+pub(super) fn dump(kind: u16, answer: u16, body: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    let mut socket = request(NETLINK_ROUTE, kind, NLM_F_DUMP, body)?;
+    let mut found = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let length = socket.read(&mut buffer)?;
+        for (kind, message) in Messages(buffer.get(..length).unwrap_or_default()) {
+            match kind {
+                NLMSG_DONE => return Ok(found),
+                NLMSG_ERROR => return payload(message, answer).map(|_| found),
+                kind if kind == answer => found.push(message.get(HEADER..).unwrap_or_default().to_vec()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Messages one behind the other, with their headers, by kind. What is cut ends the list.
+pub(super) struct Messages<'a>(pub(super) &'a [u8]);
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let length = self.0.get(..4).and_then(read_u32)? as usize;
+        let message = self.0.get(..length).filter(|message| message.len() >= HEADER)?;
+        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((message.get(4..6).and_then(read_u16)?, message))
+    }
 }
 
 /// The first message's payload, if it is of `kind`.
@@ -180,7 +283,7 @@ fn short() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the kernel's answer is cut")
 }
 
-fn push_attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub(super) fn push_attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
     message.extend(length.to_ne_bytes());
     message.extend(kind.to_ne_bytes());
@@ -188,19 +291,19 @@ fn push_attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
     message.resize(message.len().next_multiple_of(4), 0);
 }
 
-fn read_u16(bytes: &[u8]) -> Option<u16> {
+pub(super) fn read_u16(bytes: &[u8]) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.try_into().ok()?))
 }
 
-fn read_u32(bytes: &[u8]) -> Option<u32> {
+pub(super) fn read_u32(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }
 
 /// `struct nlattr`s one behind the other. What is cut ends the list.
-struct Attributes<'a>(&'a [u8]);
+pub(super) struct Attributes<'a>(pub(super) &'a [u8]);
 
 impl<'a> Attributes<'a> {
-    fn find(self, kind: u16) -> Option<&'a [u8]> {
+    pub(super) fn find(self, kind: u16) -> Option<&'a [u8]> {
         self.into_iter().find_map(|(found, value)| (found == kind).then_some(value))
     }
 }
@@ -244,6 +347,7 @@ mod tests {
         .concat();
         let expected = LinkInfo {
             kind: Some("vlan".into()),
+            name: "eth0.100".into(),
             port_of: Some("bridge".into()),
             master: Some(9),
             lower: Some(4),

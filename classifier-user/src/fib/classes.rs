@@ -228,6 +228,10 @@ impl Classes {
             *self.retiring.entry(class).or_default() += 1;
         }
         batch.retired = emptied;
+        for &class in &undo.bound {
+            let owner = self.slot(class).owner;
+            batch.bound.push((class, self.owners.get(owner)));
+        }
         Ok((batch, undo))
     }
 
@@ -277,6 +281,20 @@ impl Classes {
             }
         }
         gone
+    }
+
+    /// The number of an owner that was counted before this agent, whether it has a class or not.
+    pub fn adopt(&mut self, owner: Owner) -> OwnerId {
+        let owner = match (owner, self.granularity) {
+            (Owner::Unmatched(family), _) => return OwnerId(family as u32),
+            (Owner::Route { asn, .. }, Granularity::As) => Owner::As { family: owner.family(), asn },
+            (owner, _) => owner,
+        };
+        let hash = hash(&self.hasher, &owner);
+        match self.index.find(hash, |&id| self.owners.get(id) == owner) {
+            Some(&id) => id,
+            None => self.add_owner(hash, owner),
+        }
     }
 
     /// Room for a first table of so many prefixes.

@@ -27,6 +27,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub fn render(reading: &MetricsReading, stats: &Stats) -> String {
     let mut text = Text(String::new());
     links(&mut text, reading);
+    gaps(&mut text, reading);
     ases(&mut text, reading);
     neighbors(&mut text, reading);
     groups(&mut text, reading);
@@ -76,6 +77,27 @@ fn links(text: &mut Text, reading: &MetricsReading) {
                 text.sample("classifier_datapath_mode", &labels, 1);
             }
         }
+    }
+}
+
+/// When links were not counted though the agent ran.
+fn gaps(text: &mut Text, reading: &MetricsReading) {
+    let of = |number: usize| reading.status.link_gaps.get(number).copied().unwrap_or_default();
+    text.family("classifier_link_up", "gauge", "1 where both hooks of the link are attached.");
+    for attachment in &reading.status.attachments {
+        let Some(link) = reading.links.get(usize::from(attachment.link.0)) else { continue };
+        let up = attachment.modes.iter().all(Option::is_some);
+        text.sample("classifier_link_up", &[("link", &link.name)], u8::from(up));
+    }
+    let name = "classifier_link_gaps_total";
+    text.family(name, "counter", "Times the link was not counted though the agent ran, that are over.");
+    for (number, link) in reading.links.iter().enumerate() {
+        text.sample(name, &[("link", &link.name)], of(number).0);
+    }
+    let name = "classifier_link_gap_seconds_total";
+    text.family(name, "counter", "How long these were.");
+    for (number, link) in reading.links.iter().enumerate() {
+        text.sample(name, &[("link", &link.name)], seconds(of(number).1));
     }
 }
 

@@ -447,7 +447,7 @@ impl Questions {
         let extent = self.extent(history)?;
         // A history that is younger than what memory knows has nothing to add, and ends before now.
         let young = extent.since.is_none_or(|since| {
-            since.as_second() >= context.started.as_second() - SLOT_SECONDS && since >= hour_ago
+            since.as_second() >= context.reach.as_second() - SLOT_SECONDS && since >= hour_ago
         });
         if young && until_now {
             return Ok(None);

@@ -24,6 +24,7 @@ use self::{
     memory::{BankSpan, Memory, REACH, Span},
     packed::Packed,
     paths::Paths,
+    resume::BankBefore,
     sparse::Sparse,
     ways::{WayTotals, Ways},
 };
@@ -48,9 +49,10 @@ pub(crate) mod packed;
 mod paths;
 mod period;
 pub mod query;
+pub(crate) mod resume;
 pub mod scrape;
 pub(crate) mod series;
-mod sparse;
+pub(crate) mod sparse;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -88,7 +90,10 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Totals {
     links: Vec<Link>,
+    /// When counting began.
     started: SystemTime,
+    /// When this agent did: metrics and memory begin there.
+    began: SystemTime,
     last: SystemTime,
     took: Duration,
     sweeps: u64,
@@ -114,6 +119,8 @@ struct HookTotals {
     /// Whether it was in any sweep.
     attached: bool,
     outcomes: [Counter; 5],
+    /// Of these, what was there when this agent began.
+    before: [Counter; 5],
     closure_ok: bool,
 }
 
@@ -126,6 +133,7 @@ struct BankTotals {
     ases: Sparse,
     /// By family.
     families: [Counter; 2],
+    before: BankBefore,
     /// Of the remote side alone.
     ways: WayTotals,
 }
@@ -205,12 +213,18 @@ impl Totals {
     /// earliest.
     #[must_use]
     pub fn new(links: Vec<Link>, started: SystemTime, limits: Limits) -> Self {
-        let hook = || HookTotals { attached: false, outcomes: [Counter::ZERO; 5], closure_ok: true };
+        let hook = || HookTotals {
+            attached: false,
+            outcomes: [Counter::ZERO; 5],
+            before: [Counter::ZERO; 5],
+            closure_ok: true,
+        };
         Self {
             hooks: std::iter::repeat_with(hook).take(links.len() * 2).collect(),
             banks: std::iter::repeat_with(BankTotals::default).take(links.len() * 4).collect(),
             links,
             started,
+            began: started,
             last: started,
             took: Duration::ZERO,
             sweeps: 0,
@@ -344,7 +358,10 @@ impl Totals {
             *came = now - *total;
             *total = now;
         }
-        let ip = totals.outcomes[Outcome::Ipv4 as usize] + totals.outcomes[Outcome::Ipv6 as usize];
+        let ip =
+            |outcomes: &[Counter; 5]| outcomes[Outcome::Ipv4 as usize] + outcomes[Outcome::Ipv6 as usize];
+        // What was counted before may have been of one side only.
+        let ip = ip(&totals.outcomes) - ip(&totals.before);
         let came_ip = came[Outcome::Ipv4 as usize] + came[Outcome::Ipv6 as usize];
         if let Some(outcomes) = span.outcomes.get_mut(place) {
             *outcomes = came;
@@ -363,7 +380,7 @@ impl Totals {
                 // Classes are read before outcomes, so outcomes are ahead by what came in between, which is no
                 // more than what came since the sweep before. Where classes are ahead the difference wraps and is
                 // far more.
-                let ahead = ip - bank.classes();
+                let ahead = ip - (bank.classes() - bank.before.classes());
                 closure_ok &= ahead.packets <= came_ip.packets && ahead.bytes <= came_ip.bytes;
             }
         }
@@ -412,8 +429,10 @@ impl Totals {
     fn shift_back(&mut self, by: Duration) {
         self.memory.shift_back(by);
         self.export.shift_back(by);
+        for at in [&mut self.started, &mut self.began] {
+            *at = at.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH);
+        }
         self.neighbors.shift_back(by);
-        self.started = self.started.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH);
         self.last = self.last.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH);
     }
 
@@ -498,7 +517,7 @@ impl Totals {
             return self.since_start();
         }
         let spans = self.memory.since(wanted);
-        let from = self.memory.spans(spans.clone()).next().map_or(self.started, |span| span.from);
+        let from = self.memory.spans(spans.clone()).next().map_or(self.began, |span| span.from);
         Stretch { from, to: self.last, spans: Some(spans) }
     }
 
@@ -514,12 +533,12 @@ impl Totals {
         let spans = self.memory.between(from, to);
         let mut within = self.memory.spans(spans.clone());
         let first = within.next();
-        let (from, to) = first
-            .map_or((self.started, self.started), |first| (first.from, within.last().unwrap_or(first).to));
+        let (from, to) =
+            first.map_or((self.began, self.began), |first| (first.from, within.last().unwrap_or(first).to));
         Stretch { from, to, spans: Some(spans) }
     }
 
-    /// All since the start.
+    /// All since counting began.
     pub(crate) const fn since_start(&self) -> Stretch {
         Stretch { from: self.started, to: self.last, spans: None }
     }

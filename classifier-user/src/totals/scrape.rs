@@ -79,9 +79,13 @@ impl Totals {
         let place = hook_place(link, hook);
         let totals = self.hooks.get(place).filter(|totals| totals.attached)?;
         let mut outcomes = totals.outcomes;
+        for (outcome, before) in outcomes.iter_mut().zip(totals.before) {
+            *outcome = *outcome - before;
+        }
         let remote = self.remote_bank(link, hook).map(|bank| {
             for (outcome, family) in [(Outcome::Ipv4, Family::Ipv4), (Outcome::Ipv6, Family::Ipv6)] {
-                outcomes[outcome as usize] = bank.families[family_place(family)];
+                let place = family_place(family);
+                outcomes[outcome as usize] = bank.families[place] - bank.before.families[place];
             }
             let since = |sums: &Sparse, list: &[super::Exported]| -> Vec<Counter> {
                 let base = |exported: &super::Exported| exported.base.get(place).copied().unwrap_or_default();
@@ -89,14 +93,14 @@ impl Totals {
             };
             let ases = since(&bank.ases, self.export.list());
             let neighbors = since(&bank.ways.neighbors, self.neighbors.list());
-            let unmatched = bank.ases.get(NO_AS);
+            let unmatched = bank.ases.get(NO_AS) - bank.before.unmatched;
             let by_neighbors: Counter = bank.ways.neighbors.iter().map(|(_, counter)| counter).sum();
             RemoteScrape {
-                other: bank.classes() - unmatched - ases.iter().copied().sum(),
+                other: bank.classes() - bank.before.classes() - unmatched - ases.iter().copied().sum(),
                 ases,
                 other_neighbors: by_neighbors - neighbors.iter().copied().sum(),
                 neighbors,
-                no_path: bank.classes() - unmatched - by_neighbors,
+                no_path: bank.classes() - bank.before.classes() - unmatched - by_neighbors,
                 unmatched,
                 non_ip: not_ip(&outcomes),
                 groups: self

@@ -7,13 +7,13 @@ const BLOCK: usize = 16;
 
 /// A vector of counters that takes memory only around what was touched.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sparse {
+pub(crate) struct Sparse {
     blocks: Vec<Option<Box<[Counter; BLOCK]>>>,
 }
 
 impl Sparse {
     /// Adds to the counter of `index`.
-    pub(super) fn add(&mut self, index: u32, counter: Counter) {
+    pub(crate) fn add(&mut self, index: u32, counter: Counter) {
         let (block, place) = (index as usize / BLOCK, index as usize % BLOCK);
         if self.blocks.len() <= block {
             self.blocks.resize_with(block + 1, || None);
@@ -24,7 +24,7 @@ impl Sparse {
     }
 
     /// The counter of `index`.
-    pub(super) fn get(&self, index: u32) -> Counter {
+    pub(crate) fn get(&self, index: u32) -> Counter {
         match self.blocks.get(index as usize / BLOCK) {
             Some(Some(block)) => block[index as usize % BLOCK],
             _ => Counter::ZERO,
@@ -32,7 +32,7 @@ impl Sparse {
     }
 
     /// All that are not zero, ascending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Counter)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Counter)> {
         self.blocks.iter().enumerate().filter_map(|(i, block)| Some((i, block.as_ref()?))).flat_map(
             |(i, block)| {
                 block

@@ -10,12 +10,13 @@ use jiff::Timestamp;
 use super::{
     SweepDelta, Totals,
     answer::{
-        AsAnswer, CountMode, Granularity, GroupAnswer, HistoryStatus, HookStatus, LinkStatus, LinksAnswer,
-        MemoryStatus, PrefixAnswer, SessionStatus, SourceStatus, StatusAnswer, Strangers, SweepStatus,
-        TableStatus, TopAnswer,
+        AsAnswer, CountMode, GapStatus, Granularity, GroupAnswer, HistoryStatus, HookStatus, LinkStatus,
+        LinksAnswer, MemoryStatus, PrefixAnswer, SessionStatus, SourceStatus, StatusAnswer, Strangers,
+        SweepStatus, TableStatus, TopAnswer,
     },
     hook_place,
     query::{DetailQuery, QueryError, TopQuery},
+    resume::Before,
     scrape::Scrape,
     top::Reader,
 };
@@ -55,6 +56,10 @@ pub struct StatusInputs {
     pub granularity: Granularity,
     /// Kernel memory in use.
     pub memory: Memory,
+    /// When links were not counted though the agent ran.
+    pub gaps: Vec<GapStatus>,
+    /// By link: how many such times are over, and how long they were together.
+    pub link_gaps: Vec<(u64, Duration)>,
     /// What is not as it should be, for people.
     pub warnings: Vec<String>,
 }
@@ -123,6 +128,12 @@ impl View {
     pub fn record(&self, sweep: &Sweep) -> SweepDelta {
         let owners = self.0.owners.read().unwrap_or_else(PoisonError::into_inner);
         self.write(|state| state.totals.record(sweep, &*owners))
+    }
+
+    /// Begins with what was counted before, as [`Totals::resume`] does.
+    pub(crate) fn resume(&self, before: &Before) {
+        let owners = self.0.owners.read().unwrap_or_else(PoisonError::into_inner);
+        self.write(|state| state.totals.resume(before, &*owners));
     }
 
     /// Takes the routes that owners have from now on, as [`Totals::learn`] does.
@@ -240,7 +251,7 @@ impl View {
             now,
             started: timestamp(reader.totals.started),
             last: timestamp(reader.totals.last),
-            reach: timestamp(reader.totals.memory.oldest().unwrap_or(reader.totals.started)),
+            reach: timestamp(reader.totals.memory.oldest().unwrap_or(reader.totals.began)),
             router: reader.status.router.clone(),
             granularity: reader.status.granularity,
             count: reader.status.count,
@@ -291,7 +302,7 @@ impl View {
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
     pub(crate) now: Timestamp,
-    /// When the agent started.
+    /// When counting began: with the agent, or with one before it.
     pub(crate) started: Timestamp,
     /// The last sweep, or the start.
     pub(crate) last: Timestamp,
@@ -391,7 +402,7 @@ impl Reader<'_> {
         StatusAnswer {
             router: status.router.clone(),
             version: status.version.clone(),
-            uptime_seconds: now.duration_since(totals.started).unwrap_or_default().as_secs(),
+            uptime_seconds: now.duration_since(totals.began).unwrap_or_default().as_secs(),
             interval_seconds: status.interval.as_secs_f64(),
             links: links.collect(),
             table: TableStatus {
@@ -412,8 +423,9 @@ impl Reader<'_> {
                 count: totals.sweeps,
                 last: (totals.sweeps > 0).then(|| timestamp(totals.last)),
                 took_seconds: totals.took.as_secs_f64(),
-                reach: timestamp(totals.memory.oldest().unwrap_or(totals.started)),
+                reach: timestamp(totals.memory.oldest().unwrap_or(totals.began)),
             },
+            gaps: status.gaps.clone(),
             warnings: {
                 let history = self.history.message.as_ref().map(|message| format!("history: {message}"));
                 status.warnings.iter().cloned().chain(history).collect()

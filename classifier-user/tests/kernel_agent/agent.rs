@@ -38,7 +38,7 @@ pub(crate) fn binary() -> Command {
 }
 
 pub(crate) fn clean(command: &mut Command) {
-    for variable in ["RUST_LOG", "CLASSIFIER_AGENT", "COLUMNS"] {
+    for variable in ["RUST_LOG", "CLASSIFIER_AGENT", "COLUMNS", "INVOCATION_ID"] {
         command.env_remove(variable);
     }
 }

@@ -29,12 +29,12 @@ fn arguments(files: &Files, state: &Path) -> String {
     format!("-i r0=transit {} --state-dir {}", files.arguments(), state.display())
 }
 
-fn history(agent: &Agent) -> Value {
+pub(crate) fn history(agent: &Agent) -> Value {
     agent.status()["history"].clone()
 }
 
 /// Waits until all that is swept now is in the journal or in the store.
-fn journaled(agent: &Agent) {
+pub(crate) fn journaled(agent: &Agent) {
     let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let swept = time(&agent.status()["sweeps"]["last"]).expect("swept");
     eventually("it is journaled", || {
@@ -45,13 +45,13 @@ fn journaled(agent: &Agent) {
 }
 
 /// What the history says in the end: brings its journals into the store as the next agent would.
-struct Past {
+pub(crate) struct Past {
     reader: Reader,
     period: Period,
 }
 
 impl Past {
-    fn of(state: &Path) -> Self {
+    pub(crate) fn of(state: &Path) -> Self {
         let later = SystemTime::now() + Duration::from_secs(600);
         settle(state, Options::new(TimeZone::UTC, "border"), 10, later).expect("settled");
         let reader = Reader::open(state).expect("a store");
@@ -64,7 +64,14 @@ impl Past {
         self.reader.sums(Kind::Link, self.period, &Links::Isp).expect("sums").covered
     }
 
-    fn sums(&self, kind: Kind) -> BTreeMap<u32, [Sample; 2]> {
+    /// Packets and bytes of all frames that came in.
+    pub(crate) fn frames_in(&self) -> (u64, u64) {
+        let parts = self.sums(Kind::Link).into_values();
+        let all: Counter = parts.map(|samples| samples[Direction::In as usize].both()).sum();
+        (all.packets, all.bytes)
+    }
+
+    pub(crate) fn sums(&self, kind: Kind) -> BTreeMap<u32, [Sample; 2]> {
         let sums = self.reader.sums(kind, self.period, &Links::Isp).expect("sums");
         sums.rows.into_iter().map(|row| (row.subject, row.samples)).collect()
     }
@@ -180,8 +187,11 @@ fn killed_under_traffic_it_has_what_it_had_journaled_and_no_frame_twice() {
         let (mut sent, mut seen) = (0, 0);
         for life in 0..10_u64 {
             let agent = Agent::start(&arguments(&files, state.path()));
-            let lives = Past::frames(&agent);
-            assert!(lives >= seen || history(&agent)["until"].is_string(), "{lives} of {seen}");
+            // Its journal is read in a thread of its own.
+            let lives = eventually("what was journaled", || {
+                let lives = Past::frames(&agent);
+                (lives >= seen || history(&agent)["until"].is_string()).then_some(lives)
+            });
             let (traffic, bursts) = (burst.clone(), 3 + life);
             let sending = peer.start(move || (0..bursts).for_each(|_| send("p0", &traffic)));
             sent += bursts;

@@ -17,6 +17,7 @@ mod bgp;
 mod capabilities;
 mod capture;
 mod history;
+mod keep;
 mod lifecycle;
 mod paths;
 mod public;

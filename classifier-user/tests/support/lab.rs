@@ -54,6 +54,12 @@ pub(crate) fn run(command: &str) -> String {
     text
 }
 
+/// The calling thread's number: it stands for its namespaces.
+pub(crate) fn tid() -> libc::pid_t {
+    // SAFETY: no arguments.
+    unsafe { libc::gettid() }
+}
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Another network namespace: a thread that takes jobs.
@@ -70,8 +76,7 @@ impl Peer {
         let (say, said) = mpsc::channel();
         let thread = thread::spawn(move || {
             enter();
-            // SAFETY: no arguments.
-            say.send(unsafe { libc::gettid() }).expect("the test waits");
+            say.send(tid()).expect("the test waits");
             for job in take {
                 job();
             }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use crate::config::{RunPlan, TableSpec};
-use crate::datapath::netlink::{self, XdpFeatures, XdpProgram};
+use crate::datapath::{
+    kernel::{self, OnHook},
+    netlink::{self, XdpFeatures, XdpProgram},
+};
 use crate::history::store::{Reader, StoreError};
 
 /// The machine.
@@ -22,6 +25,16 @@ pub(super) struct Host {
     pub(super) memory: u64,
     /// CPUs that are online.
     pub(super) cpus: u32,
+    /// Whether the kernel has TCX; `None` where we may not ask.
+    pub(super) tcx: Option<bool>,
+    /// Why the kernel does not take the programs; `None` where that was not tried.
+    pub(super) loads: Option<Result<(), String>>,
+    /// Whether there is a BPF file system where one is wanted.
+    pub(super) bpffs: Option<bool>,
+    /// Programs that an agent of the plan's instance has left counting.
+    pub(super) kept: Vec<u32>,
+    /// Bytes of the FIB of the plan's tables, once they were loaded.
+    pub(super) fib_bytes: Option<u64>,
     /// Whether BPF programs are compiled; `None` where the kernel does not say.
     pub(super) jit: Option<bool>,
     /// Parts of the kernel that can carry traffic past the hooks: `nf_flow_table`, `openvswitch`.
@@ -59,6 +72,8 @@ pub(super) struct Interface {
     pub(super) vlan_devices: Vec<String>,
     /// The program on it.
     pub(super) xdp: Option<XdpProgram>,
+    /// Programs on its hooks, as far as we may see them.
+    pub(super) programs: Vec<OnHook>,
     /// What the driver's XDP can, where the kernel says.
     pub(super) features: Option<XdpFeatures>,
     /// Whether it is a port of a switch chip that forwards by itself.
@@ -97,6 +112,14 @@ impl Host {
             names,
             interfaces,
             unreadable: unreadable(plan),
+            tcx: kernel::has_tcx(),
+            loads: None,
+            bpffs: plan.keep.counting.then(|| kernel::can_pin(&plan.keep.bpffs)),
+            kept: match plan.keep.counting {
+                true => kernel::kept_programs(&plan.keep.bpffs, &plan.keep.instance),
+                false => Vec::new(),
+            },
+            fib_bytes: None,
             listen: cannot_listen(plan.listen),
             history: plan.state_dir.as_deref().and_then(cannot_keep),
         })
@@ -137,6 +160,7 @@ impl Interface {
             trunk: info.vlan.and_then(|vlan| Some((beside("lower_").into_iter().next()?, vlan))),
             vlan_devices,
             xdp: info.xdp,
+            programs: kernel::programs_on(index),
             features: netlink::xdp_features(index),
             // Reading it gives EOPNOTSUPP where there is no switch.
             switchdev: text(&directory.join("phys_switch_id")).is_some_and(|id| !id.is_empty()),

@@ -6,11 +6,17 @@ use serde::Serialize;
 
 use super::{
     super::output,
+    features::{self, Feature, HookProgram},
     host::{Host, Interface},
+    position,
 };
 use crate::{
     config::{RunPlan, XdpChoice},
-    datapath::Sizes,
+    datapath::{
+        Sizes,
+        kernel::BONDS,
+        overlap::{self, Position},
+    },
     model::{Link, Mode},
 };
 use classifier_common::abi::MAX_IFINDEX;
@@ -69,6 +75,8 @@ pub(super) struct Report {
     pub(super) ok: bool,
     pub(super) router: String,
     pub(super) kernel: String,
+    /// What was found by trying, not by the kernel's number.
+    pub(super) kernel_features: Vec<Feature>,
     pub(super) capabilities: Capabilities,
     pub(super) links: Vec<LinkReport>,
     pub(super) memory: Memory,
@@ -94,8 +102,15 @@ pub(super) struct LinkReport {
     pub(super) rx: Option<Mode>,
     /// The same on transmit.
     pub(super) tx: Option<Mode>,
+    /// Whether the driver has native XDP, and takes frames of several buffers with it; null where the kernel does not say.
+    pub(super) native: Option<bool>,
+    pub(super) frags: Option<bool>,
+    /// Whether the driver sets its rings up anew when XDP is attached or taken off; null for drivers we do not know.
+    pub(super) resets_rings: Option<bool>,
     /// The XDP program that is there now.
     pub(super) xdp_program: Option<Program>,
+    /// All programs on its hooks now.
+    pub(super) programs: Vec<HookProgram>,
 }
 
 /// An XDP program.
@@ -116,6 +131,8 @@ pub(super) struct Memory {
     pub(super) prefixes: Option<u64>,
     /// Banks of all links with prefix granularity.
     pub(super) bank_bytes: Option<u64>,
+    /// The FIB of these prefixes.
+    pub(super) fib_bytes: Option<u64>,
 }
 
 /// A kernel's major and minor number.
@@ -129,10 +146,10 @@ impl Version {
     }
 }
 
-struct Findings(Vec<Finding>);
+pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, level: Level, about: &str, message: impl Into<String>) {
+    pub(super) fn add(&mut self, level: Level, about: &str, message: impl Into<String>) {
         self.0.push(Finding { level, about: about.to_owned(), message: message.into() });
     }
 }
@@ -145,6 +162,7 @@ pub(super) fn judge(plan: &RunPlan, host: &Host, prefixes: Result<Option<u64>, S
     let capabilities = capabilities(host, &mut findings);
     let links = plan.links.iter().map(|link| judge_link(link, plan, host, version, &mut findings)).collect();
     let memory = memory(plan, host, prefixes, &mut findings);
+    features::judge(plan, host, &mut findings);
     for (file, why) in &host.unreadable {
         findings.add(Level::Error, "files", format!("{file}: {why}"));
     }
@@ -173,11 +191,22 @@ pub(super) fn judge(plan: &RunPlan, host: &Host, prefixes: Result<Option<u64>, S
         };
         findings.add(Level::Warning, "bypass", what);
     }
+    let place = |name: &str| {
+        let interface = host.interfaces.get(name);
+        interface.map_or_else(Position::default, |interface| Position {
+            trunk: interface.trunk.clone(),
+            port_of: interface.port_of.clone(),
+        })
+    };
+    if let Some(overlap) = overlap::first(&plan.links, place) {
+        findings.add(Level::Error, "links", overlap.to_string());
+    }
     findings.0.sort_by_key(|finding| finding.level);
     Report {
         ok: !findings.0.iter().any(|finding| finding.level == Level::Error),
         router: plan.router.clone(),
         kernel: host.kernel.clone(),
+        kernel_features: features::of(host),
         capabilities,
         links,
         memory,
@@ -206,13 +235,23 @@ fn kernel(host: &Host, findings: &mut Findings) -> Version {
     version
 }
 
-fn capabilities(host: &Host, findings: &mut Findings) -> Capabilities {
+/// The capabilities that are needed, and whether they are there.
+fn needed(host: &Host) -> [(&'static str, bool); 3] {
     let has = |bit: u32| host.capabilities & (1 << bit) != 0;
-    let needed = [
+    [
         ("BPF", has(BPF) || has(SYS_ADMIN)),
         ("NET_ADMIN", has(NET_ADMIN)),
         ("PERFMON", has(PERFMON) || has(SYS_ADMIN)),
-    ];
+    ]
+}
+
+/// Whether the programs can be tried.
+pub(super) fn can_load(host: &Host) -> bool {
+    needed(host).iter().all(|(_, has)| *has)
+}
+
+fn capabilities(host: &Host, findings: &mut Findings) -> Capabilities {
+    let needed = needed(host);
     let names =
         |held: bool| needed.iter().filter(|(_, has)| *has == held).map(|(name, _)| *name).collect::<Vec<_>>();
     let capabilities = Capabilities { held: names(true), missing: names(false) };
@@ -245,7 +284,11 @@ fn judge_link(
         mtu: None,
         rx: None,
         tx: None,
+        native: None,
+        frags: None,
+        resets_rings: None,
         xdp_program: None,
+        programs: Vec::new(),
     };
     let Some(interface) = host.interfaces.get(&link.interface) else {
         findings.add(
@@ -279,10 +322,19 @@ fn judge_link(
     if interface.state == "down" {
         findings.add(Level::Warning, &link.name, format!("{} is down", link.interface));
     }
-    let tc = if version >= TCX { Mode::Tcx } else { Mode::Tc };
+    let tc = if host.tcx.unwrap_or(version >= TCX) { Mode::Tcx } else { Mode::Tc };
     report.tx = Some(tc);
-    report.rx = receive(link, plan.xdp_mode, interface, tc, findings);
-    position(link, plan, interface, findings);
+    let kept = |id: u32| host.kept.contains(&id);
+    report.rx = match interface.xdp {
+        Some(program) if kept(program.id) && plan.xdp_mode != XdpChoice::Tc => {
+            let what = format!("an agent left {} counting: it would be gone on with", link.interface);
+            findings.add(Level::Note, &link.name, what);
+            Some(if program.mode == "generic" { Mode::Generic } else { Mode::Native })
+        }
+        _ => receive(link, plan.xdp_mode, interface, tc, findings),
+    };
+    features::of_link(link, interface, &host.kept, &mut report, findings);
+    position::judge(link, plan, interface, findings);
     report
 }
 
@@ -314,6 +366,8 @@ fn receive(
     // A VLAN device is no driver: it has no native XDP on any kernel.
     let native = match interface.features {
         _ if interface.kind.as_deref() == Some("vlan") => Some(false),
+        // A bond's program would run on its members, as one of theirs.
+        _ if interface.kind.as_deref().is_some_and(|kind| BONDS.contains(&kind)) => Some(false),
         Some(features) if interface.mtu > ONE_PAGE_MTU => Some(features.native() && features.frags()),
         Some(features) => Some(features.native()),
         None => None,
@@ -369,92 +423,6 @@ fn jumbo(interface: &Interface) -> String {
     }
 }
 
-/// Whether this is the place to count.
-fn position(link: &Link, plan: &RunPlan, interface: &Interface, findings: &mut Findings) {
-    let mut add = |level, message: String| findings.add(level, &link.name, message);
-    let name = &link.interface;
-    if let Some((kind, master)) = &interface.port_of {
-        let what = match kind.as_str() {
-            "bond" | "team" => format!(
-                "{name} is a member of {master}: only this member's frames are counted; give every member, or -i {master}"
-            ),
-            "bridge" => {
-                format!(
-                    "{name} is a port of the bridge {master}: all frames of this port are counted, bridged ones too"
-                )
-            }
-            _ => format!("{name} belongs to {master} ({kind}): only {name}'s own frames are counted"),
-        };
-        add(Level::Note, what);
-    }
-    match interface.kind.as_deref() {
-        Some("bridge") => add(
-            Level::Warning,
-            format!(
-                "{name} is a bridge: only what this machine itself sends and receives passes it; give its ports"
-            ),
-        ),
-        Some("vlan") => {
-            if let Some((trunk, vlan)) = &interface.trunk {
-                add(
-                    Level::Note,
-                    format!(
-                        "{name} is VLAN {vlan} of {trunk}: -i {trunk}:vlan={vlan}={} counts the same frames on the \
-                         trunk, with native XDP where that has it",
-                        link.name
-                    ),
-                );
-                let on_trunk = plan
-                    .links
-                    .iter()
-                    .any(|other| other.interface == *trunk && other.vlan.is_none_or(|other| other == *vlan));
-                if on_trunk {
-                    add(
-                        Level::Warning,
-                        format!(
-                            "{trunk} is a link too: frames of VLAN {vlan} pass both, and are counted on both"
-                        ),
-                    );
-                }
-            }
-        }
-        _ => {}
-    }
-    if let Some(vlan) = link.vlan {
-        let hardware = interface.kind.is_none();
-        if hardware {
-            add(
-                Level::Warning,
-                format!(
-                    "if {name} takes VLAN tags off itself, XDP does not see VLAN {vlan}: `ethtool -K {name} rxvlan off`, \
-                     or --xdp-mode tc"
-                ),
-            );
-        }
-    }
-    let own: Vec<&str> = interface
-        .vlan_devices
-        .iter()
-        .filter(|device| !plan.links.iter().any(|other| other.interface == **device))
-        .map(String::as_str)
-        .collect();
-    if link.vlan.is_none() && !own.is_empty() {
-        add(
-            Level::Note,
-            format!(
-                "frames of {} pass {name} and are counted with it; -i {name}:vlan=ID makes a VLAN a link of its own",
-                own.join(", ")
-            ),
-        );
-    }
-    if interface.switchdev {
-        add(
-            Level::Warning,
-            format!("{name} is a port of a switch chip: what the chip forwards by itself is not seen"),
-        );
-    }
-}
-
 fn memory(
     plan: &RunPlan,
     host: &Host,
@@ -488,5 +456,11 @@ fn memory(
             ),
         );
     }
-    Memory { total_bytes: host.memory, limit_bytes: limit, prefixes, bank_bytes: bank }
+    Memory {
+        total_bytes: host.memory,
+        limit_bytes: limit,
+        prefixes,
+        bank_bytes: bank,
+        fib_bytes: host.fib_bytes,
+    }
 }

@@ -4,8 +4,11 @@ use super::{
 };
 use crate::{
     config::{BankMemory, RunPlan, Settings, XdpChoice, link::LinkSpec},
-    datapath::netlink::{XdpFeatures, XdpProgram},
-    model::{Mode, Role},
+    datapath::{
+        kernel::OnHook,
+        netlink::{XdpFeatures, XdpProgram},
+    },
+    model::{Hook, Mode, Role},
 };
 
 const PREFIXES: u64 = 700_000;
@@ -32,7 +35,7 @@ fn nic() -> Interface {
         hardware: 1,
         mtu: 1500,
         state: "up".into(),
-        driver: Some("ixgbe".into()),
+        driver: Some("virtio_net".into()),
         features: Some(XdpFeatures::new(FRAGS)),
         ..Interface::default()
     }
@@ -62,10 +65,57 @@ fn a_machine_that_can() {
     assert_eq!(report.capabilities.held, ["BPF", "NET_ADMIN", "PERFMON"]);
     let link = &report.links[0];
     assert_eq!((link.rx, link.tx), (Some(Mode::Native), Some(Mode::Tcx)));
-    assert_eq!((link.driver.as_deref(), link.mtu), (Some("ixgbe"), Some(1500)));
+    assert_eq!((link.driver.as_deref(), link.mtu), (Some("virtio_net"), Some(1500)));
     assert_eq!(report.memory.limit_bytes, (8 << 30) / 100 * 10);
     // 910,000 classes are 14,219 blocks of 64 counters with 889 of dirty bytes behind; 4 x 3 slices of 16 bytes.
     assert_eq!(report.memory.bank_bytes, Some((14_219 * 64 + 889) * 12 * 16));
+}
+
+#[test]
+fn what_attaching_does_and_what_is_there() {
+    let ixgbe = Interface { driver: Some("ixgbe".into()), ..nic() };
+    let report = judged("eth0", XdpChoice::Auto, ixgbe.clone());
+    let link = &report.links[0];
+    assert_eq!((link.native, link.frags, link.resets_rings), (Some(true), Some(true), Some(true)));
+    assert!(messages(&report, Level::Note).contains("eth0: ixgbe sets its rings up anew"));
+    // At TC nothing happens to the rings.
+    assert_eq!(judged("eth0", XdpChoice::Tc, ixgbe).findings, []);
+    let other = Interface { driver: Some("mystery".into()), features: None, ..nic() };
+    let report = judged("eth0", XdpChoice::Auto, other);
+    assert_eq!((report.links[0].native, report.links[0].resets_rings), (None, None));
+
+    let on = |hook, id, name: &str| OnHook { hook, kind: "tcx", id, name: Some(name.into()) };
+    let programs = vec![on(Hook::Rx, 7, "cil_from_netdev"), on(Hook::Tx, 8, "shaper")];
+    let report = judged("eth0", XdpChoice::Tc, Interface { programs, ..nic() });
+    assert!(report.ok);
+    let notes = messages(&report, Level::Note);
+    assert!(notes.contains("eth0: on receive there is a tcx program (id 7, cil_from_netdev)"), "{notes}");
+    assert!(notes.contains("eth0: on transmit there is a tcx program (id 8, shaper)"), "{notes}");
+    assert_eq!(report.links[0].programs.len(), 2);
+}
+
+#[test]
+fn what_the_kernel_was_found_to_have() {
+    let found = |host: &Host| {
+        let report = judge(&plan("eth0", XdpChoice::Tc), host, Ok(Some(PREFIXES)));
+        let tcx = report.kernel_features.iter().find(|feature| feature.name == "tcx").unwrap().found;
+        (tcx, report.links[0].tx, report.ok)
+    };
+    // A kernel of an old number with parts of newer ones, and the other way round.
+    let old = Host { kernel: "6.1.0".into(), tcx: Some(true), ..host("eth0", nic()) };
+    assert_eq!(found(&old), (Some(true), Some(Mode::Tcx), true));
+    assert_eq!(found(&Host { tcx: Some(false), ..host("eth0", nic()) }), (Some(false), Some(Mode::Tc), true));
+    assert_eq!(found(&host("eth0", nic())), (None, Some(Mode::Tcx), true));
+    let refused = Host { loads: Some(Err("the kernel refused program x".into())), ..host("eth0", nic()) };
+    assert!(!found(&refused).2);
+}
+
+#[test]
+fn a_bond_is_counted_at_tc() {
+    let bond = Interface { kind: Some("bond".into()), driver: Some("bond".into()), ..nic() };
+    let report = judged("bond0", XdpChoice::Auto, bond.clone());
+    assert_eq!((report.links[0].rx, report.ok), (Some(Mode::Tcx), true));
+    assert!(!judged("bond0", XdpChoice::Native, bond).ok);
 }
 
 #[test]
@@ -212,7 +262,7 @@ fn places() {
 }
 
 #[test]
-fn a_vlan_device_and_its_trunk_count_twice() {
+fn a_vlan_device_and_its_trunk_would_count_twice() {
     let device = Interface { trunk: Some(("eth0".into(), 100)), kind: Some("vlan".into()), ..nic() };
     let mut host = host("eth0.100", device);
     host.interfaces.insert("eth0".into(), nic());
@@ -220,8 +270,9 @@ fn a_vlan_device_and_its_trunk_count_twice() {
         [("eth0.100 eth0=t", true), ("eth0.100 eth0:vlan=100=t", true), ("eth0.100 eth0:vlan=7=t", false)]
     {
         let report = judge(&plan(links, XdpChoice::Auto), &host, Ok(Some(PREFIXES)));
-        let warnings = messages(&report, Level::Warning);
-        assert_eq!(warnings.contains("are counted on both"), twice, "{links}: {warnings}");
+        let errors = messages(&report, Level::Error);
+        assert_eq!(errors.contains("would be counted on both"), twice, "{links}: {errors}");
+        assert_eq!(report.ok, !twice);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io::Write;
 
 use self::{
+    features::Feature,
     host::Host,
     judge::{Level, Report, judge},
 };
@@ -13,12 +14,14 @@ use super::{
     run::SettingsArgs,
     tables,
 };
-use crate::{config::RunPlan, model::Mode};
+use crate::{config::RunPlan, datapath::kernel, fib::sizes::sizes_for, model::Mode};
 
+mod features;
 mod host;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
+mod position;
 
 /// Say what `run` would do here, and whether it can
 ///
@@ -37,9 +40,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn execute(args: Args, out: &mut dyn Write) -> Result<Outcome, CliError> {
-    let plan = args.settings.plan()?;
-    let host = Host::read(&plan).map_err(CliError::work)?;
-    let prefixes = if host.unreadable.is_empty() { count_prefixes(&plan) } else { Ok(None) };
+    let plan = args.settings.plan(super::run::is_service())?;
+    let mut host = Host::read(&plan).map_err(CliError::work)?;
+    if judge::can_load(&host) {
+        host.loads = Some(kernel::try_load().map_err(|error| error.to_string()));
+    }
+    let prefixes = if host.unreadable.is_empty() { count_prefixes(&plan, &mut host) } else { Ok(None) };
     let report = judge(&plan, &host, prefixes);
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &report)?;
@@ -51,8 +57,9 @@ pub(super) fn execute(args: Args, out: &mut dyn Write) -> Result<Outcome, CliErr
 }
 
 /// Prefixes of all tables: loading them is the check of the files.
-fn count_prefixes(plan: &RunPlan) -> Result<Option<u64>, String> {
+fn count_prefixes(plan: &RunPlan, host: &mut Host) -> Result<Option<u64>, String> {
     let tables = tables::load(&plan.tables()).map_err(|error| error.to_string())?;
+    host.fib_bytes = Some(sizes_for(tables.rib.iter().map(|route| route.prefix)).fib_bytes());
     Ok(Some(tables.rib.counts().total() as u64))
 }
 
@@ -72,6 +79,16 @@ fn people(report: &Report, screen: Screen) -> String {
         let allowed = output::bytes(report.memory.limit_bytes);
         fact("counters", format!("{} for {prefixes} prefixes, {allowed} allowed", output::bytes(bank)));
     }
+    if let Some(fib) = report.memory.fib_bytes {
+        fact("FIB", output::bytes(fib));
+    }
+    let feature = |feature: &Feature| match feature.found {
+        Some(true) => feature.name.to_owned(),
+        Some(false) => format!("no {}", feature.name),
+        None => format!("{}: not known", feature.name),
+    };
+    let features: Vec<_> = report.kernel_features.iter().map(feature).collect();
+    fact("kernel has", features.join(", "));
 
     let mut links = screen.table();
     let mut head = ["link", "on", "driver"].map(heading).to_vec();

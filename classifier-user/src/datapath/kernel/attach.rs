@@ -1,20 +1,30 @@
 //! Putting programs on interfaces, and saying which way they went there.
 
-use std::io;
+use std::{io, path::Path};
 
 use aya::{
     Ebpf,
     programs::{
         LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+        links::{FdLink, LinkError, PinnedLink},
         tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions},
         xdp::{XdpLink, XdpMode},
     },
-    util::KernelVersion,
 };
 use classifier_common::abi::{Hook, programs};
 
-use super::object::{self, LoadError};
-use crate::model::Mode;
+use super::{
+    object::{self, LoadError},
+    pins::PinError,
+    probe, sys,
+};
+use crate::{
+    datapath::{
+        netlink,
+        netlink_tc::{self, Filter},
+    },
+    model::Mode,
+};
 
 /// How receive is to be attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +50,9 @@ pub enum TcChoice {
     Clsact,
 }
 
+/// Kinds of devices whose XDP is their members'.
+pub(crate) const BONDS: [&str; 2] = ["bond", "team"];
+
 /// Why a hook could not be attached.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
@@ -57,7 +70,8 @@ pub enum AttachError {
     },
     /// This agent runs on the interface already.
     #[error(
-        "another classifier counts on {interface} already{}: stop it first, or `classifier detach`",
+        "another classifier counts on {interface} already{}: stop it first, or `classifier detach`; what a service left \
+         counting, `--keep` goes on with",
         describe(program)
     )]
     Twice {
@@ -65,6 +79,17 @@ pub enum AttachError {
         interface: String,
         /// The program found.
         program: Option<Foreign>,
+    },
+    /// XDP on it would run on its members.
+    #[error(
+        "{interface} is a {kind}: XDP would run on its members, as a program of theirs; give every member, or count \
+         {interface} at TC ingress (--xdp-mode auto)"
+    )]
+    Bond {
+        /// The interface.
+        interface: String,
+        /// `bond` or `team`.
+        kind: String,
     },
     /// The driver has no native XDP, and nothing else was permitted.
     #[error("{interface} does not take native XDP ({source}); --xdp-mode auto counts at TC ingress instead")]
@@ -87,6 +112,9 @@ pub enum AttachError {
     /// The object lacks the program.
     #[error(transparent)]
     Object(#[from] LoadError),
+    /// The place on the hook could not be kept, or what was kept there not be taken over.
+    #[error(transparent)]
+    Pin(#[from] PinError),
 }
 
 /// A program that is not this agent's.
@@ -114,14 +142,37 @@ pub enum Attached {
     Tc(SchedClassifierLink),
 }
 
-/// Attaches receive. The text says why native XDP was not taken, where it was asked for and was not.
+/// A hook that was just attached.
+pub(super) struct Fresh {
+    pub(super) attached: Attached,
+    pub(super) mode: Mode,
+    /// Why native XDP was not taken, where it was asked for and was not.
+    pub(super) why: Option<String>,
+    /// Whether the interface has its clsact qdisc from this.
+    pub(super) qdisc: bool,
+}
+
+/// Attaches receive.
 pub(super) fn receive(
     ebpf: &mut Ebpf,
     interface: &str,
+    ifindex: u32,
     choice: XdpChoice,
     tc: TcChoice,
-) -> Result<(Attached, Mode, Option<String>), AttachError> {
-    refuse_twice(interface, TcAttachType::Ingress, programs::TC_RX)?;
+) -> Result<Fresh, AttachError> {
+    refuse_twice(interface, ifindex, Hook::Rx)?;
+    // A bond's program runs on its members, as one of theirs: nothing would be found of the bond's links.
+    let bond = netlink::link_info(ifindex)
+        .ok()
+        .and_then(|info| info.kind)
+        .filter(|kind| BONDS.contains(&kind.as_str()));
+    if let (Some(kind), XdpChoice::Auto | XdpChoice::Native | XdpChoice::Generic) = (&bond, choice) {
+        if choice != XdpChoice::Auto {
+            return Err(AttachError::Bond { interface: interface.to_owned(), kind: kind.clone() });
+        }
+        let why = Some(format!("it is a {kind}, and XDP would see its members"));
+        return classifier(ebpf, interface, ifindex, Hook::Rx, tc).map(|fresh| Fresh { why, ..fresh });
+    }
     let native = match choice {
         XdpChoice::Tc => None,
         XdpChoice::Generic => {
@@ -130,37 +181,104 @@ pub(super) fn receive(
                 what: "generic XDP",
                 source: Box::new(source),
             })?;
-            return Ok((attached, Mode::Generic, None));
+            return Ok(Fresh { attached, mode: Mode::Generic, why: None, qdisc: false });
         }
         XdpChoice::Auto | XdpChoice::Native => Some(xdp(ebpf, interface, XdpMode::Driver)?),
     };
     let why = match native {
-        Some(Ok(attached)) => return Ok((attached, Mode::Native, None)),
+        Some(Ok(attached)) => return Ok(Fresh { attached, mode: Mode::Native, why: None, qdisc: false }),
         Some(Err(source)) if choice == XdpChoice::Native => {
             return Err(AttachError::NoNative { interface: interface.to_owned(), source: Box::new(source) });
         }
         Some(Err(source)) => Some(chain(&source)),
         None => None,
     };
-    let (attached, mode) = classifier(ebpf, interface, programs::TC_RX, TcAttachType::Ingress, tc)?;
-    Ok((attached, mode, why))
+    let fresh = classifier(ebpf, interface, ifindex, Hook::Rx, tc)?;
+    Ok(Fresh { why, ..fresh })
 }
 
 /// Attaches transmit.
 pub(super) fn transmit(
     ebpf: &mut Ebpf,
     interface: &str,
+    ifindex: u32,
     tc: TcChoice,
-) -> Result<(Attached, Mode), AttachError> {
-    refuse_twice(interface, TcAttachType::Egress, programs::TC_TX)?;
-    classifier(ebpf, interface, programs::TC_TX, TcAttachType::Egress, tc)
+) -> Result<Fresh, AttachError> {
+    refuse_twice(interface, ifindex, Hook::Tx)?;
+    classifier(ebpf, interface, ifindex, Hook::Tx, tc)
+}
+
+/// The TC program of a hook, and the way to it.
+const fn of_tc(hook: Hook) -> (&'static str, TcAttachType) {
+    match hook {
+        Hook::Rx => (programs::TC_RX, TcAttachType::Ingress),
+        Hook::Tx => (programs::TC_TX, TcAttachType::Egress),
+    }
+}
+
+/// Pins a fresh place on a hook, so that it outlives this process. A filter does that by itself.
+pub(super) fn pin(attached: Attached, path: &Path) -> Result<Attached, AttachError> {
+    let failed = |error: &dyn std::error::Error| PinError::Io {
+        what: "pinning a link",
+        path: path.to_owned(),
+        source: io::Error::other(chain_of(error)),
+    };
+    let pinned = |link: Result<FdLink, LinkError>| match link {
+        Ok(link) => link.pin(path).map(FdLink::from).map_err(|error| failed(&error)),
+        Err(error) => Err(failed(&error)),
+    };
+    Ok(match attached {
+        Attached::Xdp(link) => {
+            let link = XdpLink::try_from(pinned(link.try_into())?);
+            Attached::Xdp(link.map_err(|error| failed(&error))?)
+        }
+        Attached::Tc(link) if link.attach_type().is_ok() => Attached::Tc(link),
+        Attached::Tc(link) => {
+            let link = SchedClassifierLink::try_from(pinned(link.try_into())?);
+            Attached::Tc(link.map_err(|error| failed(&error))?)
+        }
+    })
+}
+
+/// The place on a hook that is pinned there.
+pub(super) fn pinned(path: &Path, kind: u32) -> Result<Attached, AttachError> {
+    let link = PinnedLink::from_pin(path).map(FdLink::from);
+    let attached = link.and_then(|link| match kind {
+        sys::XDP_LINK => XdpLink::try_from(link).map(Attached::Xdp),
+        _ => SchedClassifierLink::try_from(link).map(Attached::Tc),
+    });
+    attached.map_err(|error| {
+        let source = io::Error::other(chain_of(&error));
+        PinError::Io { what: "taking over a pinned link", path: path.to_owned(), source }.into()
+    })
+}
+
+/// The place on a hook that a filter is.
+pub(super) fn filter(interface: &str, hook: Hook, filter: &Filter) -> Result<Attached, AttachError> {
+    let (_, side) = of_tc(hook);
+    SchedClassifierLink::attached(interface, side, filter.priority, filter.handle.into(), None)
+        .map(Attached::Tc)
+        .map_err(|source| AttachError::Refused {
+            interface: interface.to_owned(),
+            what: "the clsact filter",
+            source: Box::new(ProgramError::IOError(source)),
+        })
+}
+
+/// Lets go of a place on a hook, which stays.
+pub(super) fn let_go(attached: Attached) {
+    match attached {
+        // Dropped, it would take the filter away.
+        Attached::Tc(link) if link.attach_type().is_ok() => std::mem::forget(link),
+        Attached::Tc(_) | Attached::Xdp(_) => {}
+    }
 }
 
 /// Puts this object's program in the place of the one that is attached.
 pub(super) fn hand_over(ebpf: &mut Ebpf, attached: Attached, hook: Hook) -> Result<Attached, AttachError> {
     let refused = |source| AttachError::Refused {
         interface: "the same hook".to_owned(),
-        what: "the programs of larger maps",
+        what: "the program in the place of the one before",
         source: Box::new(source),
     };
     match attached {
@@ -170,8 +288,7 @@ pub(super) fn hand_over(ebpf: &mut Ebpf, attached: Attached, hook: Hook) -> Resu
             Ok(Attached::Xdp(link))
         }
         Attached::Tc(link) => {
-            let name = if hook == Hook::Rx { programs::TC_RX } else { programs::TC_TX };
-            let program = object::classifier(ebpf, name)?;
+            let program = object::classifier(ebpf, of_tc(hook).0)?;
             let link = program.attach_to_link(link).and_then(|id| program.take_link(id)).map_err(refused)?;
             Ok(Attached::Tc(link))
         }
@@ -228,14 +345,16 @@ fn name_of(id: u32) -> Option<String> {
         .and_then(|program| program.name_as_str().map(str::to_owned))
 }
 
-/// TCX would take the same program a second time, and every frame would count twice.
-fn refuse_twice(interface: &str, hook: TcAttachType, ours: &str) -> Result<(), AttachError> {
-    let Ok((_, attached)) = SchedClassifier::query_tcx(interface, hook) else { return Ok(()) };
-    let same = attached.iter().find(|program| {
-        program.name_as_str().is_some_and(|name| ours.as_bytes().iter().take(15).eq(name.as_bytes().iter()))
-    });
-    same.map_or(Ok(()), |program| {
-        let program = Some(Foreign { id: program.id(), name: Some(ours.to_owned()) });
+/// TC would take the same program a second time, and every frame would count twice.
+fn refuse_twice(interface: &str, ifindex: u32, hook: Hook) -> Result<(), AttachError> {
+    let (ours, side) = of_tc(hook);
+    let kept = |name: &str| ours.as_bytes().iter().take(15).eq(name.as_bytes().iter().take(15));
+    let tcx = SchedClassifier::query_tcx(interface, side).map(|(_, attached)| attached).unwrap_or_default();
+    let tcx = tcx.iter().find(|program| program.name_as_str().is_some_and(kept)).map(|program| program.id());
+    let filters = || netlink_tc::filters(ifindex, hook).unwrap_or_default();
+    let clsact = || filters().into_iter().filter_map(|filter| filter.program).find(|(name, _)| kept(name));
+    tcx.or_else(|| clsact().map(|(_, id)| id)).map_or(Ok(()), |id| {
+        let program = Some(Foreign { id, name: Some(ours.to_owned()) });
         Err(AttachError::Twice { interface: interface.to_owned(), program })
     })
 }
@@ -243,10 +362,11 @@ fn refuse_twice(interface: &str, hook: TcAttachType, ours: &str) -> Result<(), A
 fn classifier(
     ebpf: &mut Ebpf,
     interface: &str,
-    name: &'static str,
-    hook: TcAttachType,
+    ifindex: u32,
+    hook: Hook,
     choice: TcChoice,
-) -> Result<(Attached, Mode), AttachError> {
+) -> Result<Fresh, AttachError> {
+    let (name, side) = of_tc(hook);
     let refused = |what| {
         move |source: ProgramError| AttachError::Refused {
             interface: interface.to_owned(),
@@ -257,27 +377,40 @@ fn classifier(
     let program = object::classifier(ebpf, name)?;
     if choice == TcChoice::Auto {
         // First on ingress, before anybody drops or redirects; last on egress, when all is decided.
-        let order = if hook == TcAttachType::Ingress { LinkOrder::first() } else { LinkOrder::last() };
+        let order = if hook == Hook::Rx { LinkOrder::first() } else { LinkOrder::last() };
         let tcx = program
-            .attach_with_options(interface, hook, TcAttachOptions::TcxOrder(order))
+            .attach_with_options(interface, side, TcAttachOptions::TcxOrder(order))
             .and_then(|id| program.take_link(id));
         match tcx {
-            Ok(link) => return Ok((Attached::Tc(link), Mode::Tcx)),
+            Ok(link) => {
+                let attached = Attached::Tc(link);
+                return Ok(Fresh { attached, mode: Mode::Tcx, why: None, qdisc: false });
+            }
             // Before 6.6 there is no TCX, and the kernel does not know the attach type.
-            Err(_) if KernelVersion::current().is_ok_and(|kernel| kernel < KernelVersion::new(6, 6, 0)) => {}
+            Err(_) if probe::has_tcx() == Some(false) => {}
             Err(source) => return Err(refused("the TCX program")(source)),
         }
     }
-    match tc::qdisc_add_clsact(interface) {
+    let qdisc = match tc::qdisc_add_clsact(interface) {
         // The other hook's, or somebody else's: it is shared.
-        Err(tc::TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
-        added => added.map_err(|error| refused("the clsact qdisc")(ProgramError::TcError(error)))?,
+        Err(tc::TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => false,
+        added => {
+            added.map_err(|error| refused("the clsact qdisc")(ProgramError::TcError(error)))?;
+            true
+        }
+    };
+    let link = program
+        .attach_with_options(interface, side, TcAttachOptions::Netlink(NlOptions::default()))
+        .and_then(|id| program.take_link(id));
+    match link {
+        Ok(link) => Ok(Fresh { attached: Attached::Tc(link), mode: Mode::Tc, why: None, qdisc }),
+        Err(error) => {
+            if qdisc {
+                let _ = netlink_tc::remove_idle_clsact(ifindex);
+            }
+            Err(refused("the clsact filter")(error))
+        }
     }
-    program
-        .attach_with_options(interface, hook, TcAttachOptions::Netlink(NlOptions::default()))
-        .and_then(|id| program.take_link(id))
-        .map(|link| (Attached::Tc(link), Mode::Tc))
-        .map_err(refused("the clsact filter"))
 }
 
 fn os_error(error: &ProgramError) -> Option<i32> {
@@ -292,6 +425,13 @@ fn os_error(error: &ProgramError) -> Option<i32> {
 }
 
 /// An error and its causes in one line.
+fn chain_of(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        None => error.to_string(),
+        Some(source) => format!("{error}: {}", chain(source)),
+    }
+}
+
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -1,26 +1,78 @@
 //! Taking this program off a machine, whoever put it there.
 
-use std::{
-    collections::HashSet,
-    io,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
-};
+use std::{collections::HashSet, io, os::fd::AsFd as _, path::Path};
 
 use aya::programs::{SchedClassifier, TcAttachType, loaded_links, loaded_programs, tc};
-use classifier_common::abi::programs;
+use classifier_common::abi::{Hook, programs};
 
-use super::attach::is_ours;
-use crate::datapath::{DatapathError, interface};
-
-const BPF_LINK_GET_FD_BY_ID: libc::c_long = 30;
-const BPF_LINK_DETACH: libc::c_long = 34;
+use super::{
+    attach::is_ours,
+    keep,
+    pins::{self, Place, generation::Generation},
+    sys,
+};
+use crate::datapath::{DatapathError, interface, netlink_tc};
 
 /// Detaches every program of this name from every interface of this network namespace, also those of an agent that
-/// runs: it goes on, and counts nothing more. Says what was detached, a line each.
+/// runs: it goes on, and counts nothing more. Takes away what is pinned in the BPF file system for it, with all it
+/// counted, and the qdiscs that were made for it. Says what was detached, a line each.
+///
+/// With an instance's name, only what is pinned under it, in whatever namespace.
 ///
 /// # Errors
 /// Links of others are found by number only with CAP_SYS_ADMIN.
-pub fn detach_all() -> Result<Vec<String>, DatapathError> {
+pub fn detach_all(bpffs: &Path, instance: Option<&str>) -> Result<Vec<String>, DatapathError> {
+    let mut done = Vec::new();
+    for place in pins::instances(bpffs) {
+        if instance.is_none_or(|instance| instance == place.instance) {
+            detach_kept(&place, instance.is_some(), &mut done);
+        }
+    }
+    if instance.is_none() {
+        done.append(&mut detach_named()?);
+    }
+    Ok(done)
+}
+
+/// Takes away what is kept there, if it is of this namespace or asked for by name.
+fn detach_kept(place: &Place, named: bool, done: &mut Vec<String>) {
+    let pins = pins::unlocked(place);
+    let generations: Vec<_> = pins
+        .generations()
+        .into_iter()
+        .filter_map(|(_, path)| Generation::open(&path).ok().flatten())
+        .collect();
+    let links = pins.links();
+    let here = generations.last().is_none_or(|last| last.header.namespace == pins::namespace());
+    if !here && !named && links.iter().any(|(_, _, link)| link.info.ifindex != 0) {
+        return;
+    }
+    let instance = &place.instance;
+    for (_, hook, link) in &links {
+        keep::unpin(link);
+        let name = match (link.info.kind, hook) {
+            (sys::XDP_LINK, _) => programs::XDP_RX,
+            (_, Hook::Rx) => programs::TC_RX,
+            (_, Hook::Tx) => programs::TC_TX,
+        };
+        let sys::LinkInfo { program, id, .. } = link.info;
+        done.push(format!("detached {name} (program {program}, link {id}, kept as {instance})"));
+    }
+    let ours: Vec<u32> = generations.iter().flat_map(Generation::programs).collect();
+    for (name, interface) in keep::drop_filters(&ours, &|_, _| false) {
+        done.push(format!("detached {name} (filter of {interface}, kept as {instance})"));
+    }
+    for label in generations.iter().flat_map(|generation| &generation.labels).filter(|label| label.qdisc) {
+        let _ = netlink_tc::remove_idle_clsact(label.ifindex);
+    }
+    pins.remove_everything();
+    if !generations.is_empty() {
+        done.push(format!("removed what {instance} had counted"));
+    }
+}
+
+/// Takes programs off that are ours by name.
+fn detach_named() -> Result<Vec<String>, DatapathError> {
     let failed = |call| move |source: io::Error| DatapathError::System { call, source };
     let mut ours = Vec::new();
     for program in loaded_programs() {
@@ -37,7 +89,9 @@ pub fn detach_all() -> Result<Vec<String>, DatapathError> {
         if !here.contains(id) {
             continue;
         }
-        detach_link(link.id()).map_err(failed("detaching a BPF link"))?;
+        sys::link_of(link.id())
+            .and_then(|link| sys::detach(link.as_fd()))
+            .map_err(failed("detaching a BPF link"))?;
         done.push(format!("detached {name} (program {id}, link {})", link.id()));
     }
     // Before TCX there are filters, and no links.
@@ -66,27 +120,4 @@ fn programs_here() -> HashSet<u32> {
         }
     }
     here
-}
-
-/// `union bpf_attr`, as far as the two link commands read it.
-#[repr(C)]
-#[derive(Default)]
-struct LinkAttr {
-    id_or_fd: u32,
-    padding: [u32; 3],
-}
-
-fn command(command: libc::c_long, id_or_fd: u32) -> io::Result<RawFd> {
-    let mut attr = LinkAttr { id_or_fd, ..LinkAttr::default() };
-    // SAFETY: the attributes live through the call and are as long as is said.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut attr, size_of::<LinkAttr>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as RawFd) }
-}
-
-/// `BPF_LINK_DETACH` (kernel 5.9).
-fn detach_link(id: u32) -> io::Result<()> {
-    let fd = command(BPF_LINK_GET_FD_BY_ID, id)?;
-    // SAFETY: a descriptor that nobody else has.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    command(BPF_LINK_DETACH, fd.as_raw_fd() as u32).map(drop)
 }

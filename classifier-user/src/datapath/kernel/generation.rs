@@ -22,6 +22,11 @@ pub(super) struct Carried {
 }
 
 impl Carried {
+    /// Begins with outcomes of before this agent.
+    pub(super) const fn begin(&mut self, outcomes: [Counter; 5]) {
+        self.outcomes = outcomes;
+    }
+
     /// Takes what the last reading of a bank gave.
     fn take(&mut self, read: HookSweep) {
         // Outcomes that were read have those of before in them.
@@ -72,15 +77,22 @@ impl Kernel {
         }
         let setups: Vec<_> = self.links.iter().map(|link| link.setup).collect();
         let mut loaded = object::load(OBJECT, sizes, &setups, &object::Extra::default()).map_err(failed)?;
-        let writer = self.writer.moved(loaded.fib)?;
+        let kept = self.keep_next(&mut loaded)?;
+        let writer = match self.writer.moved(loaded.fib) {
+            Ok(writer) => writer,
+            Err(error) => {
+                self.drop_next(kept);
+                return Err(error);
+            }
+        };
         // From here on there is no way back: a hook that is not handed over is lost, and says so.
         let mut attached = Vec::with_capacity(self.attached.len());
         for held in self.attached.drain(..) {
-            let Held { attached: old, ifindex, hook, mode, .. } = held;
+            let Held { attached: old, adopted, ifindex, hook, mode, .. } = held;
             match attach::hand_over(&mut loaded.ebpf, old, hook) {
                 Ok(new) => {
                     let program = attach::program_id(&mut loaded.ebpf, hook, mode);
-                    attached.push(Held { attached: new, ifindex, hook, mode, program });
+                    attached.push(Held { attached: new, adopted, ifindex, hook, mode, program });
                 }
                 Err(error) => {
                     tracing::error!("a program could not be replaced by that of larger maps: {error}");
@@ -109,7 +121,15 @@ impl Kernel {
         self.fib_bytes = loaded.fib_bytes;
         self.bank_bytes = loaded.bank_bytes;
         self.grace = loaded.grace;
-        waited
+        self.ports = loaded.ports;
+        waited?;
+        // What cannot be summed up now is by the next start.
+        if let Err(error) = self.kept_next(kept) {
+            tracing::warn!(
+                "{error}; what was counted before is kept where it is until the agent starts again"
+            );
+        }
+        Ok(())
     }
 
     /// Reads what every hook of every link counted since the last time, and what was carried over.

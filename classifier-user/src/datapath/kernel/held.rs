@@ -11,6 +11,8 @@ use crate::{datapath::netlink, model::Mode};
 /// An attached hook of an interface; dropping it detaches.
 pub(super) struct Held {
     pub(super) attached: Attached,
+    /// Whether an agent before this one attached it.
+    pub(super) adopted: bool,
     pub(super) ifindex: u32,
     pub(super) hook: Hook,
     pub(super) mode: Mode,
@@ -63,7 +65,7 @@ const TCX: [u32; 2] = [46, 47];
 const MOST: usize = 64;
 
 /// Numbers of the programs on a TCX hook.
-fn tcx_programs(ifindex: u32, hook: Hook) -> io::Result<Vec<u32>> {
+pub(super) fn tcx_programs(ifindex: u32, hook: Hook) -> io::Result<Vec<u32>> {
     let mut programs = vec![0u32; MOST];
     let mut attr = QueryAttr {
         target_ifindex: ifindex,

@@ -1,7 +1,8 @@
 //! The datapath in the kernel: the only place that imports aya.
 //!
-//! Reading order: [`object`] (loading), [`attach`] (hooks), `held` (whether they still are), `mapping` (shared memory), `sweep` (reading),
-//! `generation` (larger maps), `run` (single frames through `BPF_PROG_TEST_RUN`).
+//! Reading order: [`object`] (loading), [`attach`] (hooks), `held` (whether they still are), `mapping` (shared memory),
+//! `sweep` (reading), `generation` (larger maps), `ports` (which interface is which link), `keep` and `pins` (what
+//! outlives the agent), `run` (single frames through `BPF_PROG_TEST_RUN`).
 
 use std::time::{Instant, SystemTime};
 
@@ -9,25 +10,37 @@ use classifier_common::abi::{BankLayout, Hook};
 
 mod attach;
 mod detach;
+mod follow;
 mod generation;
 mod harness;
 mod held;
+mod keep;
 mod mapping;
 mod object;
+mod pins;
+mod ports;
+mod probe;
 mod run;
 mod sweep;
+mod sys;
 
+pub(crate) use attach::BONDS;
 pub use attach::{AttachError, Foreign, TcChoice, XdpChoice};
 pub use detach::detach_all;
 pub use harness::{HarnessError, OBJECT_HARNESS};
 pub use object::{LoadError, OBJECT, Setup, cpu_slices};
+pub use pins::{MetaError, PinError, Place, can_pin, kept_programs};
+pub use probe::{OnHook, has_tcx, programs_on, try_load};
 pub use run::{Entry, Runner};
 
-use self::{generation::Carried, held::Held, mapping::Mapping, sweep::Seen};
-use super::{Applied, Attachment, Batch, Datapath, DatapathError, LinkSweep, Memory, Sizes, Sweep};
+use self::{generation::Carried, held::Held, keep::Keeping, mapping::Mapping, ports::Ports, sweep::Seen};
+use super::{
+    Applied, Attachment, Batch, Datapath, DatapathError, LinkSweep, Memory, Sizes, Sweep,
+    interface::Interface,
+};
 use crate::{
     fib::writer::Writer,
-    model::{Class, Mode},
+    model::{Class, LinkId, Mode},
 };
 
 /// The kernel's programs and maps, and what is needed to read them.
@@ -45,6 +58,12 @@ pub struct Kernel {
     attached: Vec<Held>,
     retiring: Vec<Class>,
     tc: TcChoice,
+    choice: XdpChoice,
+    ports: Ports,
+    /// Interfaces that have their clsact qdisc from this agent.
+    qdiscs: Vec<u32>,
+    /// What outlives the agent.
+    keeping: Option<Keeping>,
     /// Nothing counts any more: the next sweep reads every block.
     detached: bool,
 }
@@ -101,6 +120,10 @@ impl Kernel {
             attached: Vec::new(),
             retiring: Vec::new(),
             tc: TcChoice::default(),
+            choice: XdpChoice::default(),
+            ports: loaded.ports,
+            qdiscs: Vec::new(),
+            keeping: None,
             detached: false,
         }
     }
@@ -108,6 +131,11 @@ impl Kernel {
     /// How TC programs are attached from now on.
     pub const fn choose_tc(&mut self, choice: TcChoice) {
         self.tc = choice;
+    }
+
+    /// How receive is attached to interfaces that come later.
+    pub const fn choose_xdp(&mut self, choice: XdpChoice) {
+        self.choice = choice;
     }
 
     /// Attaches both hooks of an interface, for all links on it. Returns why native XDP was not taken, if so.
@@ -120,16 +148,44 @@ impl Kernel {
         ifindex: u32,
         choice: XdpChoice,
     ) -> Result<Option<String>, AttachError> {
-        let (rx, rx_mode, why) = attach::receive(&mut self.ebpf, interface, choice, self.tc)?;
-        let (tx, tx_mode) = attach::transmit(&mut self.ebpf, interface, self.tc)?;
-        for (hook, attached, mode) in [(Hook::Rx, rx, rx_mode), (Hook::Tx, tx, tx_mode)] {
+        let mut why = None;
+        for hook in Hook::ALL {
+            let kept = self.take_over(interface, ifindex, hook, choice)?;
+            let adopted = kept.is_some();
+            let (attached, mode) = match kept {
+                Some(kept) => kept,
+                None => {
+                    let fresh = match hook {
+                        Hook::Rx => attach::receive(&mut self.ebpf, interface, ifindex, choice, self.tc),
+                        Hook::Tx => attach::transmit(&mut self.ebpf, interface, ifindex, self.tc),
+                    };
+                    let mut fresh = fresh.inspect_err(|_| self.detach_from(ifindex))?;
+                    why = why.or(fresh.why.take());
+                    self.keep(fresh, ifindex, hook)?
+                }
+            };
             let program = attach::program_id(&mut self.ebpf, hook, mode);
-            self.attached.push(Held { attached, ifindex, hook, mode, program });
-        }
-        for link in self.links.iter_mut().filter(|link| link.setup.ifindex == ifindex) {
-            link.modes = [Some(rx_mode), Some(tx_mode)];
+            self.attached.push(Held { attached, adopted, ifindex, hook, mode, program });
+            for link in self.links.iter_mut().filter(|link| link.setup.ifindex == ifindex) {
+                link.modes[hook as usize] = Some(mode);
+            }
         }
         Ok(why)
+    }
+
+    /// Takes the programs off an interface on which not all hooks could be attached; what was kept there stays.
+    fn detach_from(&mut self, ifindex: u32) {
+        self.attached.retain(|held| {
+            let stays = held.adopted || held.ifindex != ifindex;
+            if let Some(keeping) = self.keeping.as_ref().filter(|_| !stays) {
+                keeping.take_off(held.ifindex, held.hook);
+            }
+            stays
+        });
+        self.remove_qdiscs();
+        for link in self.links.iter_mut().filter(|link| link.setup.ifindex == ifindex) {
+            link.modes = [None; 2];
+        }
     }
 
     /// CPUs that have a slice of their own.
@@ -168,6 +224,7 @@ impl Datapath for Kernel {
         {
             return Err(DatapathError::ClassOutOfRange { class, classes: self.layout.classes });
         }
+        self.bind(&batch.bound);
         let words_written = match self.writer.apply(&batch.deltas) {
             // What waits for a grace period may be the room that is missing.
             Err(DatapathError::FibFull { .. }) if self.writer.quarantined() => {
@@ -184,6 +241,14 @@ impl Datapath for Kernel {
         self.replace(sizes)
     }
 
+    fn reclaim(&mut self) -> Result<(), DatapathError> {
+        if self.keeping.is_some() {
+            let sizes = self.sizes;
+            self.replace(&sizes)?;
+        }
+        Ok(())
+    }
+
     fn sizes(&self) -> Sizes {
         self.sizes
     }
@@ -196,10 +261,20 @@ impl Datapath for Kernel {
             self.reclaim()?;
         }
         let readings = self.read_all(self.detached);
+        let mut released = std::mem::take(&mut self.retiring);
+        if let Some(keeping) = &mut self.keeping {
+            // What they counted stays theirs, for whoever comes after this agent.
+            keeping.retire(&mut released);
+            released = std::mem::take(&mut keeping.freed);
+        }
         let links = self.links.iter().zip(readings);
         let links =
             links.map(|(link, hooks)| LinkSweep { link: link.setup.link, hooks: hooks.map(Some) }).collect();
-        Ok(Sweep { at, took: began.elapsed(), links, released: std::mem::take(&mut self.retiring) })
+        Ok(Sweep { at, took: began.elapsed(), links, released })
+    }
+
+    fn place(&mut self, links: &[LinkId], at: Option<&Interface>) -> Result<Option<String>, DatapathError> {
+        self.put(links, at)
     }
 
     fn attachments(&self) -> Vec<Attachment> {
@@ -219,7 +294,9 @@ impl Datapath for Kernel {
     }
 
     fn detach(&mut self) -> Result<(), DatapathError> {
+        self.forget();
         self.attached.clear();
+        self.remove_qdiscs();
         for link in &mut self.links {
             link.modes = [None; 2];
         }

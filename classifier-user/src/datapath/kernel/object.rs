@@ -1,20 +1,21 @@
 //! Loading the object: sizes and constants in, programs verified, maps mapped.
 
-use std::{io, os::fd::AsFd as _};
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Array, ArrayOfMaps, Map, MapData},
-    programs::{ProgramError, SchedClassifier, Xdp},
+    programs::{ProgramError, ProgramFd, SchedClassifier, Xdp},
 };
 use classifier_common::{
-    abi::{
-        self, BankLayout, Hook, HookSlice, LinkRef, Port, Side, SideSlice, VlanTable, globals, maps, programs,
-    },
+    abi::{self, BankLayout, Hook, HookSlice, Side, SideSlice, globals, maps, programs},
     counter::Counter,
 };
 
-use super::mapping::Mapping;
+use super::{mapping::Mapping, pins::PinError, ports::Ports};
 use crate::{
     datapath::{DatapathError, Sizes},
     fib::memory::FibMemory,
@@ -66,6 +67,9 @@ pub enum LoadError {
     /// A system call failed.
     #[error(transparent)]
     Datapath(#[from] DatapathError),
+    /// It could not be kept.
+    #[error(transparent)]
+    Pin(#[from] PinError),
     /// A number out of range.
     #[error("{what} is {value}, beyond the {limit} that one object serves")]
     Limit {
@@ -83,7 +87,7 @@ pub enum LoadError {
 pub struct Setup {
     /// The link.
     pub link: LinkId,
-    /// Its interface's index.
+    /// Its interface's index; 0 while it is not there.
     pub ifindex: u32,
     /// The outer VLAN that it is; `None`: all else of the interface.
     pub vlan: Option<u16>,
@@ -99,10 +103,15 @@ pub(super) struct Loaded {
     pub(super) fib: FibMemory<Mapping>,
     pub(super) hooks: Mapping,
     pub(super) banks: Mapping,
+    /// Of the same two.
+    pub(super) counters: [OwnedFd; 2],
     pub(super) layout: BankLayout,
+    /// How many links have banks.
+    pub(super) links: u32,
     pub(super) fib_bytes: u64,
     pub(super) bank_bytes: u64,
     pub(super) grace: Grace,
+    pub(super) ports: Ports,
 }
 
 /// Waits until every program run that began before has ended.
@@ -131,11 +140,11 @@ pub fn cpu_slices() -> Result<u32, DatapathError> {
     Ok(cpus.into_iter().max().unwrap_or(0) + 1)
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
     ebpf.take_map(name).ok_or(LoadError::Missing(name))
 }
 
-fn map_error(what: &'static str) -> impl FnOnce(aya::maps::MapError) -> LoadError {
+pub(super) fn map_error(what: &'static str) -> impl FnOnce(aya::maps::MapError) -> LoadError {
     move |source| LoadError::Map { what, source: Box::new(source) }
 }
 
@@ -143,6 +152,13 @@ fn map_error(what: &'static str) -> impl FnOnce(aya::maps::MapError) -> LoadErro
 fn mapping(ebpf: &mut Ebpf, name: &'static str, bytes: usize) -> Result<Mapping, LoadError> {
     let Map::Array(data) = take(ebpf, name)? else { return Err(LoadError::Missing(name)) };
     Ok(Mapping::new(data.fd().as_fd(), bytes)?)
+}
+
+/// A descriptor of a map.
+fn descriptor(ebpf: &Ebpf, name: &'static str) -> Result<OwnedFd, LoadError> {
+    let Some(Map::Array(data)) = ebpf.map(name) else { return Err(LoadError::Missing(name)) };
+    let duplicate = data.fd().as_fd().try_clone_to_owned();
+    duplicate.map_err(|source| DatapathError::System { call: "duplicating a descriptor", source }.into())
 }
 
 /// A map such as the grace map's slot takes.
@@ -244,6 +260,7 @@ pub(super) fn load(
         .iter()
         .sum();
     write_hooks(&mut ebpf, setups, layout)?;
+    let counters = [descriptor(&ebpf, maps::HOOKS)?, descriptor(&ebpf, maps::BANKS)?];
     let hooks = mapping(&mut ebpf, maps::HOOKS, hook_entries as usize * size_of::<HookSlice>())?;
     let banks = mapping(&mut ebpf, maps::BANKS, bank_entries as usize * size_of::<Counter>())?;
     let bank_bytes = banks.len() + hooks.len();
@@ -251,8 +268,9 @@ pub(super) fn load(
         slot: ArrayOfMaps::try_from(take(&mut ebpf, maps::GRACE)?).map_err(map_error("the grace map"))?,
         filler: filler()?,
     };
-    write_ports(&mut ebpf, setups)?;
-    Ok(Loaded { ebpf, fib, hooks, banks, layout, fib_bytes, bank_bytes: bank_bytes as u64, grace })
+    let ports = Ports::new(&mut ebpf, setups)?;
+    let bank_bytes = bank_bytes as u64;
+    Ok(Loaded { ebpf, fib, hooks, banks, counters, layout, links, fib_bytes, bank_bytes, grace, ports })
 }
 
 /// All of them before the maps are taken out: a program that is loaded later would not find these any more.
@@ -292,6 +310,19 @@ pub(super) fn classifier<'a>(
         .ok_or(LoadError::Missing(name))
 }
 
+/// Descriptors of the three programs: XDP, TC ingress, TC egress.
+pub(super) fn programs(ebpf: &mut Ebpf) -> io::Result<[OwnedFd; 3]> {
+    fn duplicate(fd: Result<&ProgramFd, ProgramError>) -> io::Result<OwnedFd> {
+        fd.map_err(io::Error::other)?.as_fd().try_clone_to_owned()
+    }
+    let missing = io::Error::other;
+    Ok([
+        duplicate(xdp(ebpf, programs::XDP_RX).map_err(missing)?.fd())?,
+        duplicate(classifier(ebpf, programs::TC_RX).map_err(missing)?.fd())?,
+        duplicate(classifier(ebpf, programs::TC_TX).map_err(missing)?.fd())?,
+    ])
+}
+
 /// Tells each CPU where it counts at each hook of each link.
 fn write_hooks(ebpf: &mut Ebpf, setups: &[Setup], layout: BankLayout) -> Result<(), LoadError> {
     let map = ebpf.map_mut(maps::HOOKS).ok_or(LoadError::Missing(maps::HOOKS))?;
@@ -314,46 +345,6 @@ fn write_hooks(ebpf: &mut Ebpf, setups: &[Setup], layout: BankLayout) -> Result<
                 map.set(index, value, 0).map_err(map_error("writing a hook"))?;
             }
         }
-    }
-    Ok(())
-}
-
-/// Tells the kernel which interface and VLAN is which link.
-fn write_ports(ebpf: &mut Ebpf, setups: &[Setup]) -> Result<(), LoadError> {
-    let mut ports = std::collections::BTreeMap::<u32, Port>::new();
-    let mut tables = std::collections::BTreeMap::<u32, Box<VlanTable>>::new();
-    for setup in setups {
-        if setup.ifindex >= abi::MAX_IFINDEX {
-            let (value, limit) = (setup.ifindex, abi::MAX_IFINDEX);
-            return Err(LoadError::Limit { what: "an interface's index", value, limit });
-        }
-        let port = ports.entry(setup.ifindex).or_default();
-        port.extra_bytes = setup.extra_bytes;
-        let link = LinkRef::new(u32::from(setup.link.0));
-        match setup.vlan {
-            None => port.link = link,
-            Some(vlan) => {
-                let table =
-                    tables.entry(setup.ifindex).or_insert_with(|| Box::new([LinkRef::NONE; abi::VLAN_IDS]));
-                table[usize::from(vlan) % abi::VLAN_IDS] = link;
-            }
-        }
-    }
-    if tables.len() > abi::MAX_TRUNKS as usize {
-        let (value, limit) = (tables.len() as u32, abi::MAX_TRUNKS);
-        return Err(LoadError::Limit { what: "the number of trunks", value, limit });
-    }
-    let mut vlans = Array::<_, [u16; abi::VLAN_IDS]>::try_from(take(ebpf, maps::VLANS)?)
-        .map_err(map_error("the VLAN tables"))?;
-    for (trunk, (ifindex, table)) in tables.into_iter().enumerate() {
-        vlans.set(trunk as u32, table.map(|link| link.0), 0).map_err(map_error("writing a VLAN table"))?;
-        if let Some(port) = ports.get_mut(&ifindex) {
-            port.trunk = trunk as u16 + 1;
-        }
-    }
-    let mut map = Array::<_, Port>::try_from(take(ebpf, maps::PORTS)?).map_err(map_error("the ports"))?;
-    for (ifindex, port) in ports {
-        map.set(ifindex, port, 0).map_err(map_error("writing a port"))?;
     }
     Ok(())
 }

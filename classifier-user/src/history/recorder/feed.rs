@@ -10,8 +10,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::slot_of;
-use crate::{history::SLOT_SECONDS, table::groups::Groups, totals::SweepDelta};
+use super::{slot_of, taken::Base};
+use crate::{
+    history::SLOT_SECONDS,
+    table::groups::Groups,
+    totals::{SweepDelta, answer::GapStatus},
+};
 
 /// Sweeps on their way to the history's thread.
 pub(super) const CHANNEL: usize = 16;
@@ -28,6 +32,10 @@ pub(super) struct Counted {
     pub(super) delta: SweepDelta,
     /// The groups of that time.
     pub(super) groups: Arc<Groups>,
+    /// All that was counted before it, where that outlived an agent: with the first one.
+    pub(super) base: Option<Box<Base>>,
+    /// Gaps of links that are over.
+    pub(super) gaps: Vec<GapStatus>,
 }
 
 impl Counted {
@@ -37,7 +45,8 @@ impl Counted {
     }
 
     /// Adds a later one.
-    pub(super) fn absorb(&mut self, later: Self) {
+    pub(super) fn absorb(&mut self, mut later: Self) {
+        self.gaps.append(&mut later.gaps);
         self.at = later.at;
         self.elapsed += later.elapsed;
         self.delta.absorb(&later.delta);
@@ -52,11 +61,23 @@ pub struct Feed {
     pending: VecDeque<Counted>,
     groups: Arc<Groups>,
     last: Instant,
+    base: Option<Box<Base>>,
+    gaps: Vec<GapStatus>,
 }
 
 impl Feed {
     pub(super) fn new(to: SyncSender<Counted>, groups: Arc<Groups>, started: Instant) -> Self {
-        Self { to, pending: VecDeque::new(), groups, last: started }
+        Self { to, pending: VecDeque::new(), groups, last: started, base: None, gaps: Vec::new() }
+    }
+
+    /// Takes what the kernel had counted before this agent: to be called before the first sweep is given.
+    pub(crate) fn begin(&mut self, base: Base) {
+        self.base = Some(Box::new(base));
+    }
+
+    /// Records a gap that is over, with the next sweep.
+    pub(crate) fn note(&mut self, gap: GapStatus) {
+        self.gaps.push(gap);
     }
 
     /// Takes other groups, for what is counted from now on.
@@ -69,7 +90,14 @@ impl Feed {
     pub fn give(&mut self, at: SystemTime, now: Instant, delta: SweepDelta) {
         let elapsed = now.saturating_duration_since(self.last);
         self.last = now;
-        let counted = Counted { at, elapsed, delta, groups: Arc::clone(&self.groups) };
+        let counted = Counted {
+            at,
+            elapsed,
+            delta,
+            groups: Arc::clone(&self.groups),
+            base: self.base.take(),
+            gaps: std::mem::take(&mut self.gaps),
+        };
         match self.pending.back_mut() {
             Some(last) if last.slot() == counted.slot() && Arc::ptr_eq(&last.groups, &counted.groups) => {
                 last.absorb(counted);

@@ -8,10 +8,10 @@ use crate::{
 
 /// What the store knows a link by, and what it is commercially.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LinkKey {
-    pub(super) name: String,
-    pub(super) role: Role,
-    pub(super) kind: Option<LinkKind>,
+pub(crate) struct LinkKey {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) kind: Option<LinkKind>,
 }
 
 impl LinkKey {

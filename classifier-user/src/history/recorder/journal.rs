@@ -3,8 +3,9 @@
 //! There is one file a slot, `slot-NUMBER.journal`, removed when the store has the slot. It is a sequence of frames: length
 //! and CRC-32 of the payload (u32, little-endian), and the payload, in which numbers are LEB128:
 //!
-//! - *life*: [`MAGIC`], [`VERSION`], the slot's number, links, group keys. Says what numbers mean from here on: the agent
-//!   was started again, or groups have changed.
+//! - *life*: [`MAGIC`], [`VERSION`], the slot's number, links, group keys, and where counting outlives the agent, which
+//!   counting that is and the number of the next sweep (`taken`). Says what numbers mean from here on: the agent was
+//!   started again, or groups have changed.
 //! - *sweep*: its time and length, new group keys, new owners, and by hook the outcomes and the counters of owners, packed
 //!   as in memory; from version 2 on then those of neighbours and of carriers, IPv4 and IPv6, by AS number.
 //!
@@ -23,8 +24,10 @@ use std::{
 use super::{
     finished::LinkKey,
     open::{Line, NO_GROUP, Open},
+    taken::Known,
 };
 use crate::{
+    datapath::adopted::CountId,
     model::{Family, Ipv4Network, Ipv6Network, LinkKind, Owner, Prefix, Role},
     totals::{
         SweepDelta,
@@ -35,7 +38,9 @@ use crate::{
 /// Slots that there can be: until the year 2500, as in the store.
 const SLOTS: Range<i64> = 0..56_000_000;
 const MAGIC: &[u8; 4] = b"CLSJ";
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
+/// The last one without a counting in *life*.
+const WITHOUT_COUNT: u64 = 2;
 const LIFE: u8 = 1;
 const SWEEP: u8 = 2;
 /// Bytes of a frame before its payload.
@@ -112,22 +117,19 @@ impl Journal {
     }
 
     /// Says what numbers mean from here on; to be written with the next sweep.
-    pub(super) fn life(&mut self, open: &Open, links: &[LinkKey]) {
+    pub(super) fn life(&mut self, open: &Open, links: &[LinkKey], (count, next): (CountId, u64)) {
         let payload = &mut self.payload;
         payload.clear();
         payload.push(LIFE);
         payload.extend_from_slice(MAGIC);
         put(payload, VERSION);
         payload.extend_from_slice(&open.number.to_le_bytes());
-        put(payload, links.len() as u64);
-        for link in links {
-            text(payload, &link.name);
-            payload.push(link.role as u8);
-            payload.push(link.kind.map_or(0, |kind| 1 + kind as u8));
-        }
+        put_links(payload, links);
         put(payload, open.groups().len() as u64);
         open.groups().iter().for_each(|group| text(payload, group));
         self.groups = open.groups().len();
+        payload.extend_from_slice(&count.0);
+        put(payload, next);
         self.frame();
     }
 
@@ -244,11 +246,25 @@ pub(super) struct Restored {
 ///
 /// # Errors
 /// The file cannot be read.
+#[cfg(test)]
 pub(super) fn read(directory: &Path, slot: i64, detail: bool) -> io::Result<Restored> {
+    read_into(directory, slot, detail, &mut Known::default())
+}
+
+/// Reads a slot's journal up to its first bad frame, and tells what of the kernel's counters it has.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn read_into(
+    directory: &Path,
+    slot: i64,
+    detail: bool,
+    known: &mut Known,
+) -> io::Result<Restored> {
     let file = File::open(path(directory, slot))?;
     let length = file.metadata()?.len();
     let mut reader = BufReader::new(file);
-    let mut reading = Reading { slot, detail, version: VERSION, open: None, groups: Vec::new() };
+    let mut reading = Reading { slot, detail, version: VERSION, open: None, groups: Vec::new(), known };
     let mut good = 0;
     let mut payload = Vec::new();
     while let Some(size) = next(&mut reader, length - good, &mut payload)? {
@@ -279,7 +295,7 @@ fn next(reader: &mut impl io::Read, rest: u64, payload: &mut Vec<u8>) -> io::Res
     Ok(whole.then_some(HEAD as u64 + length))
 }
 
-struct Reading {
+struct Reading<'a> {
     slot: i64,
     detail: bool,
     /// Of this life.
@@ -287,9 +303,10 @@ struct Reading {
     open: Option<Open>,
     /// Places of this life's groups.
     groups: Vec<u16>,
+    known: &'a mut Known,
 }
 
-impl Reading {
+impl Reading<'_> {
     /// Takes a frame in; `None` where it makes no sense, and nothing was taken.
     fn frame(&mut self, payload: &[u8]) -> Option<()> {
         let (&kind, rest) = payload.split_first()?;
@@ -309,23 +326,11 @@ impl Reading {
         if !(1..=VERSION).contains(&version) || i64::from_le_bytes(*take(rest)?) != self.slot {
             return None;
         }
-        let mut links = Vec::new();
-        for _ in 0..get(rest)? {
-            let name = get_text(rest)?.to_owned();
-            let [role, kind] = *take(rest)?;
-            links.push(LinkKey {
-                name,
-                role: *[Role::Upstream, Role::Downstream].get(usize::from(role))?,
-                kind: match kind.checked_sub(1) {
-                    None => None,
-                    Some(kind) => {
-                        let kinds = [LinkKind::Transit, LinkKind::Ix, LinkKind::Pni, LinkKind::Customer];
-                        Some(*kinds.get(usize::from(kind))?)
-                    }
-                },
-            });
-        }
+        let links = get_links(rest)?;
         let groups = get_texts(rest)?;
+        let (count, next) =
+            if version <= WITHOUT_COUNT { <_>::default() } else { (CountId(*take(rest)?), get(rest)?) };
+        self.known.life(count, next, &links);
         self.version = version;
         let (slot, detail) = (self.slot, self.detail);
         let open = self.open.get_or_insert_with(|| Open::new(slot, SystemTime::UNIX_EPOCH, detail));
@@ -361,6 +366,8 @@ impl Reading {
             }
             hooks.push((outcomes, remote, ways));
         }
+        let counted: Vec<_> = hooks.iter().map(|(outcomes, remote, _)| (*outcomes, *remote)).collect();
+        self.known.sweep(at, &defined, &counted);
         self.groups.extend(groups.into_iter().map(|group| open.group(Some(group))));
         for (owner, mut line) in defined {
             line.group = self.groups.get(usize::from(line.group)).copied().unwrap_or(NO_GROUP);
@@ -385,7 +392,36 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn put_line(out: &mut Vec<u8>, line: &Line) {
+pub(super) fn put_links(out: &mut Vec<u8>, links: &[LinkKey]) {
+    put(out, links.len() as u64);
+    for link in links {
+        text(out, &link.name);
+        out.push(link.role as u8);
+        out.push(link.kind.map_or(0, |kind| 1 + kind as u8));
+    }
+}
+
+pub(super) fn get_links(rest: &mut &[u8]) -> Option<Vec<LinkKey>> {
+    let mut links = Vec::new();
+    for _ in 0..get(rest)? {
+        let name = get_text(rest)?.to_owned();
+        let [role, kind] = *take(rest)?;
+        links.push(LinkKey {
+            name,
+            role: *[Role::Upstream, Role::Downstream].get(usize::from(role))?,
+            kind: match kind.checked_sub(1) {
+                None => None,
+                Some(kind) => {
+                    let kinds = [LinkKind::Transit, LinkKind::Ix, LinkKind::Pni, LinkKind::Customer];
+                    Some(*kinds.get(usize::from(kind))?)
+                }
+            },
+        });
+    }
+    Some(links)
+}
+
+pub(super) fn put_line(out: &mut Vec<u8>, line: &Line) {
     put(out, u64::from(line.group));
     match line.owner {
         Owner::Unmatched(family) => out.push(family as u8),
@@ -405,7 +441,7 @@ fn put_line(out: &mut Vec<u8>, line: &Line) {
     }
 }
 
-fn get_line(rest: &mut &[u8]) -> Option<Line> {
+pub(super) fn get_line(rest: &mut &[u8]) -> Option<Line> {
     let group = u16::try_from(get(rest)?).ok()?;
     let [kind] = *take(rest)?;
     let family = if kind % 2 == 0 { Family::Ipv4 } else { Family::Ipv6 };
@@ -430,7 +466,7 @@ fn get_line(rest: &mut &[u8]) -> Option<Line> {
     Some(Line { owner, group })
 }
 
-fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+pub(super) fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     let (taken, tail) = rest.split_first_chunk()?;
     *rest = tail;
     Some(taken)

@@ -2,7 +2,8 @@
 //!
 //! Reading order: `feed` (the core's end of a bounded channel), `slots` (the thread that adds sweeps up: which slot they
 //! are of, what becomes of a clock that jumps), `open` (the slot that is not over) and `finished` (one that is), `journal`
-//! (the open slot on disk), `archive` (the thread that writes slots to the store, and waits where it must), `sink` (the store), `health`; `settle`
+//! (the open slot on disk), `taken` (what of the kernel's counters is recorded, where these outlive the agent) and `spread`
+//! (the rest of them), `archive` (the thread that writes slots to the store, and waits where it must), `sink` (the store), `health`; `settle`
 //! (journals without an agent).
 
 use std::{
@@ -18,11 +19,9 @@ use std::{
 
 use jiff::Timestamp;
 
-pub(crate) use self::sink::opener;
 use self::{
     archive::{Archive, Opener, Past, Queue},
     feed::Counted,
-    finished::LinkKey,
     health::Health,
     slots::Slots,
 };
@@ -30,6 +29,7 @@ pub use self::{
     feed::{Feed, until_next_slot},
     settle::{SettleError, settle},
 };
+pub(crate) use self::{finished::LinkKey, sink::opener, taken::Base};
 use super::{Read, SLOT_SECONDS};
 use crate::{
     model::Link,
@@ -43,12 +43,15 @@ use crate::{
 mod archive;
 mod feed;
 mod finished;
+mod gaps;
 mod health;
 mod journal;
 mod open;
 mod settle;
 mod sink;
 mod slots;
+mod spread;
+mod taken;
 #[cfg(test)]
 mod tests;
 

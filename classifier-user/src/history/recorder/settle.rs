@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, time::SystemTime};
 
-use super::{archive::SinkError, journal, sink, slots};
+use super::{archive::SinkError, journal, sink, slots, taken::Known};
 use crate::history::{Keep, store::Options};
 
 /// Why journals could not be brought into the store.
@@ -38,12 +38,15 @@ pub fn settle(
     let mut open = sink::opener(directory.to_owned(), options, Keep::default());
     let mut store = open().map_err(|error| SettleError::Store(error.why))?;
     let mut settled = 0;
+    let mut known = Known::open(directory);
     for slot in journal::slots(directory)? {
         if now < slots::end_of(slot) {
             break;
         }
         if store.last_slot.is_none_or(|last| last < slot) {
-            let Some(open) = journal::read(directory, slot, top_prefixes > 0)?.open else { continue };
+            let restored = journal::read_into(directory, slot, top_prefixes > 0, &mut known)?;
+            let Some(open) = restored.open else { continue };
+            known.write(directory)?;
             if let Some(finished) = open.finish(top_prefixes) {
                 let closed = finished.resolve(&mut *store.sink).map_err(SettleError::Store)?;
                 store.sink.append(&closed).map_err(SettleError::Store)?;

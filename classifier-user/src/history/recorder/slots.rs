@@ -15,8 +15,11 @@ use tracing::{info, warn};
 use super::{
     feed::Counted,
     finished::{Finished, LinkKey},
+    gaps,
     journal::{self, Journal},
     open::{Line, NO_GROUP, Open},
+    spread::spread,
+    taken::{Base, Rest, Taken},
     time_of,
 };
 use crate::{
@@ -51,6 +54,10 @@ pub(super) struct Slots {
     unread: bool,
     /// There was a sweep in this life.
     swept: bool,
+    /// What of the kernel's counters is recorded.
+    taken: Taken,
+    /// What is not, of before this agent.
+    rest: Option<Rest>,
     /// What the last sweep met: see [`Slots::trouble`].
     trouble: Option<String>,
     /// See [`Slots::clock`].
@@ -70,6 +77,10 @@ pub(super) fn lock(directory: &Path) -> io::Result<File> {
         Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// When a slot is over.
@@ -102,6 +113,8 @@ impl Slots {
             lock,
             unread: false,
             swept: false,
+            taken: Taken::open(directory),
+            rest: None,
             trouble: None,
             clock: None,
         }
@@ -127,13 +140,14 @@ impl Slots {
                 continue;
             }
             let path = journal::path(&self.directory, slot);
-            let restored = match journal::read(&self.directory, slot, self.top > 0) {
-                Ok(restored) => restored,
-                Err(error) => {
-                    warn!("history: {} cannot be read: {error}; it stays there", path.display());
-                    continue;
-                }
-            };
+            let restored =
+                match journal::read_into(&self.directory, slot, self.top > 0, &mut self.taken.known) {
+                    Ok(restored) => restored,
+                    Err(error) => {
+                        warn!("history: {} cannot be read: {error}; it stays there", path.display());
+                        continue;
+                    }
+                };
             if restored.bad > 0 {
                 let aside = if restored.open.is_none() { "; it is now *.unreadable" } else { "" };
                 warn!(
@@ -182,8 +196,18 @@ impl Slots {
     }
 
     /// Takes a sweep in. Gives the slots that are over with it.
-    pub(super) fn take(&mut self, counted: Counted) -> Vec<Finished> {
+    pub(super) fn take(&mut self, mut counted: Counted) -> Vec<Finished> {
         let mut finished = Vec::new();
+        let gaps = std::mem::take(&mut counted.gaps);
+        if !gaps.is_empty()
+            && self.lock.is_some()
+            && let Err(error) = gaps::append(&self.directory, &gaps)
+        {
+            warn!("history: {} gaps of links could not be written: {error}", gaps.len());
+        }
+        if let Some(base) = counted.base.take() {
+            self.begin(&base);
+        }
         let at = counted.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         if !SET.contains(&at.as_secs()) {
             self.clock = Some("the clock is not set; what is counted waits until it is".to_owned());
@@ -210,7 +234,35 @@ impl Slots {
         finished
     }
 
+    /// Learns what the kernel had counted before this agent.
+    fn begin(&mut self, base: &Base) {
+        self.links.extend(base.others.iter().cloned());
+        let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
+        self.rest = self.taken.begin(base, &self.links, &*owners, self.unread || self.lock.is_none());
+    }
+
+    /// Counts a sweep, and before the first one what no agent had recorded before it.
     fn count(&mut self, counted: Counted, covered: Duration, finished: &mut Vec<Finished>) {
+        if let Some(Rest { delta, from }) = self.rest.take() {
+            let to = counted.at.checked_sub(covered).unwrap_or(counted.at);
+            // A clock that was not set when counting began says nothing of how long it was.
+            let from = if SET.contains(&seconds(from)) { from.min(to) } else { to };
+            for (at, elapsed, delta) in spread(&delta, from, to) {
+                let part = Counted {
+                    at,
+                    elapsed,
+                    delta,
+                    groups: Arc::clone(&counted.groups),
+                    base: None,
+                    gaps: Vec::new(),
+                };
+                self.add(part, elapsed, finished);
+            }
+        }
+        self.add(counted, covered, finished);
+    }
+
+    fn add(&mut self, counted: Counted, covered: Duration, finished: &mut Vec<Finished>) {
         let slot = counted.slot();
         self.look_at_clock(&counted, slot);
         self.swept = true;
@@ -258,6 +310,7 @@ impl Slots {
         open.covered += covered;
         open.last = counted.at;
         self.journal.sweep(open, counted.at, covered, &counted.delta, &defined);
+        self.taken.add(&counted.delta);
         let over = counted.at >= end_of(open.number);
         let ready = if self.lock.is_some() { Ok(()) } else { self.late_lock() };
         let written = ready.and_then(|()| self.journal.flush());
@@ -295,7 +348,7 @@ impl Slots {
     fn begin_life(&mut self) {
         if let Some(open) = &mut self.open {
             open.begin_life(&self.links);
-            self.journal.life(open, &self.links);
+            self.journal.life(open, &self.links, self.taken.mark());
         }
     }
 
@@ -303,6 +356,10 @@ impl Slots {
     fn finish(&mut self, finished: &mut Vec<Finished>) {
         let Some(open) = self.open.take() else { return };
         self.end();
+        if self.lock.is_some() {
+            let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
+            self.taken.write(&*owners, open.last);
+        }
         let number = open.number;
         self.floor = number + 1;
         match open.finish(self.top) {

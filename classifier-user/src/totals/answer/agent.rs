@@ -93,6 +93,9 @@ pub struct StatusAnswer {
     pub sweeps: SweepStatus,
     /// How the past is kept.
     pub history: HistoryStatus,
+    /// When links were not counted though the agent ran, oldest first: the latest of them.
+    #[serde(default)]
+    pub gaps: Vec<GapStatus>,
     /// BGP sessions and BMP routers, as configured. Left out where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sessions: Vec<SessionStatus>,
@@ -101,6 +104,19 @@ pub struct StatusAnswer {
     pub strangers: Strangers,
     /// What is not as it should be, for people.
     pub warnings: Vec<String>,
+}
+
+/// A time in which a link was not counted though the agent ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GapStatus {
+    /// The link's name.
+    pub link: String,
+    /// When it was noticed.
+    pub from: Timestamp,
+    /// When it was counted again; null while it is not.
+    pub to: Option<Timestamp>,
+    /// Why, for people.
+    pub why: String,
 }
 
 /// A BGP session, or a router that reports by BMP.

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::agent::{
-    CountMode, Granularity, HistoryState, HistoryStatus, HookStatus, LinkAnswer, LinkDirection, LinkStatus,
-    LinksAnswer, MemoryStatus, OpenSlotStatus, SessionError, SessionStatus, SourceStatus, StatusAnswer,
-    Strangers, SweepStatus, TableStatus,
+    CountMode, GapStatus, Granularity, HistoryState, HistoryStatus, HookStatus, LinkAnswer, LinkDirection,
+    LinkStatus, LinksAnswer, MemoryStatus, OpenSlotStatus, SessionError, SessionStatus, SourceStatus,
+    StatusAnswer, Strangers, SweepStatus, TableStatus,
 };
 use super::query::By;
 use crate::model::{Asn, Counter, Direction, LinkKind, Locality, Outcome, Role};

@@ -104,6 +104,8 @@ fn a_clock_that_is_not_set_is_waited_for() {
             elapsed: Duration::from_secs(5),
             delta: delta(&line.owners, 2, &found, 0),
             groups: line.groups.clone(),
+            base: None,
+            gaps: vec![],
         };
         assert_eq!(line.slots.take(early), []);
         assert!(line.slots.clock().is_some_and(|said| said.contains("the clock is not set")));

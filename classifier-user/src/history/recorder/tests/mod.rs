@@ -21,6 +21,7 @@ use crate::{
 mod accounts;
 mod clock;
 mod cuts;
+mod outlives;
 mod trouble;
 
 /// 2026-01-02T00:00:00Z, the beginning of a slot.
@@ -140,7 +141,14 @@ fn add_ways(delta: &mut SweepDelta, owners: &[Owner], found: &[(usize, Hook, u32
 }
 
 fn counted(seconds: f64, elapsed: f64, delta: SweepDelta, groups: &Arc<Groups>) -> Counted {
-    Counted { at: at(seconds), elapsed: Duration::from_secs_f64(elapsed), delta, groups: Arc::clone(groups) }
+    Counted {
+        at: at(seconds),
+        elapsed: Duration::from_secs_f64(elapsed),
+        delta,
+        groups: Arc::clone(groups),
+        base: None,
+        gaps: vec![],
+    }
 }
 
 /// A store that can be told to fail.

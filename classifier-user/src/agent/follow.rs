@@ -1,0 +1,288 @@
+//! Interfaces that go away, come back, come later or get other names; and what was not counted meanwhile.
+
+use std::{
+    io,
+    sync::{Weak, mpsc::Sender},
+    thread,
+    time::SystemTime,
+};
+
+use jiff::Timestamp;
+use tracing::{debug, error, info, warn};
+
+use super::core::{Core, Message};
+use crate::{
+    datapath::{
+        interface::{Interface, InterfaceError, name_of},
+        netlink,
+    },
+    model::{Link, LinkId},
+    totals::answer::GapStatus,
+};
+
+/// Gaps that the status shows, at most: the latest.
+const SHOWN: usize = 32;
+
+/// An interface of the plan, and the links on it.
+#[derive(Debug)]
+pub(super) struct Place {
+    name: String,
+    links: Vec<LinkId>,
+    /// 0 while it is not there.
+    ifindex: u32,
+    /// Why nothing is counted of it, and since when.
+    gap: Option<(SystemTime, String)>,
+    /// What it is called now, if not as in the plan.
+    renamed: Option<String>,
+}
+
+impl Place {
+    /// The places of these links, as they are attached at the start.
+    pub(super) fn all(links: &[Link], interfaces: &[Interface]) -> Vec<Self> {
+        let mut places: Vec<Self> = Vec::new();
+        for ((number, link), interface) in (0..).map(LinkId).zip(links).zip(interfaces) {
+            match places.iter_mut().find(|place| place.name == link.interface) {
+                Some(place) => place.links.push(number),
+                None => places.push(Self {
+                    name: link.interface.clone(),
+                    links: vec![number],
+                    ifindex: interface.ifindex,
+                    gap: None,
+                    renamed: None,
+                }),
+            }
+        }
+        places
+    }
+}
+
+/// Tells the core when interfaces change, from a thread of its own, until `alive` is gone. What cannot be heard is seen at
+/// the sweeps.
+///
+/// # Errors
+/// The thread cannot be started.
+pub(super) fn listen(core: Sender<Message>, alive: Weak<()>) -> io::Result<()> {
+    thread::Builder::new().name("interfaces".to_owned()).spawn(move || {
+        if let Err(error) = hear(&core, &alive) {
+            warn!("changes of interfaces are seen at the sweeps only: {error}");
+        }
+    })?;
+    Ok(())
+}
+
+fn hear(core: &Sender<Message>, alive: &Weak<()>) -> io::Result<()> {
+    let socket = netlink::link_events()?;
+    while alive.strong_count() > 0 {
+        let gone = match netlink::deleted_links(&socket) {
+            Ok(gone) => gone,
+            Err(error) => match (error.kind(), error.raw_os_error()) {
+                (io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted, _) => continue,
+                // Too many at once, such as when a thousand tunnels come up: something changed.
+                (_, Some(libc::ENOBUFS)) => Vec::new(),
+                _ => return Err(error),
+            },
+        };
+        if core.send(Message::Interfaces(gone)).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+impl Core {
+    /// Sees where the interfaces are now; `gone` are numbers of some that went away, and may be back already.
+    pub(super) fn follow(&mut self, gone: &[u32]) {
+        let mut places = std::mem::take(&mut self.places);
+        let mut changed = false;
+        for place in &mut places {
+            changed |= self.follow_one(place, gone.contains(&place.ifindex) && place.ifindex != 0);
+        }
+        self.places = places;
+        if changed {
+            self.publish_status();
+        }
+    }
+
+    /// Whether something has changed.
+    fn follow_one(&mut self, place: &mut Place, was_gone: bool) -> bool {
+        let found = Interface::find(&place.name);
+        let now = match &found {
+            Ok(interface) => interface.ifindex,
+            Err(_) => 0,
+        };
+        if place.ifindex != 0 && !was_gone {
+            if now == place.ifindex {
+                return place.renamed.take().is_some_and(|_| {
+                    info!("{} has its name again", place.name);
+                    true
+                });
+            }
+            if now == 0
+                && let Some(name) = name_of(place.ifindex)
+            {
+                let renamed = place.renamed.as_deref() != Some(name.as_str());
+                if renamed {
+                    warn!(
+                        "{} is called {name} now: it is counted on, and not found at the next start",
+                        place.name
+                    );
+                    place.renamed = Some(name);
+                }
+                return renamed;
+            }
+        }
+        let mut changed = false;
+        if place.ifindex != 0 {
+            self.lose(place, now);
+            changed = true;
+        }
+        match found {
+            Ok(interface) => changed | self.gain(place, &interface),
+            Err(InterfaceError::Missing { .. }) => changed,
+            Err(error) => changed | self.trouble(place, error.to_string()),
+        }
+    }
+
+    /// The interface is gone, or is another one now.
+    fn lose(&mut self, place: &mut Place, now: u32) {
+        let why = match (now, name_of(place.ifindex).filter(|name| *name != place.name)) {
+            (0, _) => "is gone".to_owned(),
+            (_, Some(name)) => format!("is another interface now, and the one before is {name}"),
+            _ => "was gone".to_owned(),
+        };
+        place.ifindex = 0;
+        place.renamed = None;
+        let placed = self.datapath.place(&place.links, None);
+        for link in self.names(&place.links) {
+            error!("{link}: {} {why}: nothing is counted there until it is back", place.name);
+        }
+        if let Err(error) = placed {
+            warn!("{}: what was on it could not be taken off: {error}", place.name);
+        }
+        place.gap.get_or_insert_with(|| (SystemTime::now(), format!("{} {why}", place.name)));
+    }
+
+    /// The interface is there, and its links are not on it yet.
+    fn gain(&mut self, place: &mut Place, interface: &Interface) -> bool {
+        match self.datapath.place(&place.links, Some(interface)) {
+            Err(error) => self.trouble(place, error.to_string()),
+            Ok(why) => {
+                place.ifindex = interface.ifindex;
+                if let Some(why) = why {
+                    warn!("{}: no native XDP ({why}); counting received frames at TC ingress", place.name);
+                }
+                let now = SystemTime::now();
+                if let Some((from, why)) = place.gap.take() {
+                    let seconds = now.duration_since(from).unwrap_or_default().as_secs_f64();
+                    for link in self.names(&place.links) {
+                        info!("{link}: {} is counted again; nothing was for {seconds:.1} s", place.name);
+                        self.close_gap(GapStatus {
+                            link,
+                            from: timestamp(from),
+                            to: Some(timestamp(now)),
+                            why: why.clone(),
+                        });
+                    }
+                }
+                let now = self.datapath.attachments();
+                for (number, (_, start)) in self.links.iter_mut().enumerate() {
+                    if place.links.iter().any(|link| usize::from(link.0) == number)
+                        && let Some(now) = now.get(number)
+                    {
+                        *start = *now;
+                    }
+                }
+                true
+            }
+        }
+    }
+
+    /// Why an interface that is there is not counted.
+    fn trouble(&mut self, place: &mut Place, why: String) -> bool {
+        if place.gap.as_ref().is_some_and(|(_, known)| *known == why) {
+            return false;
+        }
+        for link in self.names(&place.links) {
+            error!("{link}: {why}");
+        }
+        let from = place.gap.as_ref().map_or_else(SystemTime::now, |(from, _)| *from);
+        place.gap = Some((from, why));
+        true
+    }
+
+    fn close_gap(&mut self, gap: GapStatus) {
+        debug!("gap: {gap:?}");
+        if let Some(history) = &mut self.history {
+            history.note(gap.clone());
+        }
+        if let Some(number) = self.links.iter().position(|(link, _)| link.name == gap.link) {
+            let sums = &mut self.status.link_gaps;
+            sums.resize(sums.len().max(number + 1), <_>::default());
+            if let (Some(sum), Some(to)) = (sums.get_mut(number), gap.to) {
+                sum.0 += 1;
+                sum.1 += to.duration_since(gap.from).unsigned_abs();
+            }
+        }
+        self.gaps.push(gap);
+        let over = self.gaps.len().saturating_sub(SHOWN);
+        self.gaps.drain(..over);
+    }
+
+    fn names(&self, links: &[LinkId]) -> Vec<String> {
+        let name = |link: &LinkId| self.links.get(usize::from(link.0)).map(|(link, _)| link.name.clone());
+        links.iter().filter_map(name).collect()
+    }
+
+    /// Notes interfaces that were not there at the start.
+    pub(super) fn miss(&mut self) {
+        let now = SystemTime::now();
+        for place in self.places.iter_mut().filter(|place| place.ifindex == 0) {
+            place.gap = Some((now, format!("{} is not there yet", place.name)));
+        }
+    }
+
+    /// The agent ends: gaps that last are recorded as far as they go.
+    pub(super) fn end_gaps(&mut self) {
+        for gap in self.open_gaps() {
+            self.close_gap(GapStatus { to: Some(timestamp(SystemTime::now())), ..gap });
+        }
+    }
+
+    /// Gaps that last.
+    fn open_gaps(&self) -> Vec<GapStatus> {
+        let open = self.places.iter().filter_map(|place| Some((place, place.gap.as_ref()?)));
+        open.flat_map(|(place, (from, why))| {
+            self.names(&place.links).into_iter().map(|link| GapStatus {
+                link,
+                from: timestamp(*from),
+                to: None,
+                why: why.clone(),
+            })
+        })
+        .collect()
+    }
+
+    /// All gaps that the status shows, and what is to be said of interfaces.
+    pub(super) fn gaps_status(&self) -> (Vec<GapStatus>, Vec<String>) {
+        let open = self.open_gaps();
+        let away = open.iter().map(|gap| format!("{}: {}: nothing is counted there", gap.link, gap.why));
+        let renamed = self.places.iter().filter_map(|place| {
+            let name = place.renamed.as_ref()?;
+            Some(format!(
+                "{} is called {name} now: it is counted on, and not found at the next start",
+                place.name
+            ))
+        });
+        let warnings = away.chain(renamed).collect();
+        (self.gaps.iter().cloned().chain(open).collect(), warnings)
+    }
+
+    /// Whether a link's interface is there.
+    pub(super) fn is_there(&self, link: LinkId) -> bool {
+        self.places.iter().all(|place| place.ifindex != 0 || !place.links.contains(&link))
+    }
+}
+
+fn timestamp(at: SystemTime) -> Timestamp {
+    Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH)
+}

@@ -1,0 +1,62 @@
+//! Interfaces that go away and come back, under the same links.
+
+use super::{Kernel, attach::AttachError, object::LoadError};
+use crate::{
+    datapath::{DatapathError, interface::Interface},
+    model::LinkId,
+};
+
+impl Kernel {
+    /// [`super::super::Datapath::place`].
+    pub(super) fn put(
+        &mut self,
+        links: &[LinkId],
+        at: Option<&Interface>,
+    ) -> Result<Option<String>, DatapathError> {
+        let ours = |link: LinkId| links.contains(&link);
+        let before =
+            self.links.iter().find(|link| ours(link.setup.link)).map_or(0, |link| link.setup.ifindex);
+        if before != 0 {
+            self.take_off(before);
+        }
+        for link in self.links.iter_mut().filter(|link| ours(link.setup.link)) {
+            link.modes = [None; 2];
+            link.setup.ifindex = at.map_or(0, |interface| interface.ifindex);
+            link.setup.extra_bytes = at.map_or(0, Interface::tag_bytes);
+        }
+        // First nothing is counted of the old number, then something of the new one.
+        let setups: Vec<_> = self.links.iter().map(|link| link.setup).collect();
+        self.ports.write(&setups).map_err(failed)?;
+        self.keep_places(&setups)?;
+        let Some(interface) = at else { return Ok(None) };
+        let attached = self.attach(&interface.name, interface.ifindex, self.choice);
+        if attached.is_err() {
+            for link in self.links.iter_mut().filter(|link| ours(link.setup.link)) {
+                link.setup.ifindex = 0;
+            }
+            let setups: Vec<_> = self.links.iter().map(|link| link.setup).collect();
+            self.ports.write(&setups).map_err(failed)?;
+        }
+        attached.map_err(refused)
+    }
+
+    /// Takes the programs off an interface, wherever that is now.
+    fn take_off(&mut self, ifindex: u32) {
+        self.attached.retain(|held| {
+            let stays = held.ifindex != ifindex;
+            if let Some(keeping) = self.keeping.as_ref().filter(|_| !stays) {
+                keeping.take_off(held.ifindex, held.hook);
+            }
+            stays
+        });
+        self.qdiscs.retain(|&its| its != ifindex);
+    }
+}
+
+fn failed(error: LoadError) -> DatapathError {
+    DatapathError::Interface { source: Box::new(error) }
+}
+
+fn refused(error: AttachError) -> DatapathError {
+    DatapathError::Interface { source: Box::new(error) }
+}

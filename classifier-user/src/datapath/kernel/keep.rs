@@ -1,0 +1,502 @@
+//! Counting that outlives the agent: a kernel whose maps, programs and links are pinned, and that goes on with what it
+//! finds pinned.
+//!
+//! An agent always makes a generation of its own ([`super::pins`]), puts its programs in the place of those that are on
+//! the hooks, each at once, and then sums up what the older generations counted. So a restart, another version, other
+//! sizes and another number of CPUs are one and the same.
+
+use std::{collections::HashMap, fs, os::fd::AsFd as _, time::SystemTime};
+
+use classifier_common::abi::{Hook, programs};
+
+use super::{
+    Kernel, OBJECT, XdpChoice,
+    attach::{self, AttachError, Attached, Fresh},
+    held::Held,
+    mapping::Mapping,
+    object::{self, LoadError, Loaded, Setup},
+    pins::{
+        self, PinError, Pins, Place,
+        generation::{Generation, set_owner},
+        meta::{Header, LAYOUT, Label},
+    },
+    sys,
+};
+use crate::{
+    datapath::{
+        DatapathError, Sizes,
+        adopted::{Adopted, CountId, LinkLabel},
+        netlink, netlink_tc,
+    },
+    fib::memory::Words as _,
+    model::{Class, Family, Link, Mode, Owner},
+};
+
+/// What a kernel has that is kept.
+pub(super) struct Keeping {
+    pins: Pins,
+    generation: Generation,
+    /// Whose the classes are.
+    pub(super) classes: Mapping,
+    /// Retired classes, and how often: what they counted stays theirs until the next generation.
+    retired: HashMap<Class, u32>,
+    /// Those that another generation has set free.
+    pub(super) freed: Vec<Class>,
+    /// Whether everything was counted in the state directory of now from the beginning.
+    recorded_here: bool,
+    /// Whether a hook has a program of this generation that had one of an older one.
+    took_over: bool,
+}
+
+/// A number that no other counting has.
+fn new_count() -> Result<CountId, PinError> {
+    let path = "/proc/sys/kernel/random/uuid";
+    let failed = |source| PinError::Io { what: "reading", path: path.into(), source };
+    let text = fs::read_to_string(path).map_err(failed)?;
+    let mut digits = text.chars().filter_map(|digit| digit.to_digit(16)).map(|digit| digit as u8);
+    let id = std::array::from_fn(|_| digits.next().unwrap_or(0) << 4 | digits.next().unwrap_or(0));
+    Ok(CountId(id))
+}
+
+/// How the place that is pinned on a hook counts; `None` where it is none any more.
+fn mode_of(ifindex: u32, link: &sys::LinkInfo) -> Option<Mode> {
+    if link.ifindex != ifindex {
+        return None;
+    }
+    match link.kind {
+        sys::TCX_LINK => Some(Mode::Tcx),
+        sys::XDP_LINK => match netlink::link_info(ifindex).ok()?.xdp?.mode {
+            "generic" => Some(Mode::Generic),
+            _ => Some(Mode::Native),
+        },
+        _ => None,
+    }
+}
+
+/// Whether what is there will do where this is asked for.
+fn will_do(hook: Hook, mode: Mode, choice: XdpChoice) -> bool {
+    hook == Hook::Tx
+        || match choice {
+            XdpChoice::Auto => mode != Mode::Generic,
+            XdpChoice::Native => mode == Mode::Native,
+            XdpChoice::Generic => mode == Mode::Generic,
+            XdpChoice::Tc => matches!(mode, Mode::Tc | Mode::Tcx),
+        }
+}
+
+impl Keeping {
+    /// Takes the instance, and pins what was just loaded.
+    fn begin(
+        pins: Pins,
+        loaded: &mut Loaded,
+        setups: &[Setup],
+        links: &[Link],
+        recorder: Option<[u8; 16]>,
+    ) -> Result<Self, PinError> {
+        let mut older = Vec::new();
+        for (_, path) in pins.generations() {
+            older.extend(Generation::open(&path)?);
+        }
+        let instance = &pins.place().instance;
+        let namespace = pins::namespace();
+        if older.last().is_some_and(|last| last.header.namespace != namespace)
+            && pins.links().iter().any(|(_, _, link)| link.info.ifindex != 0)
+        {
+            return Err(PinError::Elsewhere { instance: instance.clone() });
+        }
+        let recorder = recorder.unwrap_or_default();
+        let (count, since, recorder) = match older.last().map(|generation| &generation.header) {
+            None => (new_count()?, SystemTime::now(), recorder),
+            Some(last) if last.recorder == recorder => (last.count, last.since, recorder),
+            Some(last) => (last.count, last.since, [0; 16]),
+        };
+        let header = Header {
+            abi: pins.place().abi,
+            layout: LAYOUT,
+            banks: loaded.layout,
+            links: loaded.links,
+            labels: links.len() as u32,
+            settled: older.is_empty(),
+            carried: 0,
+            count,
+            since,
+            recorder,
+            namespace,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let label = |(link, setup): (&Link, &Setup)| {
+            let known =
+                older.last().and_then(|last| last.labels.iter().find(|label| label.ifindex == setup.ifindex));
+            Label {
+                link: LinkLabel::of(link),
+                ifindex: setup.ifindex,
+                sides: setup.sides,
+                qdisc: known.is_some_and(|label| label.qdisc),
+            }
+        };
+        let labels = links.iter().zip(setups).map(label).collect();
+        let (_, path) = pins.next()?;
+        match Self::pin(path.clone(), loaded, header, labels) {
+            Ok((generation, classes)) => Ok(Self {
+                recorded_here: recorder != [0; 16],
+                pins,
+                generation,
+                classes,
+                retired: HashMap::new(),
+                freed: Vec::new(),
+                took_over: false,
+            }),
+            Err(error) => {
+                pins.remove(&path);
+                Err(error)
+            }
+        }
+    }
+
+    fn pin(
+        path: std::path::PathBuf,
+        loaded: &mut Loaded,
+        header: Header,
+        labels: Vec<Label>,
+    ) -> Result<(Generation, Mapping), PinError> {
+        let fds = object::programs(&mut loaded.ebpf).map_err(|source| PinError::Io {
+            what: "duplicating a descriptor",
+            path: path.clone(),
+            source,
+        })?;
+        let names = [programs::XDP_RX, programs::TC_RX, programs::TC_TX];
+        let fds: Vec<_> = names.into_iter().zip(fds.iter().map(|fd| fd.as_fd())).collect();
+        let counters = loaded.counters.each_ref().map(|fd| fd.as_fd());
+        let (generation, mut classes) = Generation::create(path, header, labels, counters, &fds)?;
+        for family in [Family::Ipv4, Family::Ipv6] {
+            set_owner(&mut classes, family as Class, &Owner::Unmatched(family));
+        }
+        Ok((generation, classes))
+    }
+
+    /// Takes the place that this generation's program has on a hook off it.
+    pub(super) fn take_off(&self, ifindex: u32, hook: Hook) {
+        let path = self.pins.link_path(ifindex, hook);
+        if let Ok(link) = sys::pinned(&path) {
+            let _ = sys::detach(link.as_fd());
+            let _ = fs::remove_file(&path);
+        }
+    }
+
+    /// The numbers of all programs that are pinned here.
+    fn programs(&self) -> Vec<u32> {
+        let generations = self.pins.generations().into_iter();
+        let generations = generations.filter_map(|(_, path)| Generation::open(&path).ok().flatten());
+        generations.flat_map(|generation| generation.programs()).collect()
+    }
+
+    /// Takes retired classes.
+    pub(super) fn retire(&mut self, classes: &mut Vec<Class>) {
+        for class in classes.drain(..) {
+            *self.retired.entry(class).or_default() += 1;
+        }
+    }
+
+    /// Notes that an interface has its clsact qdisc from here.
+    fn made_qdisc(&mut self, ifindex: u32) -> Result<(), PinError> {
+        for index in 0..self.generation.labels.len() {
+            if let Some(label) =
+                self.generation.labels.get_mut(index).filter(|label| label.ifindex == ifindex)
+            {
+                label.qdisc = true;
+                self.generation.write_label(index)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Kernel {
+    /// [`Kernel::load`], with all that counts pinned at `place`, where it stays when this ends. What is pinned there
+    /// already is gone on with, hook by hook, by [`Kernel::attach`]; [`Kernel::settle`] says what it had counted.
+    /// `recorder` stands for where all of it is recorded.
+    ///
+    /// # Errors
+    /// As [`Kernel::load`]; [`LoadError::Pin`] where nothing can be pinned, another agent holds the instance, or what is
+    /// there cannot be read. Nothing on the hooks has changed then.
+    pub fn load_kept(
+        sizes: &Sizes,
+        setups: &[Setup],
+        links: &[Link],
+        place: &Place,
+        recorder: Option<[u8; 16]>,
+    ) -> Result<Self, LoadError> {
+        let pins = Pins::open(place)?;
+        let mut loaded = object::load(OBJECT, sizes, setups, &object::Extra::default())?;
+        let keeping = Keeping::begin(pins, &mut loaded, setups, links, recorder)?;
+        let mut kernel = Self::of(loaded, sizes, setups);
+        kernel.keeping = Some(keeping);
+        Ok(kernel)
+    }
+
+    /// Whether something is pinned, or was left, on one of the interface's hooks. Others are attached first: where that
+    /// fails nothing has changed.
+    #[must_use]
+    pub fn has_kept(&self, ifindex: u32) -> bool {
+        self.keeping.as_ref().is_some_and(|keeping| {
+            keeping
+                .pins
+                .links()
+                .iter()
+                .any(|(index, _, link)| *index == ifindex && link.info.ifindex == ifindex)
+                || Hook::ALL.iter().any(|&hook| self.kept_filter(ifindex, hook).is_some())
+        })
+    }
+
+    /// The filter of this instance that is on a hook.
+    fn kept_filter(&self, ifindex: u32, hook: Hook) -> Option<netlink_tc::Filter> {
+        let keeping = self.keeping.as_ref()?;
+        let filters = netlink_tc::filters(ifindex, hook).ok().filter(|filters| !filters.is_empty())?;
+        let ours = keeping.programs();
+        filters.into_iter().find(|filter| filter.program.as_ref().is_some_and(|(_, id)| ours.contains(id)))
+    }
+
+    /// Goes on with what is kept on a hook, if there is something that will do; what will not do is taken off.
+    pub(super) fn take_over(
+        &mut self,
+        interface: &str,
+        ifindex: u32,
+        hook: Hook,
+        choice: XdpChoice,
+    ) -> Result<Option<(Attached, Mode)>, AttachError> {
+        let Some(keeping) = &self.keeping else { return Ok(None) };
+        let mut taken = None;
+        for (index, its, link) in keeping.pins.links() {
+            if index != ifindex || its != hook {
+                continue;
+            }
+            match mode_of(ifindex, &link.info).filter(|&mode| will_do(hook, mode, choice)) {
+                Some(mode) if taken.is_none() => {
+                    let place = attach::pinned(&link.path, link.info.kind)?;
+                    match attach::hand_over(&mut self.ebpf, place, hook) {
+                        Ok(attached) => {
+                            keeping.pins.move_here(&link, ifindex, hook)?;
+                            taken = Some((attached, mode));
+                        }
+                        Err(error) => {
+                            tracing::warn!("{interface}: what is kept there cannot be gone on with: {error}");
+                            unpin(&link);
+                        }
+                    }
+                }
+                _ => {
+                    if link.info.ifindex == ifindex {
+                        tracing::warn!(
+                            "{interface}: attached anew, the other way: nothing was counted meanwhile"
+                        );
+                    }
+                    unpin(&link);
+                }
+            }
+        }
+        if taken.is_none()
+            && let Some(filter) = self.kept_filter(ifindex, hook)
+        {
+            let place = attach::filter(interface, hook, &filter)?;
+            if will_do(hook, Mode::Tc, choice) {
+                taken = Some((attach::hand_over(&mut self.ebpf, place, hook)?, Mode::Tc));
+            } else {
+                tracing::warn!("{interface}: attached anew, the other way: nothing was counted meanwhile");
+                drop(place);
+            }
+        }
+        if let (Some(_), Some(keeping)) = (&taken, &mut self.keeping) {
+            keeping.took_over = true;
+        }
+        Ok(taken)
+    }
+
+    /// Makes a fresh place on a hook last.
+    pub(super) fn keep(
+        &mut self,
+        fresh: Fresh,
+        ifindex: u32,
+        hook: Hook,
+    ) -> Result<(Attached, Mode), AttachError> {
+        if fresh.qdisc {
+            self.qdiscs.push(ifindex);
+        }
+        let Some(keeping) = &mut self.keeping else { return Ok((fresh.attached, fresh.mode)) };
+        if fresh.qdisc {
+            keeping.made_qdisc(ifindex)?;
+        }
+        let path = keeping.pins.link_path(ifindex, hook);
+        // Of an interface that had this number and is gone.
+        let _ = fs::remove_file(&path);
+        Ok((attach::pin(fresh.attached, &path)?, fresh.mode))
+    }
+
+    /// Sums up what older generations counted, now that every hook has a program of this one, and takes off what no
+    /// link of this agent wants. Without [`Kernel::load_kept`] there is nothing to tell.
+    ///
+    /// # Errors
+    /// What they counted cannot be read or kept; it stays where it is, and is taken over by the next start.
+    pub fn settle(&mut self) -> Result<Option<Adopted>, LoadError> {
+        let Some(keeping) = &mut self.keeping else { return Ok(None) };
+        let held = |ifindex: u32, hook: Hook| {
+            self.attached.iter().any(|held| (held.ifindex, held.hook) == (ifindex, hook))
+        };
+        for (ifindex, hook, link) in keeping.pins.links() {
+            if !held(ifindex, hook) {
+                unpin(&link);
+            }
+        }
+        drop_filters(&keeping.programs(), &held);
+        self.grace.wait()?;
+        let links = pins::sum(&keeping.pins, &mut keeping.generation)?;
+        for (link, label) in self.links.iter_mut().zip(&keeping.generation.labels) {
+            let Some(before) = links.iter().find(|before| before.label.same(&label.link)) else { continue };
+            for (carried, hook) in link.carried.iter_mut().zip(&before.hooks) {
+                carried.begin(hook.outcomes);
+            }
+        }
+        let Header { count, since, .. } = keeping.generation.header;
+        Ok(Some(Adopted { count, since, recorded_here: keeping.recorded_here, links }))
+    }
+
+    /// Ends, and leaves the machine as it was before [`Kernel::load_kept`], unless it has gone on with something by now.
+    pub fn abandon(mut self) {
+        let Some(keeping) = self.keeping.take() else { return };
+        for held in std::mem::take(&mut self.attached) {
+            if held.adopted {
+                attach::let_go(held.attached);
+            } else {
+                keeping.take_off(held.ifindex, held.hook);
+            }
+        }
+        self.remove_qdiscs();
+        if !keeping.took_over {
+            keeping.pins.remove(&keeping.generation.path);
+            pins::remove_if_empty(&keeping.pins);
+        }
+    }
+
+    /// Pins the maps and programs of a larger generation, before they are on any hook.
+    pub(super) fn keep_next(&self, loaded: &mut Loaded) -> Result<Option<(Generation, Mapping)>, PinError> {
+        let Some(Keeping { pins, generation, classes, .. }) = &self.keeping else { return Ok(None) };
+        let header = Header { banks: loaded.layout, settled: false, carried: 0, ..generation.header.clone() };
+        let (_, path) = pins.next()?;
+        let (next, mut owners) = match Keeping::pin(path.clone(), loaded, header, generation.labels.clone()) {
+            Ok(pinned) => pinned,
+            Err(error) => {
+                pins.remove(&path);
+                return Err(error);
+            }
+        };
+        let words = owners.words().len().min(classes.words().len());
+        (0..words).for_each(|word| owners.store(word, classes.load(word)));
+        Ok(Some((next, owners)))
+    }
+
+    /// Goes on with what [`Kernel::keep_next`] pinned; gives the classes that are free with it.
+    pub(super) fn kept_next(&mut self, next: Option<(Generation, Mapping)>) -> Result<(), PinError> {
+        let (Some(keeping), Some((generation, classes))) = (&mut self.keeping, next) else { return Ok(()) };
+        keeping.generation = generation;
+        keeping.classes = classes;
+        keeping.retire(&mut self.retiring);
+        // Nothing has counted into them under this generation.
+        let retired = keeping.retired.drain();
+        keeping.freed.extend(retired.flat_map(|(class, times)| std::iter::repeat_n(class, times as usize)));
+        pins::sum(&keeping.pins, &mut keeping.generation).map(drop)
+    }
+
+    /// Writes where the links are.
+    pub(super) fn keep_places(&mut self, setups: &[Setup]) -> Result<(), PinError> {
+        let Some(keeping) = &mut self.keeping else { return Ok(()) };
+        for (index, setup) in setups.iter().enumerate() {
+            if let Some(label) = keeping.generation.labels.get_mut(index)
+                && label.ifindex != setup.ifindex
+            {
+                label.ifindex = setup.ifindex;
+                label.qdisc = false;
+                keeping.generation.write_label(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes whose classes are.
+    pub(super) fn bind(&mut self, bound: &[(Class, Owner)]) {
+        let Some(keeping) = &mut self.keeping else { return };
+        for (class, owner) in bound {
+            set_owner(&mut keeping.classes, *class, owner);
+        }
+    }
+
+    /// Takes away what [`Kernel::keep_next`] pinned.
+    pub(super) fn drop_next(&self, next: Option<(Generation, Mapping)>) {
+        if let (Some(keeping), Some((generation, _))) = (&self.keeping, next) {
+            keeping.pins.remove(&generation.path);
+        }
+    }
+
+    /// Takes everything that is pinned away.
+    pub(super) fn forget(&mut self) {
+        let Some(keeping) = self.keeping.take() else { return };
+        for (_, _, link) in keeping.pins.links() {
+            unpin(&link);
+        }
+        self.qdiscs
+            .extend(keeping.generation.labels.iter().filter(|label| label.qdisc).map(|label| label.ifindex));
+        keeping.pins.remove_everything();
+    }
+
+    /// Takes the qdiscs away that this agent made and that nobody else uses.
+    pub(super) fn remove_qdiscs(&mut self) {
+        for ifindex in std::mem::take(&mut self.qdiscs) {
+            let _ = netlink_tc::remove_idle_clsact(ifindex);
+        }
+    }
+
+    /// Ends this agent's part: the programs stay on their hooks, and count on.
+    pub(super) fn let_go(&mut self) {
+        for Held { attached, .. } in self.attached.drain(..) {
+            attach::let_go(attached);
+        }
+    }
+}
+
+/// Takes a pinned place off its hook, for good when this returns.
+pub(super) fn unpin(link: &pins::PinnedLink) {
+    // An interface that is gone has taken it off already.
+    let _ = sys::detach(link.fd.as_fd());
+    let _ = fs::remove_file(&link.path);
+}
+
+/// Takes filters with these programs off all hooks but the ones that are held. Gives the names of programs and
+/// interfaces.
+pub(super) fn drop_filters(programs: &[u32], held: &dyn Fn(u32, Hook) -> bool) -> Vec<(String, String)> {
+    let mut dropped = Vec::new();
+    for name in crate::datapath::interface::names() {
+        let Some(ifindex) = crate::datapath::interface::index(&name) else { continue };
+        for hook in Hook::ALL.into_iter().filter(|&hook| !held(ifindex, hook)) {
+            for filter in netlink_tc::filters(ifindex, hook).unwrap_or_default() {
+                if let Some((program, _)) = filter.program.as_ref().filter(|(_, id)| programs.contains(id)) {
+                    // Dropped, it takes the filter away.
+                    drop(attach::filter(&name, hook, &filter));
+                    dropped.push((program.clone(), name.clone()));
+                }
+            }
+        }
+    }
+    dropped
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        if self.keeping.is_some() {
+            self.let_go();
+        }
+    }
+}
+
+impl From<PinError> for DatapathError {
+    fn from(error: PinError) -> Self {
+        Self::Generation { source: Box::new(error) }
+    }
+}

@@ -1,0 +1,256 @@
+//! One generation: maps, and what they say of themselves.
+
+use std::{
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use aya::maps::{Array, Map, MapData};
+use classifier_common::{
+    abi::{HookSlice, maps},
+    counter::Counter,
+    fib::Class,
+};
+
+use super::{
+    super::{mapping::Mapping, sys},
+    PinError, failed,
+    meta::{ENTRIES, ENTRY, Entry, Header, Label},
+    records::{self, CARRY_WORDS, OWNER_WORDS},
+};
+use crate::{fib::memory::Words as _, model::Owner};
+
+const META: &str = "META";
+const CLASSES: &str = "CLASSES";
+const CARRY: &str = "CARRY";
+const ARRAY: u32 = aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
+const MMAPABLE: u32 = 1 << 10;
+
+/// A map's shape: what must be right before its memory is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    value: u32,
+    entries: u32,
+    flags: u32,
+}
+
+impl Shape {
+    fn bytes(self) -> usize {
+        self.value.next_multiple_of(8) as usize * self.entries as usize
+    }
+
+    fn of(info: &sys::MapInfo) -> String {
+        let sys::MapInfo { kind, key_size, value_size, max_entries, flags, .. } = info;
+        format!("type {kind}, {key_size}-byte keys, {max_entries} x {value_size} bytes, flags {flags:#x}")
+    }
+
+    fn info(self) -> sys::MapInfo {
+        let Self { value, entries, flags } = self;
+        sys::MapInfo { kind: ARRAY, id: 0, key_size: 4, value_size: value, max_entries: entries, flags }
+    }
+
+    /// A new map.
+    fn create(self, name: &'static str) -> Result<OwnedFd, PinError> {
+        let definition = aya_obj::Map::new_from_params(ARRAY, 4, self.value, self.entries, self.flags);
+        let made = MapData::create(definition, name, None).map_err(std::io::Error::other);
+        let fd = made.and_then(|map| map.fd().as_fd().try_clone_to_owned());
+        fd.map_err(failed("making a map", Path::new(name)))
+    }
+
+    /// The map that is pinned there, if it is of this shape.
+    fn open(self, path: &Path) -> Result<OwnedFd, PinError> {
+        let fd = sys::pinned(path).map_err(failed("opening a pinned map", path))?;
+        let info = sys::map_info(fd.as_fd()).map_err(failed("asking what map it is", path))?;
+        if (sys::MapInfo { id: 0, ..info }) != self.info() {
+            let (found, expected) = (Self::of(&info), Self::of(&self.info()));
+            return Err(PinError::Shape { path: path.to_owned(), found, expected });
+        }
+        Ok(fd)
+    }
+
+    fn map(self, fd: BorrowedFd<'_>, path: &Path) -> Result<Mapping, PinError> {
+        Mapping::new(fd, self.bytes())
+            .map_err(|error| failed("mapping a map", path)(std::io::Error::other(error)))
+    }
+}
+
+fn classes_shape(header: &Header) -> Shape {
+    Shape { value: OWNER_WORDS as u32 * 4, entries: header.banks.classes, flags: MMAPABLE }
+}
+
+fn hooks_shape(header: &Header) -> Shape {
+    let entries = header.links * 2 * (header.banks.slices + 1);
+    Shape { value: size_of::<HookSlice>() as u32, entries, flags: MMAPABLE }
+}
+
+fn banks_shape(header: &Header) -> Shape {
+    let entries = header.banks.entries() * header.links;
+    Shape { value: size_of::<Counter>() as u32, entries, flags: MMAPABLE }
+}
+
+fn carry_shape(entries: u32) -> Shape {
+    Shape { value: CARRY_WORDS as u32 * 4, entries: entries.max(1), flags: MMAPABLE }
+}
+
+const META_SHAPE: Shape = Shape { value: ENTRY as u32, entries: ENTRIES, flags: 0 };
+
+type Meta = Array<MapData, Entry>;
+
+fn meta_of(fd: OwnedFd, path: &Path) -> Result<Meta, PinError> {
+    let map = MapData::from_fd(fd).and_then(|map| Meta::try_from(Map::Array(map)));
+    map.map_err(|error| failed("opening a pinned map", path)(std::io::Error::other(error)))
+}
+
+/// A generation that is there.
+pub(in crate::datapath::kernel) struct Generation {
+    pub(in crate::datapath::kernel) path: PathBuf,
+    pub(in crate::datapath::kernel) header: Header,
+    pub(in crate::datapath::kernel) labels: Vec<Label>,
+    meta: Meta,
+}
+
+impl Generation {
+    /// Describes the maps of an object that was just loaded, and pins them; what is pinned last makes the generation
+    /// whole. The path's directory is there and empty.
+    pub(in crate::datapath::kernel) fn create(
+        path: PathBuf,
+        header: Header,
+        labels: Vec<Label>,
+        counters: [BorrowedFd<'_>; 2],
+        programs: &[(&str, BorrowedFd<'_>)],
+    ) -> Result<(Self, Mapping), PinError> {
+        let pin = |name: &str, fd: BorrowedFd<'_>| {
+            let path = path.join(name);
+            sys::pin(fd, &path).map_err(failed("pinning", &path))
+        };
+        let shape = classes_shape(&header);
+        let classes = shape.create(CLASSES)?;
+        let mapping = shape.map(classes.as_fd(), Path::new(CLASSES))?;
+        pin(CLASSES, classes.as_fd())?;
+        for (name, fd) in [maps::HOOKS, maps::BANKS].into_iter().zip(counters).chain(programs.iter().copied())
+        {
+            pin(name, fd)?;
+        }
+        let fd = META_SHAPE.create(META)?;
+        let pinned = fd.try_clone().map_err(failed("duplicating a descriptor", &path))?;
+        let mut generation = Self { meta: meta_of(fd, &path)?, path, header, labels };
+        for index in 0..generation.labels.len() {
+            generation.write_label(index)?;
+        }
+        generation.write_header()?;
+        let path = generation.path.join(META);
+        sys::pin(pinned.as_fd(), &path).map_err(failed("pinning", &path))?;
+        Ok((generation, mapping))
+    }
+
+    /// The generation of this directory. `None` where it is not whole: nothing was ever attached with its maps.
+    pub(in crate::datapath::kernel) fn open(path: &Path) -> Result<Option<Self>, PinError> {
+        let pin = path.join(META);
+        if !pin.exists() {
+            return Ok(None);
+        }
+        let meta = meta_of(META_SHAPE.open(&pin)?, &pin)?;
+        let entry = |index: u32| {
+            meta.get(&index, 0)
+                .map_err(|error| failed("reading a pinned map", &pin)(std::io::Error::other(error)))
+        };
+        let bad = |source| PinError::Meta { path: pin.clone(), source };
+        let header = Header::decode(&entry(0)?).map_err(bad)?;
+        let mut labels = Vec::new();
+        for index in 1..=header.labels {
+            labels.push(Label::decode(&entry(index)?).map_err(bad)?);
+        }
+        Ok(Some(Self { path: path.to_owned(), header, labels, meta }))
+    }
+
+    /// One system call: whoever is killed has written it or not.
+    fn write(&mut self, index: u32, entry: Entry) -> Result<(), PinError> {
+        let written = self.meta.set(index, entry, 0);
+        written.map_err(|error| failed("writing a map", &self.path)(std::io::Error::other(error)))
+    }
+
+    pub(in crate::datapath::kernel) fn write_header(&mut self) -> Result<(), PinError> {
+        self.write(0, self.header.encode())
+    }
+
+    pub(in crate::datapath::kernel) fn write_label(&mut self, index: usize) -> Result<(), PinError> {
+        let Some(entry) = self.labels.get(index).map(Label::encode) else { return Ok(()) };
+        self.write(1 + index as u32, entry)
+    }
+
+    /// The owners of its classes.
+    pub(super) fn classes(&self) -> Result<Mapping, PinError> {
+        self.mapped(CLASSES, classes_shape(&self.header))
+    }
+
+    /// Its outcomes.
+    pub(super) fn hooks(&self) -> Result<Mapping, PinError> {
+        self.mapped(maps::HOOKS, hooks_shape(&self.header))
+    }
+
+    /// Its classes' counters.
+    pub(super) fn banks(&self) -> Result<Mapping, PinError> {
+        self.mapped(maps::BANKS, banks_shape(&self.header))
+    }
+
+    fn mapped(&self, name: &str, shape: Shape) -> Result<Mapping, PinError> {
+        let path = self.path.join(name);
+        shape.map(shape.open(&path)?.as_fd(), &path)
+    }
+
+    /// What it carries of before.
+    pub(super) fn carry(&self) -> Result<Vec<records::Carried>, PinError> {
+        if self.header.carried == 0 {
+            return Ok(Vec::new());
+        }
+        let mapping = self.mapped(CARRY, carry_shape(self.header.carried))?;
+        Ok((0..self.header.carried as usize)
+            .filter_map(|index| records::Carried::load(&mapping, index))
+            .collect())
+    }
+
+    /// Takes over all that older generations counted: from here on they have nothing more to say.
+    pub(super) fn settle(&mut self, carried: &[records::Carried]) -> Result<(), PinError> {
+        let path = self.path.join(CARRY);
+        // Of an agent that was killed just here.
+        let _ = std::fs::remove_file(&path);
+        if !carried.is_empty() {
+            let shape = carry_shape(carried.len() as u32);
+            let fd = shape.create(CARRY)?;
+            let mut mapping = shape.map(fd.as_fd(), &path)?;
+            for (index, carried) in carried.iter().enumerate() {
+                carried.store(&mut mapping, index);
+            }
+            sys::pin(fd.as_fd(), &path).map_err(failed("pinning", &path))?;
+        }
+        self.header.carried = carried.len() as u32;
+        self.header.labels = self.labels.len() as u32;
+        self.header.settled = true;
+        self.write_header()
+    }
+
+    /// Numbers of its programs.
+    pub(in crate::datapath::kernel) fn programs(&self) -> Vec<u32> {
+        use classifier_common::abi::programs;
+        let pins = [programs::XDP_RX, programs::TC_RX, programs::TC_TX].map(|name| self.path.join(name));
+        let info = pins.iter().filter_map(|pin| sys::program_info(sys::pinned(pin).ok()?.as_fd()).ok());
+        info.map(|info| info.id).collect()
+    }
+}
+
+/// The owner of a class; `None` where none was written.
+pub(super) fn owner_of(classes: &Mapping, class: Class) -> Option<Owner> {
+    let first = class as usize * OWNER_WORDS;
+    records::decode(std::array::from_fn(|word| classes.load(first + word)))
+}
+
+/// Writes whose a class is: before the FIB has a word that says it.
+pub(in crate::datapath::kernel) fn set_owner(classes: &mut Mapping, class: Class, owner: &Owner) {
+    let first = class as usize * OWNER_WORDS;
+    if first + OWNER_WORDS > classes.len() / 4 {
+        return;
+    }
+    for (offset, word) in records::encode(owner).into_iter().enumerate() {
+        classes.store(first + offset, word);
+    }
+}

@@ -1,0 +1,133 @@
+//! What the kernel says of an interface's clsact qdisc and its filters, where there is no TCX.
+
+use std::io;
+
+use classifier_common::abi::Hook;
+
+use super::netlink::{self, Attributes};
+
+/// Messages and attributes: linux/rtnetlink.h, linux/pkt_cls.h.
+const RTM_DELQDISC: u16 = 37;
+const RTM_NEWTFILTER: u16 = 44;
+const RTM_GETTFILTER: u16 = 46;
+const TCA_KIND: u16 = 1;
+const TCA_OPTIONS: u16 = 2;
+const TCA_BPF_NAME: u16 = 7;
+const TCA_BPF_ID: u16 = 11;
+/// `TC_H_CLSACT`, and its two sides.
+const CLSACT: u32 = 0xffff_fff1;
+const SIDES: [u32; 2] = [0xffff_fff2, 0xffff_fff3];
+/// `struct tcmsg`.
+const TCMSG: usize = 20;
+
+/// A filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Filter {
+    /// Its place among the others: a lower one is asked first.
+    pub(crate) priority: u16,
+    pub(crate) handle: u32,
+    /// A BPF filter's name, and its program's number.
+    pub(crate) program: Option<(String, u32)>,
+}
+
+fn message(ifindex: u32, handle: u32, parent: u32) -> Vec<u8> {
+    let mut message = vec![0; 4];
+    for number in [ifindex, handle, parent, 0] {
+        message.extend(number.to_ne_bytes());
+    }
+    message
+}
+
+fn word(message: &[u8], at: usize) -> u32 {
+    message.get(at..at + 4).and_then(netlink::read_u32).unwrap_or_default()
+}
+
+fn text(bytes: &[u8]) -> String {
+    let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
+}
+
+/// The filters of a hook; none where there is no clsact qdisc.
+pub(crate) fn filters(ifindex: u32, hook: Hook) -> io::Result<Vec<Filter>> {
+    let request = message(ifindex, 0, SIDES[hook as usize]);
+    let found = match netlink::dump(RTM_GETTFILTER, RTM_NEWTFILTER, &request) {
+        // No qdisc.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {
+            return Ok(Vec::new());
+        }
+        found => found?,
+    };
+    Ok(found.iter().filter_map(|message| filter(message)).collect())
+}
+
+/// `None` for the entry that only says that there are filters of a kind.
+fn filter(message: &[u8]) -> Option<Filter> {
+    let handle = word(message, 8);
+    let attributes = Attributes(message.get(TCMSG..)?);
+    let mut program = None;
+    let (mut kind, mut options) = (String::new(), None);
+    for (attribute, value) in attributes {
+        match attribute {
+            TCA_KIND => kind = text(value),
+            TCA_OPTIONS => options = Some(value),
+            _ => {}
+        }
+    }
+    options?;
+    if kind == "bpf" {
+        let options = options.unwrap_or_default();
+        let name = Attributes(options).find(TCA_BPF_NAME).map(text).unwrap_or_default();
+        let id = Attributes(options).find(TCA_BPF_ID).and_then(netlink::read_u32);
+        program = id.map(|id| (name, id));
+    }
+    Some(Filter { priority: (word(message, 16) >> 16) as u16, handle, program })
+}
+
+/// Takes an interface's clsact qdisc away if it has no filters. Whether it was.
+pub(crate) fn remove_idle_clsact(ifindex: u32) -> io::Result<bool> {
+    for hook in Hook::ALL {
+        if !filters(ifindex, hook)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    let mut request = message(ifindex, 0xffff_0000, CLSACT);
+    netlink::push_attribute(&mut request, TCA_KIND, b"clsact\0");
+    netlink::tell(RTM_DELQDISC, &request).map(|()| true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_of_a_program_and_others() {
+        let head = |handle: u32, priority: u32| {
+            let mut message = message(7, handle, SIDES[1]);
+            message[16..20].copy_from_slice(&(priority << 16 | 0x300).to_ne_bytes());
+            message
+        };
+        let mut bpf = head(1, 49_152);
+        netlink::push_attribute(&mut bpf, TCA_KIND, b"bpf\0");
+        let mut options = Vec::new();
+        netlink::push_attribute(&mut options, TCA_BPF_NAME, b"classifier_tx\0");
+        netlink::push_attribute(&mut options, TCA_BPF_ID, &77u32.to_ne_bytes());
+        netlink::push_attribute(&mut bpf, TCA_OPTIONS, &options);
+        let program = Some(("classifier_tx".to_owned(), 77));
+        assert_eq!(filter(&bpf), Some(Filter { priority: 49_152, handle: 1, program }));
+        let mut chain = head(0, 49_152);
+        netlink::push_attribute(&mut chain, TCA_KIND, b"bpf\0");
+        assert_eq!(filter(&chain), None);
+        let mut other = head(5, 3);
+        netlink::push_attribute(&mut other, TCA_KIND, b"flower\0");
+        netlink::push_attribute(&mut other, TCA_OPTIONS, &[]);
+        assert_eq!(filter(&other), Some(Filter { priority: 3, handle: 5, program: None }));
+        for end in 0..bpf.len() {
+            filter(&bpf[..end]);
+        }
+    }
+
+    #[test]
+    fn the_loopback_has_no_clsact() {
+        assert_eq!(filters(1, Hook::Tx).unwrap(), []);
+    }
+}
