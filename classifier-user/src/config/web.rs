@@ -260,6 +260,9 @@ struct Section<'a, 'y> {
     entries: Vec<(&'a str, &'a MarkedYaml<'y>, &'a MarkedYaml<'y>)>,
 }
 
+/// A key, where it stands, and its value.
+type Entry<'a, 'y> = (&'a str, &'a MarkedYaml<'y>, &'a MarkedYaml<'y>);
+
 impl<'a> Reader<'a> {
     fn error(&self, line: usize, problem: impl Into<Problem>) -> FileError {
         FileError::At { path: self.path.to_owned(), line, problem: problem.into() }
@@ -274,7 +277,7 @@ impl<'a> Reader<'a> {
         &self,
         node: &'a MarkedYaml<'y>,
         key: &'static str,
-    ) -> Result<Option<Vec<(&'a str, &'a MarkedYaml<'y>, &'a MarkedYaml<'y>)>>, FileError> {
+    ) -> Result<Option<Vec<Entry<'a, 'y>>>, FileError> {
         match &node.data {
             YamlData::Value(Scalar::Null) => Ok(None),
             YamlData::Mapping(mapping) => mapping
