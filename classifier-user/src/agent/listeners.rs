@@ -55,7 +55,7 @@ impl Listeners {
         if !operator.address.ip().to_canonical().is_loopback() {
             match &operator.web {
                 None => {
-                    warn!("{} is open: everybody who reaches it sees all of the traffic", operator.address)
+                    warn!("{} is open: everybody who reaches it sees all of the traffic", operator.address);
                 }
                 Some(web) if web.scheme() == "http" => {
                     warn!(

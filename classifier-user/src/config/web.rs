@@ -257,8 +257,11 @@ struct Reader<'a> {
 /// A mapping, all of whose keys are known.
 struct Section<'a, 'y> {
     reader: &'a Reader<'a>,
-    entries: Vec<(&'a str, &'a MarkedYaml<'y>, &'a MarkedYaml<'y>)>,
+    entries: Vec<Entry<'a, 'y>>,
 }
+
+/// A key as text, the key, its value.
+type Entry<'a, 'y> = (&'a str, &'a MarkedYaml<'y>, &'a MarkedYaml<'y>);
 
 impl<'a> Reader<'a> {
     fn error(&self, line: usize, problem: impl Into<Problem>) -> FileError {
@@ -274,7 +277,7 @@ impl<'a> Reader<'a> {
         &self,
         node: &'a MarkedYaml<'y>,
         key: &'static str,
-    ) -> Result<Option<Vec<(&'a str, &'a MarkedYaml<'y>, &'a MarkedYaml<'y>)>>, FileError> {
+    ) -> Result<Option<Vec<Entry<'a, 'y>>>, FileError> {
         match &node.data {
             YamlData::Value(Scalar::Null) => Ok(None),
             YamlData::Mapping(mapping) => mapping
