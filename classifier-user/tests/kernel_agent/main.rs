@@ -24,6 +24,7 @@ mod positions;
 mod privacy;
 mod public;
 mod reload;
+mod service;
 mod totals;
 mod variants;
 mod world;
