@@ -10,16 +10,32 @@ use super::{
 };
 use crate::{
     agent,
-    config::RunPlan,
-    datapath::kernel,
+    config::{BankMemory, KeepPlan, RunPlan},
+    datapath::{
+        kernel,
+        remote::{self, KernelHost},
+    },
     replay::{self, ReplayPlan, capture::CaptureError, report::Report},
 };
 
 /// Runs the agent until it is told to end.
-pub(super) fn run(plan: &RunPlan) -> Result<(), CliError> {
+pub(super) fn run(plan: &RunPlan, log: &str) -> Result<(), CliError> {
     let mut progress = FileProgress::default();
-    let ran = agent::run(plan, |part, state| progress.show(part, state));
+    let ran = agent::run(plan, log, |part, state| progress.show(part, state));
     ran.map_err(CliError::work)
+}
+
+/// Counts for the agent that started this process, until that is gone.
+pub(super) fn serve_parent(keep: &KeepPlan, bank_memory: BankMemory) -> Result<(), CliError> {
+    kernel::remember_names();
+    let place = keep.counting.then(|| {
+        let mut place = kernel::Place::new(keep.bpffs.clone(), keep.instance.clone());
+        place.abi = keep.abi.unwrap_or(place.abi);
+        place
+    });
+    let memory = agent::memory_total();
+    let host = KernelHost::new(place, bank_memory.bytes(memory), memory);
+    remote::serve_parent(&mut host.map_err(CliError::work)?).map_err(CliError::work)
 }
 
 /// Runs a capture through the program. Damage further on in the capture comes beside what was read before it.
