@@ -11,9 +11,12 @@ use crate::{
     },
 };
 
-/// Starts the process that counts, and gives up what this one has of privileges.
+/// Finds or starts the process that counts, and gives up what this one has of privileges.
 pub(super) fn part(plan: &RunPlan, log: &str) -> Result<Remote, AgentError> {
-    let remote = Remote::spawn(&ChildPlan { arguments: arguments(plan, log) })?;
+    let remote = match &plan.datapath {
+        Some(path) => Remote::connect(path)?,
+        None => Remote::spawn(&ChildPlan { arguments: arguments(plan, log) })?,
+    };
     privileges::drop_all().map_err(AgentError::Privileges)?;
     Ok(remote)
 }

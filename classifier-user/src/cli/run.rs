@@ -26,7 +26,8 @@ use crate::{
   sudo classifier run -i eth0 --table /var/lib/rib.mrt.bz2 --listen '[::]:9469'
   sudo classifier run --config /etc/classifier/classifier.toml
 
-It needs root, or the capabilities BPF, NET_ADMIN and PERFMON.
+It needs root, or the capabilities BPF, NET_ADMIN and PERFMON: a second process that it starts keeps these
+three and counts, and the agent itself gives up all.
 `classifier check` with the same arguments says what it would do here.")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -89,6 +90,9 @@ pub(super) struct SettingsArgs {
     /// A router that reports its routes by BMP: the port where it connects to (or address and port), and its address; every key of `[[bmp]]`; may be repeated
     #[arg(long, value_name = "LISTEN,router=ADDR[,KEY=VALUE]…", value_parser = BmpSpec::parse)]
     bmp: Vec<BmpSpec>,
+    /// Where a process counts for this agent (`classifier datapath --socket`); without it, the agent starts one
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["keep", "no_keep", "instance"])]
+    datapath: Option<PathBuf>,
     #[command(flatten)]
     keep: KeepArgs,
     /// Begin also where interfaces are not there yet
@@ -136,6 +140,7 @@ impl SettingsArgs {
             reload: self.no_reload.then_some(false),
             bgp: self.bgp,
             bmp: self.bmp,
+            datapath: self.datapath,
             keep: self.keep.settings(),
             wait: self.wait.then_some(true),
             clsact: self.clsact,
@@ -219,6 +224,7 @@ mod tests {
                 bmp: vec![RouterSettings::new("192.0.2.1".parse().unwrap())],
                 own_ases: vec![64_500],
                 transit_ases: vec![],
+                datapath: None,
                 keep: KeepPlan { counting: true, instance: "a".into(), bpffs: "/b".into(), abi: None },
                 wait: true,
                 clsact: true,

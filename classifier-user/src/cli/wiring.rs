@@ -13,7 +13,7 @@ use crate::{
     config::{BankMemory, KeepPlan, RunPlan},
     datapath::{
         kernel,
-        remote::{self, KernelHost},
+        remote::{self, KernelHost, SocketPlan},
     },
     replay::{self, ReplayPlan, capture::CaptureError, report::Report},
 };
@@ -25,8 +25,12 @@ pub(super) fn run(plan: &RunPlan, log: &str) -> Result<(), CliError> {
     ran.map_err(CliError::work)
 }
 
-/// Counts for the agent that started this process, until that is gone.
-pub(super) fn serve_parent(keep: &KeepPlan, bank_memory: BankMemory) -> Result<(), CliError> {
+/// Counts for the agents that come to a socket, or for the one that started this process.
+pub(super) fn serve(
+    keep: &KeepPlan,
+    bank_memory: BankMemory,
+    socket: Option<&SocketPlan>,
+) -> Result<(), CliError> {
     kernel::remember_names();
     let place = keep.counting.then(|| {
         let mut place = kernel::Place::new(keep.bpffs.clone(), keep.instance.clone());
@@ -34,8 +38,11 @@ pub(super) fn serve_parent(keep: &KeepPlan, bank_memory: BankMemory) -> Result<(
         place
     });
     let memory = agent::memory_total();
-    let host = KernelHost::new(place, bank_memory.bytes(memory), memory);
-    remote::serve_parent(&mut host.map_err(CliError::work)?).map_err(CliError::work)
+    let mut host = KernelHost::new(place, bank_memory.bytes(memory), memory).map_err(CliError::work)?;
+    match socket {
+        Some(socket) => remote::serve_socket(socket, &mut host, &remote::Nobody).map_err(CliError::work),
+        None => remote::serve_parent(&mut host).map_err(CliError::work),
+    }
 }
 
 /// Runs a capture through the program. Damage further on in the capture comes beside what was read before it.

@@ -61,6 +61,7 @@ const KEYS: &[&str] = &[
     "skip_bad_lines",
     "reload",
     "bgp",
+    "datapath",
     "keep_counting",
     "instance",
     "bpffs",
@@ -219,6 +220,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
         metrics_ases: section.integer("metrics_ases", 0, "a number from 0 to 100000", 100_000)?,
         skip_bad_lines: section.boolean("skip_bad_lines")?,
         reload: section.boolean("reload")?,
+        datapath: section.path("datapath")?,
         keep: KeepSettings {
             counting: section.boolean("keep_counting")?,
             instance: section.string("instance")?,
@@ -613,6 +615,7 @@ xdp_mode = "native"
 metrics_ases = 1_000
 skip_bad_lines = true
 reload = false
+datapath = "datapath.sock"
 keep_counting = true
 instance = "border-1"
 bpffs = "/run/bpf"
@@ -675,9 +678,9 @@ cache = "1m"
             Settings {
                 router: Some("border-1".into()),
                 links: vec![
-                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 24),
-                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 29),
-                    link("eth1", None, None, Role::Downstream, None, 36),
+                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 25),
+                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 30),
+                    link("eth1", None, None, Role::Downstream, None, 37),
                 ],
                 tables: vec![TableSpec::File("/etc/classifier/rib.mrt.bz2".into()), TableSpec::Builtin],
                 overrides: Some("/etc/classifier/override.txt".into()),
@@ -715,6 +718,7 @@ cache = "1m"
                 bank_memory: Some(BankMemory::Bytes(2 << 30)),
                 xdp_mode: Some(XdpChoice::Native),
                 metrics_ases: Some(1000),
+                datapath: Some("/etc/classifier/datapath.sock".into()),
                 skip_bad_lines: Some(true),
                 reload: Some(false),
                 bgp: vec![],

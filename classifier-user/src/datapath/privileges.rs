@@ -3,7 +3,10 @@
 //! Capabilities belong to threads. Everything here concerns the calling one, so a process gives them up before it has
 //! another.
 
-use std::{fs, io};
+use std::{
+    fs, io,
+    os::fd::{FromRawFd as _, OwnedFd},
+};
 
 /// Numbers of capabilities (linux/capability.h).
 const SETPCAP: u32 = 8;
@@ -150,6 +153,35 @@ impl Drop for Raised {
             tracing::error!("CAP_PERFMON stays in effect: {error}");
         }
     }
+}
+
+/// The signals that tell a service to end, as something to be polled: they end nothing by themselves any more.
+///
+/// # Errors
+/// There is no descriptor left.
+pub fn signals() -> io::Result<OwnedFd> {
+    // SAFETY: a set that is made before it is read; of this thread, which is the only one.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in [libc::SIGINT, libc::SIGTERM] {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        checked(libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()).into())?;
+        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC);
+        checked(fd.into())?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Does something with another umask, which is the whole process's.
+pub fn with_umask<T>(umask: libc::mode_t, body: impl FnOnce() -> T) -> T {
+    // SAFETY: no memory is passed, and it cannot fail.
+    let before = unsafe { libc::umask(umask) };
+    let done = body();
+    // SAFETY: as above.
+    unsafe { libc::umask(before) };
+    done
 }
 
 /// Ignores the signals that a terminal or a service manager sends to all processes of a group: the agent takes them, and

@@ -20,6 +20,7 @@ mod history;
 mod keep;
 mod lifecycle;
 mod paths;
+mod privileges;
 mod public;
 mod reload;
 mod totals;

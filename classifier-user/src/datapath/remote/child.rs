@@ -85,5 +85,5 @@ pub fn serve_parent(host: &mut KernelHost) -> Result<(), WireError> {
     privileges::ignore_signals();
     privileges::keep_datapath()?;
     let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    server::serve(stream, host, None)
+    server::serve(stream, host)
 }

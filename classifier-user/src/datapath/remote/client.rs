@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     io,
     os::unix::net::UnixStream,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -25,6 +26,16 @@ use crate::{
 /// agent before.
 const GREETING: Duration = Duration::from_secs(10);
 
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "; is `classifier datapath --socket` running (classifier-datapath.service)?"
+        }
+        io::ErrorKind::PermissionDenied => "; this user is not of the socket's group",
+        _ => "",
+    }
+}
+
 /// What comes of asking another process.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
@@ -43,6 +54,14 @@ pub enum RemoteError {
         source: WireError,
         /// What that means for the counters.
         after: String,
+    },
+    /// It is not where it was expected.
+    #[error("no process that counts can be reached at {}: {source}{}", path.display(), hint(source))]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// It could not be started.
     #[error("the process that counts cannot be started: {0}")]
@@ -77,6 +96,17 @@ impl Remote {
         Self::new(stream, what, Some(child))
     }
 
+    /// Speaks with the process that serves at this socket.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub fn connect(path: &Path) -> Result<Self, RemoteError> {
+        let what = format!("the process that counts, at {}", path.display());
+        let stream = UnixStream::connect(path)
+            .map_err(|source| RemoteError::Connect { path: path.to_owned(), source })?;
+        Self::new(stream, what, None)
+    }
+
     /// Speaks with the process at the other end of this.
     ///
     /// # Errors
@@ -87,7 +117,9 @@ impl Remote {
 
     fn new(stream: UnixStream, what: String, child: Option<Child>) -> Result<Self, RemoteError> {
         let mut pipe = Pipe::new(stream);
-        let welcome = pipe.greet().and_then(|()| pipe.greeted(GREETING)).and_then(|()| pipe.next(None));
+        // Who serves another agent says so, and may be gone before it is greeted.
+        let greeted = pipe.greet();
+        let welcome = pipe.greeted(GREETING).and_then(|()| greeted).and_then(|()| pipe.next(None));
         let mut this = Self {
             pipe: RefCell::new(pipe),
             what,

@@ -8,6 +8,7 @@
 use std::{
     io,
     os::fd::{AsRawFd as _, BorrowedFd},
+    time::Duration,
 };
 
 use super::{
@@ -22,6 +23,7 @@ mod host;
 mod limits;
 mod message;
 mod server;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -31,6 +33,7 @@ pub use client::{Remote, RemoteError};
 pub use host::KernelHost;
 pub(in crate::datapath) use host::patiently;
 pub use server::{Host, Patience, serve};
+pub use socket::{Manager, Nobody, SocketError, SocketPlan, serve_socket};
 pub use wire::{PROTOCOL, Welcome, WireError};
 
 /// What is to be loaded.
@@ -56,15 +59,20 @@ pub struct Start {
 /// The kernel refused, which it has no reason to.
 pub fn closed(stream: BorrowedFd<'_>) -> io::Result<()> {
     // A hang-up is always told.
-    poll([stream], 0).map(drop)
+    poll([stream], 0, None).map(drop)
 }
 
-/// Waits until one of these is ready, or has ended; says which.
-fn poll<const N: usize>(fds: [BorrowedFd<'_>; N], events: i16) -> io::Result<[bool; N]> {
+/// Waits until one of these is ready, or has ended, or some time is over; says which.
+fn poll<const N: usize>(
+    fds: [BorrowedFd<'_>; N],
+    events: i16,
+    within: Option<Duration>,
+) -> io::Result<[bool; N]> {
+    let within = within.map_or(-1, |within| i32::try_from(within.as_millis()).unwrap_or(i32::MAX));
     let mut polled = fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 });
     loop {
         // SAFETY: so many entries, which live through the call.
-        let ready = unsafe { libc::poll(polled.as_mut_ptr(), N as libc::nfds_t, -1) };
+        let ready = unsafe { libc::poll(polled.as_mut_ptr(), N as libc::nfds_t, within) };
         if ready >= 0 {
             return Ok(polled.map(|polled| polled.revents != 0));
         }

@@ -1,22 +1,13 @@
 //! The other end: what it does for an agent, and what it does when that is gone.
 
-use std::{
-    io,
-    os::{
-        fd::AsFd as _,
-        unix::net::{UnixListener, UnixStream},
-    },
-    time::Duration,
-};
+use std::{io, os::unix::net::UnixStream, time::Duration};
 
 use classifier_common::abi::Hook;
-use tracing::debug;
 
 use super::{
     Start,
     limits::{self, Allowed, Shape, TooMuch},
     message::{self, Answer, Failure, Request, WireAdopted, WireHook, WireSweep},
-    poll,
     wire::{PART, Pipe, Welcome, WireError},
 };
 use crate::{
@@ -71,13 +62,46 @@ pub trait Host {
     fn start(&mut self, start: &Start) -> Result<Box<dyn Starting>, Refused>;
 }
 
-/// Serves one agent, until it is gone. Others that come to `door` meanwhile are sent away.
+/// What else there is to look at between two questions.
+pub(super) trait Door {
+    /// Waits until the agent has said something, or is gone.
+    fn wait(&mut self, agent: &UnixStream) -> io::Result<Turn>;
+}
+
+/// What is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The agent has said something, or is gone.
+    Said,
+    /// This process is to end.
+    End,
+}
+
+/// How serving an agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// It is gone.
+    Gone,
+    /// This process is to end.
+    Told,
+}
+
+/// Serves one agent, until it is gone.
 ///
 /// What it leaves in the kernel is as the host says: it counts on, or everything is taken off.
 ///
 /// # Errors
 /// Why the agent was not served any longer, where it did not just end.
-pub fn serve(stream: UnixStream, host: &mut dyn Host, door: Option<&UnixListener>) -> Result<(), WireError> {
+pub fn serve(stream: UnixStream, host: &mut dyn Host) -> Result<(), WireError> {
+    serve_at(stream, host, None).map(drop)
+}
+
+/// [`serve`], with something to look at besides.
+pub(super) fn serve_at(
+    stream: UnixStream,
+    host: &mut dyn Host,
+    door: Option<&mut dyn Door>,
+) -> Result<Over, WireError> {
     let patience = host.patience();
     stream.set_write_timeout(Some(patience.answer))?;
     let mut pipe = Pipe::new(stream);
@@ -98,7 +122,7 @@ pub fn serve(stream: UnixStream, host: &mut dyn Host, door: Option<&UnixListener
         }
     }
     match served {
-        Err(WireError::Closed) => Ok(()),
+        Err(WireError::Closed) => Ok(Over::Gone),
         served => served,
     }
 }
@@ -152,10 +176,12 @@ impl From<crate::datapath::DatapathError> for Bad {
 }
 
 impl Session<'_> {
-    fn run(&mut self, within: Duration, door: Option<&UnixListener>) -> Result<(), WireError> {
+    fn run(&mut self, within: Duration, mut door: Option<&mut dyn Door>) -> Result<Over, WireError> {
         loop {
-            if let Some(door) = door.filter(|_| !self.pipe.has_begun()) {
-                send_away(self.pipe.stream(), door)?;
+            if let Some(door) = door.as_mut().filter(|_| !self.pipe.has_begun())
+                && door.wait(self.pipe.stream())? == Turn::End
+            {
+                return Ok(Over::Told);
             }
             let request = self.pipe.next(Some(within))?;
             let answer = match self.handle(request) {
@@ -321,19 +347,4 @@ impl Session<'_> {
 fn ready(started: &Started) -> Answer {
     let memory = started.datapath.memory();
     Answer::Ready(message::sizes(&started.datapath.sizes()), [memory.fib_bytes, memory.bank_bytes])
-}
-
-/// Waits until the agent says something; whoever else comes to the door meanwhile finds it closed again.
-fn send_away(agent: &UnixStream, door: &UnixListener) -> io::Result<()> {
-    loop {
-        let [said, came] = poll([agent.as_fd(), door.as_fd()], libc::POLLIN)?;
-        // The agent first: where it is gone, and another one came, that one is served.
-        if said {
-            return Ok(());
-        }
-        if came && let Ok((other, _)) = door.accept() {
-            debug!("another agent was sent away");
-            drop(other);
-        }
-    }
 }

@@ -161,7 +161,7 @@ type Served = thread::JoinHandle<Result<(), WireError>>;
 fn other_end(seen: &Shared, keeps: Option<&str>) -> (UnixStream, Served) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let mut host = Fake(Arc::clone(seen), keeps.map(str::to_owned));
-    (ours, thread::spawn(move || serve(theirs, &mut host, None)))
+    (ours, thread::spawn(move || serve(theirs, &mut host)))
 }
 
 const SIZES: Sizes = Sizes { classes: 1 << 20, v4_rows: 3, v6_rows: 4, v6_nodes: 5 };
@@ -264,7 +264,7 @@ fn one_that_is_gone_is_said_to_be() {
         let seen = Shared::default();
         let mut host = Fake(Arc::clone(&seen), keeps.map(str::to_owned));
         let kill = theirs.try_clone().unwrap();
-        let served = thread::spawn(move || serve(theirs, &mut host, None));
+        let served = thread::spawn(move || serve(theirs, &mut host));
         let mut remote = Remote::over(ours, "the other".to_owned()).unwrap();
         remote.start(&start()).unwrap();
         let watch = remote.watch().unwrap();
@@ -496,8 +496,8 @@ fn sweep() -> impl Strategy<Value = Sweep> {
 
 fn label() -> impl Strategy<Value = LinkLabel> {
     let role = prop_oneof![Just(Role::Upstream), Just(Role::Downstream)];
-    let kinds = [LinkKind::Transit, LinkKind::Ix, LinkKind::Pni, LinkKind::Customer];
-    (".{0,64}", role, option::of(proptest::sample::select(&kinds[..])))
+    const KINDS: [LinkKind; 4] = [LinkKind::Transit, LinkKind::Ix, LinkKind::Pni, LinkKind::Customer];
+    (".{0,64}", role, option::of(proptest::sample::select(&KINDS[..])))
         .prop_map(|(name, role, kind)| LinkLabel { name, role, kind })
 }
 

@@ -22,6 +22,16 @@ const LENGTH: usize = 4;
 
 const MAGIC: &[u8; 8] = b"CLSFPATH";
 const GREETING: usize = 48;
+/// What is said instead of a greeting to whom nobody listens.
+pub(super) const BUSY: [u8; GREETING] = {
+    let mut busy = [0; GREETING];
+    let (mut at, text) = (0, b"CLSFBUSY");
+    while at < text.len() {
+        busy[at] = text[at];
+        at += 1;
+    }
+    busy
+};
 
 /// Why the other side cannot be understood, or heard.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +54,9 @@ pub enum WireError {
     /// A message that is none.
     #[error("a message that makes no sense: {0}")]
     Malformed(&'static str),
+    /// It serves somebody else.
+    #[error("it serves another agent: end that first")]
+    Busy,
     /// Something else altogether.
     #[error("it is no classifier")]
     Stranger,
@@ -123,6 +136,9 @@ impl Pipe {
         let greeting = self.take(GREETING);
         let Some((magic, rest)) = greeting.split_first_chunk::<8>() else { return Err(WireError::Stranger) };
         let Some((theirs, version)) = rest.split_first_chunk::<4>() else { return Err(WireError::Stranger) };
+        if greeting == BUSY {
+            return Err(WireError::Busy);
+        }
         if magic != MAGIC {
             return Err(WireError::Stranger);
         }
