@@ -63,6 +63,20 @@ pub(crate) fn refused(line: &str) -> String {
     stderr(&output)
 }
 
+/// What a process logs, as it goes on.
+pub(crate) fn logged(child: &mut Child) -> (Arc<Mutex<String>>, JoinHandle<()>) {
+    let log = Arc::new(Mutex::new(String::new()));
+    let (lines, into) = (child.stderr.take().expect("piped"), Arc::clone(&log));
+    let reader = thread::spawn(move || {
+        for line in BufReader::new(lines).lines().map_while(Result::ok) {
+            let mut log = into.lock().expect("nobody panics with it");
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+    (log, reader)
+}
+
 /// A running agent; killed when dropped.
 pub(crate) struct Agent {
     child: Child,
@@ -95,15 +109,7 @@ impl Agent {
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the agent starts");
-        let log = Arc::new(Mutex::new(String::new()));
-        let (lines, into) = (child.stderr.take().expect("piped"), Arc::clone(&log));
-        let reader = thread::spawn(move || {
-            for line in BufReader::new(lines).lines().map_while(Result::ok) {
-                let mut log = into.lock().expect("nobody panics with it");
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
+        let (log, reader) = logged(&mut child);
         let mut agent = Self { child, log, reader: Some(reader), address: String::new() };
         agent.address = eventually("the agent listens", || {
             if let Some(status) = agent.child.try_wait().expect("a child") {

@@ -76,7 +76,7 @@ fn counts(agent: Command) {
     let bounding = privileges::bounding(std::process::id());
     let bounding = if env::var_os(FEW).is_some() { bounding } else { privileges::THREE };
     privileges::assert_without(agent.id(), bounding);
-    privileges::assert_counts(agent.other_half(), bounding);
+    privileges::assert_counts(agent.other_half(), bounding, 1);
     let top = agent.ask("top");
     let (inside, outside) = (&top["directions"]["in"], &top["directions"]["out"]);
     assert_eq!(rows(&inside["rows"], "asn"), expected(&[("2906", 20, 20_000), ("15169", 30, 3_000)]));

@@ -23,6 +23,7 @@ mod paths;
 mod privileges;
 mod public;
 mod reload;
+mod service;
 mod totals;
 mod variants;
 mod world;

@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// How long the other side may take to say who it is: a child is there at once, and a service may be busy with the
-/// agent before.
-const GREETING: Duration = Duration::from_secs(10);
+/// agent before, or wait for one that does not finish a sentence.
+const GREETING: Duration = Duration::from_secs(30);
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
