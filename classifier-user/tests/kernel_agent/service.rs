@@ -328,9 +328,10 @@ fn a_service_manager_may_open_the_socket() {
             command.args(["-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\""]).arg(&place.binary);
             command.arg("datapath").arg("--socket").arg(path).arg("--bpffs").arg(&place.bpffs);
             let fd = listener.as_raw_fd();
-            // SAFETY: one system call that is allowed between fork and exec.
+            // Number 3 itself would be closed by exec.
+            // SAFETY: system calls that are allowed between fork and exec.
             unsafe {
-                command.pre_exec(move || match libc::dup2(fd, 3) {
+                command.pre_exec(move || match libc::dup2(libc::dup(fd), 3) {
                     3 => Ok(()),
                     _ => Err(std::io::Error::last_os_error()),
                 });

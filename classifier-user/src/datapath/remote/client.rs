@@ -119,7 +119,7 @@ impl Remote {
         let mut pipe = Pipe::new(stream);
         // Who serves another agent says so, and may be gone before it is greeted.
         let greeted = pipe.greet();
-        let welcome = pipe.greeted(GREETING).and_then(|()| greeted).and_then(|()| pipe.next(None));
+        let welcome = pipe.greeted(GREETING).and(greeted).and_then(|()| pipe.next(None));
         let mut this = Self {
             pipe: RefCell::new(pipe),
             what,

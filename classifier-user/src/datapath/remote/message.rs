@@ -366,8 +366,11 @@ pub(super) struct WireAdopted {
     /// Since 1970.
     pub(super) since: Duration,
     pub(super) recorded_here: bool,
-    pub(super) links: Vec<(String, Role, Option<LinkKind>, [[Count; 5]; 2])>,
+    pub(super) links: Vec<WireAdoptedLink>,
 }
+
+/// A link's label, and its outcomes by hook.
+pub(super) type WireAdoptedLink = (String, Role, Option<LinkKind>, [[Count; 5]; 2]);
 
 impl WireAdopted {
     pub(super) fn new(adopted: &Adopted) -> Self {
