@@ -125,6 +125,12 @@ pub trait Read {
     fn v6_row(&self, row: u32, index: u32) -> Option<u32>;
     /// A search node.
     fn v6_node(&self, node: u32) -> Option<Self::Node<'_>>;
+    /// The same number, as a copy that has nothing to do with it: see the kernel's.
+    #[must_use]
+    #[inline(always)]
+    fn copy(number: u32) -> u32 {
+        number
+    }
 }
 
 /// The class of an IPv4 address (host byte order).
@@ -195,8 +201,8 @@ pub fn lookup_v6<R: Read>(fib: &R, address: &[u32; 4]) -> Class {
             return word.payload();
         }
         if word.0 >> KIND_SHIFT == Kind::Next as u32 {
-            key = later[0];
-            later[0] = later[1];
+            key = R::copy(later[0]);
+            later[0] = R::copy(later[1]);
         }
         let Some(node) = fib.v6_node(word.payload()) else { return UNMATCHED_V6 };
         word = Word(node.word(interval(node, key)));

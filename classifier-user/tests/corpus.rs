@@ -75,8 +75,22 @@ fn bgp() {
 }
 
 #[test]
+fn bmp() {
+    run("bmp");
+}
+
+#[test]
 fn config() {
     run("config");
+}
+
+/// Needs root for the kernel's programs; without, the parser alone is looked at.
+#[test]
+fn frame() {
+    use std::os::unix::fs::MetadataExt as _;
+    run("frame");
+    let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    assert!(fuzz::kernel_is_there() || !root, "root may load programs");
 }
 
 #[test]

@@ -5,15 +5,15 @@
 
 use std::{
     cell::RefCell,
+    collections::HashSet,
     fs,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     path::Path,
     sync::{Arc, LazyLock, RwLock},
     time::{Duration, SystemTime},
 };
 
 use axum::{
-    Router,
     body::{Body, to_bytes},
     http::{Request, StatusCode, Uri, header},
 };
@@ -34,6 +34,12 @@ use classifier_user::{
             refresh,
             update::{Context, Decoder, MAX_PATH},
         },
+        bmp::{
+            codec as bmp,
+            router::{PeerIds, Router},
+            settings::RouterSettings,
+        },
+        live::{Event, PeerId, Said},
     },
     model::{Class, Counter, Family, Link, LinkId, Owner, OwnerId, Owners, Prefix, Role},
     questions::Questions,
@@ -44,12 +50,32 @@ use classifier_user::{
 use jiff::{Timestamp, tz::TimeZone};
 use tower::ServiceExt as _;
 
+mod frame;
+
+/// A frame, by the parser on the host and by the programs in the kernel, where we may load them.
+pub fn frame(bytes: &[u8]) {
+    frame::frame(bytes);
+}
+
+/// Whether [`frame`] has programs in the kernel to compare with.
+pub fn kernel_is_there() -> bool {
+    frame::kernel_is_there()
+}
+
 /// What is done with bytes.
 pub type Target = fn(&[u8]);
 
 /// All targets; the corpus of each is the directory of its name.
-pub const TARGETS: [(&str, Target); 6] =
-    [("bgp", bgp), ("config", config), ("http", http), ("mrt", mrt), ("pcap", pcap), ("table", table)];
+pub const TARGETS: [(&str, Target); 8] = [
+    ("bgp", bgp),
+    ("bmp", bmp),
+    ("config", config),
+    ("frame", frame),
+    ("http", http),
+    ("mrt", mrt),
+    ("pcap", pcap),
+    ("table", table),
+];
 
 /// A BGP session from the peer's OPEN on: the first byte is what was agreed on, the rest messages as they come.
 pub fn bgp(bytes: &[u8]) {
@@ -129,6 +155,48 @@ fn notification_reads_back(notification: &Notification) {
     notification.append(&mut bytes);
     let message = codec::message(&bytes, false).expect("a message").expect("a whole one");
     assert_eq!(Notification::decode(message.body).as_ref(), Some(notification));
+}
+
+/// What a router reports over BMP: messages as they come, and what is made of them.
+pub fn bmp(bytes: &[u8]) {
+    let settings = RouterSettings::new(Ipv4Addr::LOCALHOST.into());
+    let longest = settings.max_message;
+    let mut router = Router::new(settings, PeerId(0), Arc::new(PeerIds::new(1)));
+    let (mut said, mut rest) = (Vec::new(), bytes);
+    router.connected(&mut said);
+    let why = loop {
+        match bmp::message(rest, longest) {
+            Ok(Some((message, len))) => {
+                rest = &rest[len..];
+                if let Err(end) = router.take(message, &mut said) {
+                    break end.to_string();
+                }
+            }
+            Ok(None) => break "it closed the connection".to_owned(),
+            Err(malformed) => break malformed.to_string(),
+        }
+    };
+    assert!(!why.is_empty());
+    router.lost(&why, &mut said);
+    let status = router.status();
+    assert_eq!((status.held, status.peers), (Families::default(), 0));
+    // All that was counted was said, each route of a peer that had said who it is and is up.
+    let (mut up, mut routes) = (HashSet::new(), [0, 0]);
+    for Said { peer, event } in said {
+        match event {
+            Event::Up => assert!(up.insert(peer), "{peer:?} comes up again"),
+            Event::Down(_) => assert!(up.remove(&peer), "{peer:?} goes and was not there"),
+            Event::Routes(these) => {
+                assert!(up.contains(&peer), "routes of {peer:?}, which is not there");
+                for route in these {
+                    routes[usize::from(route.attributes.is_none())] += 1;
+                }
+            }
+            Event::Peer(_) | Event::EndOfRib(_) | Event::Refresh(_) => {}
+        }
+    }
+    assert_eq!(routes, [status.announced, status.withdrawn]);
+    assert!(up.is_empty());
 }
 
 thread_local! {
@@ -250,7 +318,7 @@ pub fn http(bytes: &[u8]) {
 /// The agent without its kernel.
 struct Server {
     runtime: tokio::runtime::Runtime,
-    router: Router,
+    router: axum::Router,
     _state: tempfile::TempDir,
 }
 

@@ -4,6 +4,7 @@
 //! Depends on no crate of the product: it runs the built `classifier` and reads what it prints.
 
 mod bench;
+mod chaos;
 mod ci;
 mod demo;
 mod fuzz;
@@ -39,6 +40,15 @@ enum Command {
         cargo xtask demo --seconds 20 --json | jq .equal\n  cargo xtask demo --bgp --seconds 60\n\nNeeds root. Exit code 0: every AS has exactly the \
         packets and bytes that were sent to and from it. 1: something differs, or failed.")]
     Demo(demo::Options),
+    /// Runs the agent under traffic while everything goes wrong that can, and compares what was sent with what was counted
+    #[command(
+        after_help = "Examples:\n  cargo xtask chaos --minutes 5\n  cargo xtask chaos --minutes 1 --seed 42\n  \
+        cargo xtask chaos --minutes 1 --only kill,upgrade,interface\n\nNeeds root. Killed, ended and upgraded; tables loaded \
+        again, broken ones; a full disk; the BGP session reset; an interface removed and made again; the clock moved; out of \
+        memory; 1,000 slow clients; scrapes in a storm. Exit code 0: all that was sent arrived and was counted, AS by AS, and \
+        nothing is left. A failure says the seed that does the same again."
+    )]
+    Chaos(chaos::Options),
     /// Runs all tests: the pure ones, those that need root, and those that must do with three capabilities
     #[command(
         after_help = "Examples:\n  cargo xtask test\n  cargo xtask test vlan\n  cargo xtask test --no-setup\n  \
@@ -69,6 +79,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Setup => setup::run(),
         Command::Demo(options) => demo::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Ci => ci::run(),
         Command::Bench(options) => bench::run(&options),

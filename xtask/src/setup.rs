@@ -73,6 +73,9 @@ const MACHINES: &[Package] = &[
     ),
 ];
 
+/// What `cargo xtask chaos` moves the agent's clock with.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
 /// What some packages would start at the next boot.
 const SERVICES: [(&str, &str); 3] =
     [("prometheus", "prometheus.service"), ("bird2", "bird.service"), ("frr", "frr.service")];
@@ -115,6 +118,15 @@ pub(crate) fn for_machines() -> Result<()> {
         bail!("without the packages above there are no machines");
     }
     Ok(())
+}
+
+/// The library that moves clocks, installed where it is missing.
+pub(crate) fn faketime() -> Result<PathBuf> {
+    let package = package("libfaketime", File(FAKETIME), "moves the agent's clock");
+    if package.is_there() || install_packages(&[&package])? && package.is_there() {
+        return Ok(FAKETIME.into());
+    }
+    bail!("chaos moves the agent's clock with {FAKETIME} (Debian: libfaketime)")
 }
 
 /// What fuzzing needs beside that: libFuzzer is C++.

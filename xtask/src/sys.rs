@@ -66,6 +66,33 @@ impl Namespace {
     }
 }
 
+/// From now on what this thread mounts, and those that it starts, is seen by them alone, and goes with them.
+pub(crate) fn private_mounts() -> io::Result<()> {
+    // SAFETY: changes this thread's mounts and nothing in memory.
+    checked(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    mount(None, c"/", libc::MS_SLAVE | libc::MS_REC)
+}
+
+/// Mounts a file system of this kind, with its options.
+pub(crate) fn mount_at(kind: &str, target: &std::path::Path, options: &str) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let (kind, options) = (CString::new(kind)?, CString::new(options)?);
+    let target = CString::new(target.as_os_str().as_bytes())?;
+    // SAFETY: the strings end in NUL.
+    checked(unsafe {
+        libc::mount(c"none".as_ptr(), target.as_ptr(), kind.as_ptr(), 0, options.as_ptr().cast())
+    })
+    .map(drop)
+}
+
+/// Takes it off again.
+pub(crate) fn unmount(target: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let target = CString::new(target.as_os_str().as_bytes())?;
+    // SAFETY: the string ends in NUL.
+    checked(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }).map(drop)
+}
+
 fn enter(namespace: RawFd) -> io::Result<()> {
     // SAFETY: changes this thread's network namespace and nothing in memory.
     checked(unsafe { libc::setns(namespace, libc::CLONE_NEWNET) }).map(drop)
@@ -156,8 +183,34 @@ pub(crate) fn catch_interrupts() -> &'static AtomicBool {
     &INTERRUPTED
 }
 
-/// Asks a child to end.
-pub(crate) fn terminate(child: &Child) -> io::Result<()> {
+/// What a child may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// End.
+    Terminate,
+    /// End at once, without a word.
+    Kill,
+    /// Load your files again.
+    Hangup,
+}
+
+/// Tells a child something.
+pub(crate) fn signal(child: &Child, signal: Signal) -> io::Result<()> {
+    let number = match signal {
+        Signal::Terminate => libc::SIGTERM,
+        Signal::Kill => libc::SIGKILL,
+        Signal::Hangup => libc::SIGHUP,
+    };
     // SAFETY: a child that has not been waited for keeps its number.
-    checked(unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) }).map(drop)
+    checked(unsafe { libc::kill(child.id().cast_signed(), number) }).map(drop)
+}
+
+/// As many descriptors as we may have.
+pub(crate) fn raise_descriptors() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes to the limit that it is given.
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: reads it.
+    checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
 }

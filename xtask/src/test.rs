@@ -1,12 +1,15 @@
 //! All tests. Kernel tests are the integration tests named `kernel_*`; they need root, and fail without it. Those
 //! among them named `minimal_caps…` run once more with the three capabilities that the product asks for and no others.
 
-use std::{io::Write as _, path::PathBuf, process::Command};
+use std::{fs, io::Write as _, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::{process, setup, sys, vm};
+use crate::{
+    process, setup, sys,
+    vm::{self, skipped::MAY_LACK},
+};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -23,6 +26,8 @@ pub(crate) struct Options {
 }
 
 const MINIMAL: &str = "minimal_caps";
+/// Tells tests where to write what they lacked.
+const LACKING: &str = "CLASSIFIER_TEST_LACKING";
 /// What `classifier run` needs, and no more (setpriv's notation).
 const CAPABILITIES: &str = "-all,+bpf,+net_admin,+perfmon";
 /// A namespace of their own is what such tests cannot make themselves: this makes it before the capabilities go.
@@ -47,13 +52,29 @@ pub(crate) fn all(filter: Option<&str>) -> Result<()> {
             "test: not root: the tests that load programs or make namespaces will fail (sudo -E cargo xtask test)"
         );
     }
+    let lacking = process::root().join("target/lacking");
+    let _ = fs::remove_file(&lacking);
     let mut main = process::cargo(["test", "--workspace", "--exclude", "classifier-ebpf", "--no-fail-fast"]);
-    let main = process::run(main.args(filter));
+    let main = process::run(main.args(filter).env(LACKING, &lacking));
+    let main = main.and(lacked(&fs::read_to_string(&lacking).unwrap_or_default()));
     let minimal = match filter {
         Some(filter) if !filter.contains(MINIMAL) && !MINIMAL.contains(filter) => Ok(()),
         _ => minimal_capabilities(),
     };
     main.and(minimal)
+}
+
+/// Says which tests this machine's kernel has not all for; none may be that is not known to.
+fn lacked(lines: &str) -> Result<()> {
+    for line in lines.lines() {
+        if !MAY_LACK.contains(&line) {
+            bail!("a test was left out that xtask/src/vm/skipped.rs does not know: {line}");
+        }
+        eprintln!(
+            "test: this kernel has not all that a test needs, the machines of --vm have: {line} devices"
+        );
+    }
+    Ok(())
 }
 
 fn minimal_capabilities() -> Result<()> {
@@ -107,7 +128,7 @@ fn passed_in(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{passed_in, programs_in};
+    use super::{MAY_LACK, lacked, passed_in, programs_in};
 
     #[test]
     fn kernel_tests_are_found_among_cargos_messages() {
@@ -121,6 +142,13 @@ mod tests {
             r#"{"reason":"build-finished","success":true}"#,
         );
         assert_eq!(programs_in(messages), [("kernel_veth".to_owned(), "/t/kernel_veth-1".into())]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_known() {
+        assert!(lacked("").is_ok());
+        assert!(lacked(&MAY_LACK.join("\n")).is_ok());
+        assert!(lacked("kernel_agent somebody::forgot vlan\n").is_err());
     }
 
     #[test]

@@ -24,8 +24,14 @@ pub(crate) struct Agent {
 impl Agent {
     /// Starts one on an interface of this thread's namespace, with the built-in table.
     pub(crate) fn start(interface: &str) -> Result<Self> {
+        Self::start_with(interface, &[])
+    }
+
+    /// Starts one with more arguments.
+    pub(crate) fn start_with(interface: &str, arguments: &[&str]) -> Result<Self> {
         let mut child = Command::new(BINARY)
             .args(["run", "-i", interface])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

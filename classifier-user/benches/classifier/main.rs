@@ -26,6 +26,7 @@ mod replay;
 mod report;
 mod rib;
 mod send;
+mod session;
 mod sweep;
 mod table;
 mod wire;

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) type SharedLive = Arc<RwLock<Live>>;
 
 /// Routes that go into the FIB together, at most: a sweep that is due does not wait for longer than these take.
-const SLICE: usize = 65_536;
+const SLICE: usize = 131_072;
 
 /// What peers said, one thing after the other. Who sends more than is taken waits.
 #[derive(Debug)]

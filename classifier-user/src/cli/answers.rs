@@ -239,7 +239,19 @@ pub(super) struct Status {
     #[serde(default)]
     pub(super) sessions: Vec<Session>,
     #[serde(default)]
+    pub(super) gaps: Vec<Gap>,
+    #[serde(default)]
     pub(super) warnings: Vec<String>,
+}
+
+/// When a link was not counted though the agent ran.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Gap {
+    pub(super) link: String,
+    pub(super) from: Timestamp,
+    /// Not there while it lasts.
+    pub(super) to: Option<Timestamp>,
+    pub(super) why: String,
 }
 
 /// How the past is kept.

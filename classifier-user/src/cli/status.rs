@@ -24,6 +24,9 @@ pub(super) struct Args {
     format: FormatArgs,
 }
 
+/// Gaps that are shown to people, at most: the latest.
+const GAPS: usize = 5;
+
 pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
     let answer = Client::new(&args.agent.agent).get(&["status"], &[])?;
     match args.format.format() {
@@ -70,6 +73,15 @@ fn people(status: &Status, screen: Screen) -> String {
     facts.add_row([heading("closure"), value]);
     if let Some((failing, history)) = history {
         facts.add_row([heading("history"), if failing { alarm(text(&history)) } else { text(&history) }]);
+    }
+    // Those that last are warnings.
+    let over = status.gaps.iter().rev().filter_map(|gap| Some((gap, gap.to?)));
+    for (gap, to) in over.take(GAPS) {
+        let seconds = to.duration_since(gap.from).unsigned_abs().as_secs().max(1);
+        let from = gap.from.strftime("%Y-%m-%d %H:%M:%S UTC");
+        let value =
+            format!("{}: not counted for {} from {from}: {}", gap.link, output::duration(seconds), gap.why);
+        facts.add_row([heading("gap"), text(&value)]);
     }
     for warning in &status.warnings {
         facts.add_row([heading("warning"), alarm(text(warning))]);

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     file::nearest,
-    value::{Span, ValueError},
+    value::{DiskSize, Span, ValueError},
 };
 use crate::{
     ingest::bgp::{PORT, Password, PeerSettings, codec::Families},
@@ -53,6 +53,7 @@ const KEYS: &[&str] = &[
     "families",
     "add_path",
     "max_prefixes",
+    "max_memory",
     "stale_time",
 ];
 
@@ -110,6 +111,8 @@ pub struct BgpSpec {
     pub add_path: bool,
     /// Limit of routes.
     pub max_prefixes: Option<u32>,
+    /// Bytes that its routes may take.
+    pub max_memory: Option<u64>,
     /// In seconds.
     pub stale_time: Option<u32>,
     /// The name; by default the address.
@@ -234,6 +237,7 @@ impl BgpSpec {
             families: None,
             add_path: false,
             max_prefixes: None,
+            max_memory: None,
             stale_time: None,
             name: None,
             place,
@@ -291,6 +295,7 @@ impl BgpSpec {
             "max_prefixes" => {
                 self.max_prefixes = Some(read::<std::num::NonZeroU32>(value, MAX_PREFIXES_EXPECTED)?.get());
             }
+            "max_memory" => self.max_memory = Some(value.parse::<DiskSize>()?.0),
             "stale_time" => self.stale_time = Some(stale_time(value)?),
             _ => self.name = Some(name(value)?),
         }
@@ -343,6 +348,7 @@ impl BgpSpec {
             families: self.families.unwrap_or(defaults.families),
             add_path: self.add_path,
             max_prefixes: self.max_prefixes.unwrap_or(defaults.max_prefixes),
+            max_memory: self.max_memory.unwrap_or(defaults.max_memory),
             stale_seconds: self.stale_time.unwrap_or(defaults.stale_seconds),
             ..defaults
         })

@@ -31,7 +31,7 @@ fn everything() {
     let text = format!(
         "2001:db8::1,as=64500,name=border,local-as=64501,local_address=2001:db8::2,router_id=192.0.2.9,\
          listen=[2001:db8::2]:1179,port=1790,passive,password_file={},ttl_security=2,hold_time=30s,families=ipv6,\
-         add_path=true,max_prefixes=10,stale_time=1h",
+         add_path=true,max_prefixes=10,max_memory=20MB,stale_time=1h",
         file.display()
     );
     assert_eq!(
@@ -52,6 +52,7 @@ fn everything() {
             families: Families { ipv4: false, ipv6: true },
             add_path: true,
             max_prefixes: 10,
+            max_memory: 20_000_000,
             stale_seconds: 3600,
         }
     );

@@ -167,10 +167,11 @@ pub(super) struct Undo<A: Address> {
 /// Blocks of addresses (first address, prefix length), ascending, disjoint.
 pub(super) type Blocks<A> = Vec<(A, u8)>;
 
-/// From so many blocks in a batch on one pass over everything is cheaper than a search for each...
-const MANY_BLOCKS: usize = 4096;
-/// ... if they are also more than the routes divided by this.
-const MANY_BLOCKS_SHARE: usize = 32;
+/// From so many blocks on one walk over all routes is cheaper than a search for each: more than the routes divided by
+/// this.
+const MANY_BLOCKS_SHARE: usize = 128;
+/// A first table of more prefixes is likely to have most addresses in it.
+const FIRST_BLOCKS: usize = 4096;
 
 impl<A: Address> Prefixes<A> {
     pub(super) const fn new() -> Self {
@@ -201,7 +202,10 @@ impl<A: Address> Prefixes<A> {
                 .filter_map(|(address, len, class)| class.map(|class| (address.key(len), class)))
                 .collect();
             undo.clear = true;
-            blocks.extend(self.classes.keys().take(MANY_BLOCKS + 1).map(|&key| A::prefix(key)));
+            if self.classes.len() > FIRST_BLOCKS {
+                return (undo, Self::everything());
+            }
+            blocks.extend(self.classes.keys().map(|&key| A::prefix(key)));
         } else {
             for (address, len, class) in changes {
                 let key = address.key(len);
@@ -214,10 +218,6 @@ impl<A: Address> Prefixes<A> {
                     blocks.push((address, len));
                 }
             }
-        }
-        let many = if undo.clear { 0 } else { self.classes.len() / MANY_BLOCKS_SHARE };
-        if blocks.len() > many.max(MANY_BLOCKS) {
-            return (undo, Self::everything());
         }
         for (address, len) in &mut blocks {
             *len = (*len).min(widest);
@@ -266,14 +266,21 @@ impl<A: Address> Prefixes<A> {
 
     /// The intervals of all addresses in `blocks`.
     pub(super) fn sweep<'a>(&'a self, blocks: &'a [(A, u8)]) -> Sweep<'a, A> {
-        Sweep {
+        let walk = blocks.len() > self.classes.len() / MANY_BLOCKS_SHARE;
+        let mut sweep = Sweep {
             prefixes: self,
             blocks: blocks.iter(),
             range: btree_map::Range::default(),
             ahead: None,
+            outside: walk.then(Vec::new),
             around: Vec::new(),
             position: None,
+        };
+        if walk {
+            sweep.range = self.classes.range(..);
+            sweep.advance();
         }
+        sweep
     }
 }
 
@@ -287,13 +294,16 @@ pub(super) struct Interval<A> {
 
 /// Disjoint intervals, ascending; neighbours may have the same class.
 ///
-/// One pass over the sorted prefixes with a stack of those around the position: the innermost one has it.
+/// One pass over the sorted prefixes of each block with a stack of those around the position: the innermost one has it.
 pub(super) struct Sweep<'a, A: Address> {
     prefixes: &'a Prefixes<A>,
     blocks: slice::Iter<'a, (A, u8)>,
+    /// The prefixes of the block, or all of them.
     range: btree_map::Range<'a, A::Key, Class>,
-    /// The next prefix in the block.
+    /// The next prefix.
     ahead: Option<Interval<A>>,
+    /// Where all prefixes are walked over: last address and class of those around the next block.
+    outside: Option<Vec<(A, Class)>>,
     /// Last address and class of what is around the position, the block itself first.
     around: Vec<(A, Class)>,
     position: Option<A>,
@@ -303,11 +313,38 @@ impl<A: Address> Sweep<'_, A> {
     fn open(&mut self) -> Option<A> {
         let &(address, len) = self.blocks.next()?;
         let last = address.last(len);
-        self.range = self.prefixes.classes.range(address.key(len)..=last.key(u8::MAX));
+        let outside = match self.outside.take() {
+            Some(outside) => self.walk(address, last, outside),
+            None => {
+                self.range = self.prefixes.classes.range(address.key(len)..=last.key(u8::MAX));
+                self.advance();
+                self.prefixes.covering(address, len)
+            }
+        };
         self.around.clear();
-        self.around.push((last, self.prefixes.covering(address, len).unwrap_or(A::UNMATCHED)));
-        self.advance();
+        self.around.push((last, outside.unwrap_or(A::UNMATCHED)));
         Some(address)
+    }
+
+    /// Goes on to the first prefix that is no shorter than the block which begins and ends there. The class around it.
+    fn walk(&mut self, first: A, last: A, mut outside: Vec<(A, Class)>) -> Option<Class> {
+        let ends_before =
+            |outside: &[(A, Class)], address| outside.last().is_some_and(|(last, _)| *last < address);
+        while let Some(prefix) = self.ahead
+            && (prefix.first < first || prefix.first == first && prefix.last > last)
+        {
+            while ends_before(&outside, prefix.first) {
+                outside.pop();
+            }
+            outside.push((prefix.last, prefix.class));
+            self.advance();
+        }
+        while ends_before(&outside, first) {
+            outside.pop();
+        }
+        let class = outside.last().map(|(_, class)| *class);
+        self.outside = Some(outside);
+        class
     }
 
     fn advance(&mut self) {

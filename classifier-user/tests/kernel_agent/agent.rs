@@ -11,12 +11,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use classifier_user::datapath::kernel::has_tcx;
 use serde_json::Value;
 
 /// Longer than anything takes on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// What the agent sweeps at in these tests.
 const INTERVAL: &str = "200ms";
+
+/// How this kernel attaches TC programs: before 6.6 there is no TCX.
+pub(crate) fn tc() -> &'static str {
+    if has_tcx().expect("it may be asked") { "tcx" } else { "tc" }
+}
 
 /// Asks again and again until there is an answer.
 pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    agent::{Agent, counter, expected, frames, rows, stderr, stdout},
+    agent::{Agent, counter, expected, frames, rows, stderr, stdout, tc},
     lab::in_namespace,
     world::{Files, inward, ip, outward, send, send_from, sum, wire},
 };
@@ -197,7 +197,7 @@ fn links_and_status(agent: &Agent, files: &Files) {
     });
     assert_eq!(inside["outcomes"], outcomes);
     let outside = &link["directions"]["out"];
-    assert_eq!((&outside["hook"], &outside["mode"]), (&json!("tx"), &json!("tcx")));
+    assert_eq!((&outside["hook"], &outside["mode"]), (&json!("tx"), &json!(tc())));
     assert_eq!(counter(&outside["since_start"]), (20, OUT));
 
     let status = agent.ask("status");
@@ -338,7 +338,7 @@ fn metrics_add_up_are_clean_and_never_fall() {
             1.0
         );
         assert_eq!(
-            gauge("classifier_datapath_mode", &[("link", "transit"), ("hook", "tx"), ("mode", "tcx")]),
+            gauge("classifier_datapath_mode", &[("link", "transit"), ("hook", "tx"), ("mode", tc())]),
             1.0
         );
         assert_eq!(after.sum("classifier_source_up", &[]), 2.0);

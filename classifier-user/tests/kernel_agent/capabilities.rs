@@ -5,7 +5,7 @@ use std::{env, fs, net::UdpSocket, os::unix::fs::PermissionsExt as _, process::C
 use serde_json::json;
 
 use crate::{
-    agent::{Agent, binary, clean, counter, expected, rows},
+    agent::{Agent, binary, clean, counter, expected, rows, tc},
     lab::{in_namespace, run},
     privileges,
     world::Files,
@@ -70,7 +70,7 @@ fn counts(agent: Command) {
     let status = agent.settled(&[("transit rx", 50), ("transit tx", 40)]);
     assert_eq!(
         (&status["links"][0]["rx"]["mode"], &status["links"][0]["tx"]["mode"]),
-        (&json!("native"), &json!("tcx"))
+        (&json!("native"), &json!(tc()))
     );
     // What of the bounding set could not be given up: SETPCAP is not among the three.
     let bounding = privileges::bounding(std::process::id());

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use serde_json::Value;
@@ -55,8 +56,7 @@ struct Traces {
 impl Traces {
     fn of(bpffs: &Path) -> Self {
         let filters = ["ingress", "egress"].map(|side| {
-            let output =
-                std::process::Command::new("tc").args(["filter", "show", "dev", "r0", side]).output();
+            let output = Command::new("tc").args(["filter", "show", "dev", "r0", side]).output();
             stdout(&output.expect("tc"))
         });
         // Numbers of interfaces and programs of others do not change; ours must not be there.
@@ -67,6 +67,35 @@ impl Traces {
             filters: filters.concat(),
             links: run("ip -d link show r0"),
         }
+    }
+}
+
+/// What is pinned, as `bpftool` asks for it: `map id 7`.
+fn objects(directory: &Path) -> Vec<String> {
+    let of = |path: &String| {
+        ["map", "prog", "link"].into_iter().find_map(|kind| {
+            let output =
+                Command::new("bpftool").args([kind, "show", "pinned", path]).output().expect("bpftool");
+            let text = stdout(&output);
+            let number = text.split(':').next()?.parse::<u32>().ok().filter(|_| output.status.success())?;
+            Some(format!("{kind} id {number}"))
+        })
+    };
+    // Those that a BPF file system has of its own are left out.
+    let files =
+        pins(directory).into_iter().filter(|path| Path::new(path).is_file() && !path.ends_with(".debug"));
+    files.map(|path| of(&path).unwrap_or_else(|| panic!("{path} is no map, program or link"))).collect()
+}
+
+/// Waits until the kernel has none of these any more.
+fn assert_gone(objects: &[String]) {
+    for object in objects {
+        let (kind, id) = object.split_once(' ').expect("a kind");
+        eventually(&format!("{object} goes"), || {
+            let output =
+                Command::new("bpftool").args([kind, "show"]).args(id.split(' ')).output().expect("bpftool");
+            (!output.status.success()).then_some(())
+        });
     }
 }
 
@@ -127,9 +156,13 @@ fn killed_and_ended_in_turns_it_has_counted_every_frame_once() {
         agent.metrics().assert_clean();
         agent.metrics().assert_adds_up(&["transit"]);
         agent.end(libc::SIGTERM);
+        let objects = objects(&bpffs);
+        // Two counters, owners, their description, what is carried over, three programs, and links where there are any.
+        assert!(objects.len() >= 9, "{objects:?}");
         let detached = stdout(&classifier(&format!("detach --bpffs {}", bpffs.display())));
         assert_eq!(detached.lines().count(), 3, "{detached}");
         assert_eq!(Traces::of(&bpffs), before);
+        assert_gone(&objects);
 
         let past = Past::of(state.path());
         assert_eq!(past.frames_in(), (inside, sum(&inward()).1 * received));
@@ -164,6 +197,11 @@ fn killed_at_any_moment_under_traffic_nothing_is_lost_or_doubled() {
         };
         first.end(libc::SIGKILL);
         for life in 0..12_u32 {
+            // An upgrade, and back.
+            let arguments = match life / 2 % 2 {
+                0 => arguments.clone(),
+                _ => format!("{arguments} --pin-abi 77"),
+            };
             // Some are killed before they listen, in whatever they are doing then.
             if life % 3 == 0 {
                 let child = crate::agent::binary()
@@ -245,11 +283,28 @@ fn another_version_other_sizes_and_other_sides_take_over() {
             .map(|n| format!("10.{}.{}.0/24,{},\"x\"\n", n / 256, n % 256, 64_600 + n % 100))
             .collect();
         let mut times = 0;
-        for (life, more) in
-            ["", "--pin-abi 77", "--granularity as", "--count remote", "--pin-abi 78 --count local", ""]
-                .iter()
-                .enumerate()
-        {
+        // What the agent sees of the machine's CPUs.
+        let online = files.path("online");
+        let cpus = fs::read_to_string("/sys/devices/system/cpu/online").expect("a list");
+        fs::write(&online, &cpus).expect("written");
+        run(&format!("mount --bind {} /sys/devices/system/cpu/online", online.display()));
+        let lives = [
+            "",
+            "--pin-abi 77",
+            "--granularity as",
+            "--count remote",
+            "--pin-abi 78 --count local",
+            "",
+            "fewer CPUs",
+            "more CPUs",
+        ];
+        for (life, more) in lives.into_iter().enumerate() {
+            let more = match more {
+                "fewer CPUs" => fs::write(&online, "0\n").map(|()| ""),
+                "more CPUs" => fs::write(&online, "0-6\n").map(|()| ""),
+                more => fs::write(&online, &cpus).map(|()| more),
+            };
+            let more = more.expect("written");
             if life == 5 {
                 files.write("table.csv", &format!("{}{large}", crate::world::ROUTES));
             }
@@ -316,7 +371,7 @@ fn with_filters_as_on_older_kernels() {
         run("tc qdisc add dev r0 clsact");
         let foreign: [&str; 10] =
             ["filter", "add", "dev", "r0", "ingress", "pref", "7", "protocol", "all", "bpf"];
-        let added = std::process::Command::new("tc").args(foreign).args(["bytecode", "1,6 0 0 0,"]).status();
+        let added = Command::new("tc").args(foreign).args(["bytecode", "1,6 0 0 0,"]).status();
         assert!(added.expect("tc").success());
         let before = Traces::of(&bpffs);
         for arguments in [arguments.clone(), arguments.replace("--keep", "--no-keep")] {
@@ -399,18 +454,35 @@ fn detached_under_a_running_agent_it_says_so() {
         let (peer, files) = (wire(), Files::new());
         let bpffs = bpffs(&files);
         let before = Traces::of(&bpffs);
-        let agent = Agent::start(&keeping(&files, &bpffs));
-        send_from(&peer, "p0", &vec![(3, ip("8.8.8.8", "192.0.2.1", 100))]);
-        agent.settled(&[("transit rx", 3)]);
+        for mode in ["", "--xdp-mode tc --clsact"] {
+            let agent = Agent::start(&format!("{} {mode}", keeping(&files, &bpffs)));
+            send_from(&peer, "p0", &vec![(3, ip("8.8.8.8", "192.0.2.1", 100))]);
+            agent.settled(&[("transit rx", 3)]);
+            classifier(&format!("detach --bpffs {}", bpffs.display()));
+            assert_eq!(Traces::of(&bpffs), before, "{mode}");
+            agent.wait_log(0, "the program on receive of r0 was taken off");
+            agent.wait_log(0, "the program on transmit of r0 was taken off");
+            let link = eventually("the links say so", || {
+                let link = agent.ask("links")["links"][0]["directions"]["in"].clone();
+                link["mode"].is_null().then_some(link)
+            });
+            assert_eq!(counter(&link["since_start"]), (3, 300), "{mode}");
+            let (status, _) = agent.end(libc::SIGTERM);
+            assert_eq!(status.code(), Some(0));
+            assert_eq!(Traces::of(&bpffs), before, "{mode}");
+            eventually("it is gone", || (!counts("r0")).then_some(()));
+        }
+        // One filter of the two, by another administrator.
+        let agent = Agent::start(&format!("{} --xdp-mode tc --clsact", keeping(&files, &bpffs)));
+        run("tc filter del dev r0 ingress");
+        agent.wait_log(0, "the program on receive of r0 was taken off");
+        send("r0", &vec![(2, ip("192.0.2.1", "8.8.8.8", 100))]);
+        agent.settled(&[("transit tx", 2)]);
+        eventually("the status says so", || agent.status()["links"][0]["rx"].is_null().then_some(()));
+        assert_eq!(agent.metrics().one("classifier_link_up", &[]), 0.0);
+        agent.end(libc::SIGTERM);
         classifier(&format!("detach --bpffs {}", bpffs.display()));
         assert_eq!(Traces::of(&bpffs), before);
-        agent.wait_log(0, "the program on receive of r0 was taken off");
-        let link = &agent.ask("links")["links"][0]["directions"]["in"];
-        assert_eq!((counter(&link["since_start"]), &link["mode"]), ((3, 300), &Value::Null));
-        let (status, _) = agent.end(libc::SIGTERM);
-        assert_eq!(status.code(), Some(0));
-        assert_eq!(Traces::of(&bpffs), before);
-        eventually("it is gone", || (!counts("r0")).then_some(()));
     });
 }
 

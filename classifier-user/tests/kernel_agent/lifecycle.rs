@@ -10,7 +10,7 @@ use classifier_user::model::LinkId;
 use serde_json::{Value, json};
 
 use crate::{
-    agent::{Agent, classifier, counter, eventually, refused, rows, stderr, stdout},
+    agent::{Agent, classifier, counter, eventually, refused, rows, stderr, stdout, tc},
     lab::{in_namespace, run},
     world::{Files, ip, send, send_from, wire},
 };
@@ -35,7 +35,7 @@ fn it_detaches_on_sigint_and_sigterm_and_leaves_nothing() {
             for line in [
                 "table.csv: 7 prefixes",
                 "FIB: 5 IPv4 and 2 IPv6 prefixes",
-                "transit (upstream, r0): receive native, transmit tcx",
+                &format!("transit (upstream, r0): receive native, transmit {}", tc()),
                 "listening on http://127.0.0.1:9469 (metrics at /metrics)",
             ] {
                 assert!(log.contains(line), "no {line:?} in {log}");
@@ -70,11 +70,15 @@ fn it_detaches_on_sigint_and_sigterm_and_leaves_nothing() {
             "{log}"
         );
         drop(agent);
-        // Even one that is killed: the programs go with the process.
+        // Even one that is killed: the programs go with the process, but for filters.
         let agent = Agent::start(&format!("-i r0 {}", table(&files)));
         let (status, _) = agent.end(libc::SIGKILL);
         assert_eq!(status.code(), None);
-        eventually("the kernel takes them off", || (programs() == (false, false)).then_some(()));
+        let filters = tc() == "tc";
+        eventually("the kernel takes them off", || (programs() == (false, filters)).then_some(()));
+        let detached = stdout(&classifier("detach"));
+        assert_eq!(detached.contains("detached classifier_tx (filter of r0)"), filters, "{detached}");
+        assert_eq!(programs(), (false, false));
     });
 }
 
@@ -284,19 +288,19 @@ fn a_driver_without_native_xdp_is_counted_at_tc_and_that_is_said() {
         let check = classifier(&format!("check -i br0 {table} --json"));
         assert_eq!(check.status.code(), Some(0));
         let report: Value = serde_json::from_slice(&check.stdout).expect("JSON");
-        assert_eq!((&report["links"][0]["rx"], &report["links"][0]["tx"]), (&json!("tcx"), &json!("tcx")));
+        assert_eq!((&report["links"][0]["rx"], &report["links"][0]["tx"]), (&json!(tc()), &json!(tc())));
 
         let agent = Agent::start(&format!("-i br0 {table}"));
         let log = agent.log();
         assert!(log.contains("br0: no native XDP ("), "{log}");
-        assert!(log.contains("br0 (upstream, br0): receive tcx, transmit tcx"), "{log}");
+        assert!(log.contains(&format!("br0 (upstream, br0): receive {0}, transmit {0}", tc())), "{log}");
         // To everybody, so also to the bridge itself: that is what it receives.
         let mut frame = ip("8.8.8.8", "192.0.2.1", 100);
         frame[..6].fill(0xff);
         send_from(&peer, "p0", &vec![(4, frame)]);
         let status = agent.settled(&[("br0 rx", 4)]);
-        assert_eq!(status["links"][0]["rx"]["mode"], "tcx");
-        let mode = [("link", "br0"), ("hook", "rx"), ("mode", "tcx")];
+        assert_eq!(status["links"][0]["rx"]["mode"], tc());
+        let mode = [("link", "br0"), ("hook", "rx"), ("mode", tc())];
         assert_eq!(agent.metrics().one("classifier_datapath_mode", &mode), 1.0);
     });
 }

@@ -20,6 +20,8 @@ mod history;
 mod keep;
 mod lifecycle;
 mod paths;
+mod positions;
+mod privacy;
 mod privileges;
 mod public;
 mod reload;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    agent::{Agent, counter, frames, rows, stderr},
+    agent::{Agent, counter, frames, rows, stderr, tc},
     lab::{in_namespace, run},
     world::{Files, inward, outward, send, send_from, sum, wire},
 };
@@ -37,7 +37,7 @@ fn every_way_of_counting_gives_the_same_ases() {
             ("--count remote", "remote", "prefix", "native"),
             ("--count local", "local", "prefix", "native"),
             ("--count remote --granularity as --xdp-mode native", "remote", "as", "native"),
-            ("--xdp-mode tc", "both", "prefix", "tcx"),
+            ("--xdp-mode tc", "both", "prefix", tc()),
             ("--xdp-mode generic", "both", "prefix", "generic"),
         ] {
             let agent = Agent::start(&format!("-i r0 {options} {}", files.arguments()));

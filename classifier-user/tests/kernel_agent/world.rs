@@ -1,6 +1,6 @@
 //! A small Internet as files, and frames between its networks.
 
-use std::{fs, net::IpAddr, path::PathBuf};
+use std::{env, fs, io::Write as _, net::IpAddr, path::PathBuf, process::Command};
 
 use crate::{
     lab::{Peer, Raw, run, veth},
@@ -104,6 +104,28 @@ pub(crate) fn send(interface: &str, traffic: &Traffic) {
 pub(crate) fn send_from(peer: &Peer, interface: &'static str, traffic: &Traffic) {
     let traffic = traffic.clone();
     peer.run(move || send(interface, &traffic));
+}
+
+/// A file for what tests lacked of this kernel, a line each; or `nothing`, and they fail.
+const LACKING: &str = "CLASSIFIER_TEST_LACKING";
+
+/// Makes a device of a kind that not every kernel has. Where this one has not, the test may end early, and says so to
+/// whoever runs it: `cargo xtask test` holds that against its list.
+pub(crate) fn has_device(test: &str, kind: &str, name: &str, arguments: &str) -> bool {
+    let line = format!("link add name {name} {arguments}");
+    let output = Command::new("ip").args(line.split(' ')).output().expect("ip");
+    if output.status.success() {
+        return true;
+    }
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(why.contains("Unknown device type") || why.contains("not supported"), "{line}: {why}");
+    let place = env::var_os(LACKING);
+    assert!(place.as_ref().is_none_or(|place| place != "nothing"), "the kernel has no {kind} devices");
+    if let Some(place) = place {
+        let file = fs::OpenOptions::new().create(true).append(true).open(place);
+        writeln!(file.expect("the file"), "kernel_agent {test} {kind}").expect("written");
+    }
+    false
 }
 
 /// A pair `r0` here, `p0` there.

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use classifier_user::{
-    config::{bgp, file},
+    config::{bgp, bmp, file},
     ingest::bgp::PeerSettings,
 };
 
@@ -13,14 +13,18 @@ use crate::{
 };
 
 /// The blocks of a document in this language, in order.
-fn blocks(document: &str, language: &str) -> Vec<String> {
+fn blocks<const N: usize>(document: &str, language: &str) -> [String; N] {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(document);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let fence = format!("```{language}\n");
     let blocks: Vec<String> =
         text.split(&fence).skip(1).filter_map(|rest| Some(rest.split_once("```")?.0.to_owned())).collect();
-    assert_eq!(blocks.len(), 2, "{document}: on the router itself, and from another machine");
-    blocks
+    blocks.try_into().unwrap_or_else(|blocks| panic!("{document} has other blocks: {blocks:?}"))
+}
+
+/// On the router itself, and from another machine.
+fn both(document: &str, language: &str) -> [String; 2] {
+    blocks(document, language)
 }
 
 fn peers(toml: &str) -> Vec<PeerSettings> {
@@ -29,11 +33,15 @@ fn peers(toml: &str) -> Vec<PeerSettings> {
 }
 
 /// The command line that is said to be the same.
-fn flag(document: &str) -> PeerSettings {
+fn command_line(document: &str, flag: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(document);
     let text = fs::read_to_string(path).expect("the document");
-    let rest = text.split_once("`classifier run … --bgp ").expect("a command line").1;
-    let spec = bgp::BgpSpec::parse(rest.split_once('`').expect("its end").0).expect("a peer");
+    let rest = text.split_once(&format!("`classifier run … {flag} ")).expect("a command line").1;
+    rest.split_once('`').expect("its end").0.to_owned()
+}
+
+fn flag(document: &str) -> PeerSettings {
+    let spec = bgp::BgpSpec::parse(&command_line(document, "--bgp")).expect("a peer");
     bgp::lower(vec![spec]).expect("a peer").remove(0)
 }
 
@@ -88,9 +96,9 @@ fn bird_on_the_router_itself() {
             ipv4 { import all; export none; };
             ipv6 { import all; export none; };
         }";
-        let session = format!("{upstream}\n{}", blocks("bird.md", "bird").remove(0));
+        let session = format!("{upstream}\n{}", both("bird.md", "bird")[0]);
         let _router = Bird::here(&session, OWN);
-        let peers = peers(&blocks("bird.md", "toml")[0]);
+        let peers = peers(&both("bird.md", "toml")[0]);
         assert_eq!(peers, [flag("bird.md")]);
         let mut ours = Ours::with_timers(peers, timers());
         has_all(&mut ours);
@@ -103,11 +111,11 @@ fn bird_on_the_router_itself() {
 fn bird_from_another_machine() {
     in_namespace(|| {
         let peer = link(2, 1);
-        let session = blocks("bird.md", "bird").remove(1);
+        let [_, session] = both("bird.md", "bird");
         let routes = ROUTES.replace("prepend(15169)", "prepend(15169); bgp_path.prepend(65010)");
         let routes = routes.replace("prepend(2906)", "prepend(2906); bgp_path.prepend(65010)");
         let _router = Bird::start(&peer, &session, &routes);
-        has_all(&mut Ours::with_timers(peers(&blocks("bird.md", "toml")[1]), timers()));
+        has_all(&mut Ours::with_timers(peers(&both("bird.md", "toml")[1]), timers()));
     });
 }
 
@@ -116,7 +124,7 @@ fn frr_on_the_router_itself() {
     in_namespace(|| {
         let peer = link(1, 2);
         let _transit = Bird::start(&peer, TRANSIT, ROUTES);
-        let documented = blocks("frr.md", "frr").remove(0);
+        let [documented, _] = both("frr.md", "frr");
         let upstream = "router bgp 64500
  no bgp ebgp-requires-policy
  neighbor 192.0.2.2 remote-as 65010
@@ -126,8 +134,8 @@ fn frr_on_the_router_itself() {
  exit-address-family
 exit
 ";
-        let _router = Frr::here_with_zebra(&format!("{upstream}{documented}"));
-        let peers = peers(&blocks("frr.md", "toml")[0]);
+        let _router = Frr::here_with_zebra(&format!("{upstream}{documented}"), &[]);
+        let peers = peers(&both("frr.md", "toml")[0]);
         assert_eq!(peers, [flag("frr.md")]);
         has_all(&mut Ours::with_timers(peers, timers()));
     });
@@ -137,7 +145,7 @@ exit
 fn frr_from_another_machine() {
     in_namespace(|| {
         let peer = link(2, 1);
-        let documented = blocks("frr.md", "frr").remove(1);
+        let [_, documented] = both("frr.md", "frr");
         let maps = "route-map GOOGLE permit 10
  set as-path prepend 65010 15169
 exit
@@ -161,6 +169,38 @@ exit
 exit
 ";
         let _router = Frr::start(&peer, &format!("{maps}{documented}{routes}"));
-        has_all(&mut Ours::with_timers(peers(&blocks("frr.md", "toml")[1]), timers()));
+        has_all(&mut Ours::with_timers(peers(&both("frr.md", "toml")[1]), timers()));
+    });
+}
+
+#[test]
+fn frr_that_reports_by_bmp() {
+    in_namespace(|| {
+        let peer = link(1, 2);
+        let _transit = Bird::start(&peer, TRANSIT, ROUTES);
+        let [documented] = blocks("bmp.md", "frr");
+        let upstream = "router bgp 64500
+ no bgp ebgp-requires-policy
+ neighbor 192.0.2.2 remote-as 65010
+ neighbor 192.0.2.2 timers connect 1
+ address-family ipv6 unicast
+  neighbor 192.0.2.2 activate
+ exit-address-family
+exit
+";
+        let router = Frr::here_with_zebra(&format!("{upstream}{documented}"), &["-M", "bmp"]);
+        // FRR 8 does not report a route whose next hop was not known yet when it came, but for the whole table that it
+        // sends on a new connection.
+        for (family, prefix) in [("ipv4", "198.51.100.0/24"), ("ipv6", "2001:db8:1::/48")] {
+            crate::bmp::until_frr(&router, &format!("show bgp {family} unicast {prefix}"), "valid");
+        }
+        let [toml] = blocks("bmp.md", "toml");
+        let settings = file::parse(Path::new("docs.toml"), &toml).unwrap_or_else(|error| panic!("{error}"));
+        let routers = bmp::lower(settings.bmp).unwrap_or_else(|error| panic!("{error}"));
+        let spec = bmp::BmpSpec::parse(&command_line("bmp.md", "--bmp")).expect("a router");
+        assert_eq!(routers, bmp::lower(vec![spec]).expect("a router"));
+        let routes: [(&str, &[u32]); 2] =
+            [("198.51.100.0/24", &[65_010, 15_169]), ("2001:db8:1::/48", &[65_010, 2906])];
+        crate::bmp::Ours::start(routers).until_routes(&routes);
     });
 }

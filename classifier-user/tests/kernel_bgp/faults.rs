@@ -143,6 +143,29 @@ fn too_many_prefixes() {
     });
 }
 
+#[test]
+fn too_much_memory() {
+    in_namespace(|| {
+        let peer = router();
+        let bird = Bird::start(&peer, &bird_plain(), &routes());
+        // Three routes with three ASes each are within it.
+        let mut ours = Ours::start(vec![PeerSettings { max_memory: 3 * (160 + 12), ..active() }]);
+        ours.up();
+        let (_, lost) = ours.until("the end", |ours| {
+            let at = ours.log.iter().position(|(_, event)| matches!(event, Event::Down(_)))?;
+            ours.log.remove(at)
+        });
+        let Event::Down(lost) = lost else { panic!("{lost:?}") };
+        assert_eq!(
+            lost.why,
+            "its routes take more than 516 bytes; `max_memory` can be raised (sent cease: out of resources (6/8))"
+        );
+        ours.while_running("BIRD's line", || {
+            bird.daemon.log().to_lowercase().contains("received: out of resources")
+        });
+    });
+}
+
 /// A peer made by hand, at this address of the router's namespace.
 struct Made {
     stream: TcpStream,

@@ -1,5 +1,9 @@
-//! The BGP speaker against real ones, BIRD and FRR, in network namespaces. These tests need root, and fail without.
+//! The BGP speaker and the BMP station against real routers, BIRD and FRR, in network
+//! namespaces. These tests need root, and fail without.
 
+#[path = "../kernel_agent/agent.rs"]
+#[expect(dead_code, reason = "the agent's own tests use the rest")]
+mod agent;
 #[path = "../support/lab.rs"]
 #[expect(dead_code, reason = "other kernel tests use the rest")]
 mod lab;
@@ -7,6 +11,7 @@ mod lab;
 mod routers;
 
 mod bird;
+mod bmp;
 mod capture;
 mod documented;
 mod faults;

@@ -57,6 +57,22 @@ fn a_session_that_bird_ends_says_why() {
     });
 }
 
+/// RFC 4724, section 5: BIRD's 120 s are for a connection that is cut.
+#[test]
+fn graceful_restart_is_not_for_a_session_that_bird_ends() {
+    in_namespace(|| {
+        let peer = router();
+        let bird = Bird::start(&peer, &bird_plain(), &routes());
+        let mut ours = Ours::start(vec![PeerSettings { stale_seconds: 77, ..active() }]);
+        ours.up();
+        let restart = ours.status(0).agreed.unwrap().graceful_restart.unwrap();
+        assert_eq!(restart.restart_time, 120);
+        ours.complete(&BOTH);
+        bird.ask("disable collector");
+        assert_eq!(ours.down().stale_seconds, 77);
+    });
+}
+
 /// A peer that does not know of End-of-RIB has sent all when it is quiet.
 #[test]
 fn without_graceful_restart_quiet_is_the_end_of_the_rib() {

@@ -21,7 +21,7 @@ use crate::{
     frames,
     lab::{Peer, Raw, ifindex, in_namespace, veth},
     traffic::settle,
-    world::{World, setup},
+    world::{World, setup, tc},
 };
 
 fn frame() -> Vec<u8> {
@@ -94,18 +94,18 @@ fn larger_maps_take_over(xdp: XdpChoice, tc: TcChoice, modes: [Mode; 2]) {
 }
 
 #[test]
-fn larger_maps_take_over_native_xdp_and_tcx() {
-    larger_maps_take_over(XdpChoice::Native, TcChoice::Auto, [Mode::Native, Mode::Tcx]);
+fn larger_maps_take_over_native_xdp_and_tc() {
+    larger_maps_take_over(XdpChoice::Native, TcChoice::Auto, [Mode::Native, tc()]);
 }
 
 #[test]
 fn larger_maps_take_over_generic_xdp() {
-    larger_maps_take_over(XdpChoice::Generic, TcChoice::Auto, [Mode::Generic, Mode::Tcx]);
+    larger_maps_take_over(XdpChoice::Generic, TcChoice::Auto, [Mode::Generic, tc()]);
 }
 
 #[test]
-fn larger_maps_take_over_tcx() {
-    larger_maps_take_over(XdpChoice::Tc, TcChoice::Auto, [Mode::Tcx, Mode::Tcx]);
+fn larger_maps_take_over_tc() {
+    larger_maps_take_over(XdpChoice::Tc, TcChoice::Auto, [tc(); 2]);
 }
 
 #[test]

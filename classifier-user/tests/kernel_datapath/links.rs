@@ -1,15 +1,15 @@
 //! Several links at once, and who else is on an interface.
 
 use classifier_user::{
-    datapath::kernel::{AttachError, Kernel, OBJECT_HARNESS, XdpChoice},
-    model::{Hook, Side},
+    datapath::kernel::{AttachError, Kernel, OBJECT_HARNESS, TcChoice, XdpChoice},
+    model::{Hook, Mode, Side},
 };
 
 use crate::{
     frames,
     lab::{Peer, Raw, ifindex, in_namespace, run, veth},
     traffic::settle,
-    world::{World, counter, setup},
+    world::{World, counter, setup, tc},
 };
 
 /// An IPv4 frame, tagged if asked.
@@ -97,28 +97,43 @@ fn vlans_that_are_no_link_are_not_accounted() {
 
 #[test]
 fn a_tag_in_metadata_counts_and_finds_its_link() {
-    in_namespace(|| {
-        let peer = Peer::new();
-        veth(&peer, "r0", "p0", 1500);
-        let index = ifindex("r0");
-        let mut world = World::new(&[setup(0, index, Some(100)), setup(1, index, None)]);
-        // Before ours on egress: ours asks to be last.
-        let mut harness =
-            Kernel::load_object(OBJECT_HARNESS, &small(), &[setup(0, 9999, None)]).expect("harness");
-        harness.attach_classifier("tag_100", "r0").expect("tag_100");
-        world.kernel.attach("r0", index, XdpChoice::Auto).expect("r0");
-        let raw = Raw::new("r0");
-        (0..10).for_each(|_| raw.send(&frame(None)));
-        settle("r0");
-        world.sweep();
-        world.assert_closed();
-        assert_eq!(world.total(0, Hook::Tx), counter(10, 10 * (frame(None).len() as u64 + 4)));
-        assert_eq!(world.total(1, Hook::Tx), counter(0, 0));
-    });
+    for choice in [TcChoice::Auto, TcChoice::Clsact] {
+        in_namespace(|| {
+            let peer = Peer::new();
+            veth(&peer, "r0", "p0", 1500);
+            let index = ifindex("r0");
+            let mut world = World::new(&[setup(0, index, Some(100)), setup(1, index, None)]);
+            world.kernel.choose_tc(choice);
+            let mut harness =
+                Kernel::load_object(OBJECT_HARNESS, &small(), &[setup(0, 9999, None)]).expect("harness");
+            // It has to come before ours. TCX runs before filters, and ours asks to be its last; the later filter is the first.
+            let filters = tc() == Mode::Tc;
+            if filters {
+                world.kernel.attach("r0", index, XdpChoice::Auto).expect("r0");
+            }
+            harness.attach_classifier("tag_100", "r0").expect("tag_100");
+            if !filters {
+                world.kernel.attach("r0", index, XdpChoice::Auto).expect("r0");
+            }
+            let raw = Raw::new("r0");
+            (0..10).for_each(|_| raw.send(&frame(None)));
+            settle("r0");
+            world.sweep();
+            world.assert_closed();
+            assert_eq!(world.total(0, Hook::Tx), counter(10, 10 * (frame(None).len() as u64 + 4)));
+            assert_eq!(world.total(1, Hook::Tx), counter(0, 0));
+        });
+    }
 }
 
 fn small() -> classifier_user::datapath::Sizes {
     classifier_user::datapath::Sizes { classes: 64, v4_rows: 1, v6_rows: 1, v6_nodes: 1 }
+}
+
+/// What is on the interface's hooks.
+fn traces() -> [String; 4] {
+    ["bpftool net", "tc filter show dev r0 ingress", "tc filter show dev r0 egress", "tc qdisc show dev r0"]
+        .map(run)
 }
 
 #[test]
@@ -127,19 +142,33 @@ fn a_second_instance_and_a_foreign_program_are_refused_and_untouched() {
         let peer = Peer::new();
         veth(&peer, "r0", "p0", 1500);
         let index = ifindex("r0");
-        let mut first = World::new(&[setup(0, index, None)]);
-        first.kernel.attach("r0", index, XdpChoice::Auto).expect("r0");
-        for choice in [XdpChoice::Auto, XdpChoice::Tc] {
-            let mut second = World::new(&[setup(0, index, None)]);
-            let error = second.kernel.attach("r0", index, choice).expect_err("the second");
-            assert!(matches!(error, AttachError::Twice { .. }), "{choice:?}: {error}");
-            assert!(error.to_string().contains("r0"), "{error}");
+        // Links and filters, XDP and TC: whatever the first one took, and however the second one comes.
+        let ways = [XdpChoice::Auto, XdpChoice::Tc]
+            .into_iter()
+            .flat_map(|xdp| [TcChoice::Auto, TcChoice::Clsact].map(|tc| (xdp, tc)));
+        for (xdp, tc) in ways.clone() {
+            let mut first = World::new(&[setup(0, index, None)]);
+            first.kernel.choose_tc(tc);
+            first.kernel.attach("r0", index, xdp).expect("r0");
+            let before = traces();
+            for (second_xdp, second_tc) in ways.clone() {
+                let mut second = World::new(&[setup(0, index, None)]);
+                second.kernel.choose_tc(second_tc);
+                let error = second.kernel.attach("r0", index, second_xdp).expect_err("the second");
+                let how = format!("{xdp:?} {tc:?}, {second_xdp:?} {second_tc:?}: {error}");
+                assert!(matches!(error, AttachError::Twice { .. }), "{how}");
+                assert!(error.to_string().contains("another classifier counts on r0 already"), "{how}");
+                drop(second);
+                assert_eq!(traces(), before, "{how}");
+            }
+            peer.run(|| Raw::new("p0").send(&frame(None)));
+            Raw::new("r0").send(&frame(None));
+            settle("r0");
+            first.sweep();
+            let counted = [Hook::Rx, Hook::Tx].map(|hook| first.total(0, hook).packets);
+            assert_eq!(counted, [1, 1], "{xdp:?} {tc:?}: the first one goes on");
+            drop(first);
         }
-        peer.run(|| Raw::new("p0").send(&frame(None)));
-        settle("r0");
-        first.sweep();
-        assert_eq!(first.total(0, Hook::Rx).packets, 1, "the first one goes on");
-        drop(first);
 
         let mut foreign = Kernel::load_harness(&small(), &[setup(0, 9999, None)], &["wire_nothing"], false)
             .expect("harness");

@@ -19,7 +19,7 @@ use classifier_user::{
 use crate::{
     frames,
     lab::{Peer, Raw, address, ifindex, in_namespace, run, statistic, veth},
-    world::{World, counter, setup},
+    world::{World, counter, setup, tc},
 };
 
 /// Interface counters as the kernel keeps them.
@@ -106,7 +106,7 @@ fn send_named(wire: &Wire, sent: &[Vec<u8>]) {
 #[test]
 fn named_frames_over_a_wire_native() {
     in_namespace(|| {
-        let mut wire = Wire::new(XdpChoice::Auto, 1500, [Mode::Native, Mode::Tcx]);
+        let mut wire = Wire::new(XdpChoice::Auto, 1500, [Mode::Native, tc()]);
         let (expected, sent) = named(&[]);
         send_named(&wire, &sent);
         let (rx, kernel_rx) = wire.read(Hook::Rx);
@@ -122,7 +122,7 @@ fn named_frames_over_a_wire_native() {
 #[test]
 fn named_frames_over_a_wire_tc_ingress() {
     in_namespace(|| {
-        let mut wire = Wire::new(XdpChoice::Tc, 1500, [Mode::Tcx, Mode::Tcx]);
+        let mut wire = Wire::new(XdpChoice::Tc, 1500, [tc(); 2]);
         // The stack takes the outer tag off before TC ingress, and drops what is cut there.
         let (mut expected, sent) = named(&["cut in the vlan tag", "cut in the second tag"]);
         send_named(&wire, &sent);
@@ -165,7 +165,7 @@ const TCP_HEADERS: u64 = 14 + 20 + 32;
 #[test]
 fn tcp_native_rx_and_super_frames_at_tx() {
     in_namespace(|| {
-        let mut wire = Wire::new(XdpChoice::Native, 1500, [Mode::Native, Mode::Tcx]);
+        let mut wire = Wire::new(XdpChoice::Native, 1500, [Mode::Native, tc()]);
         bulk(&wire);
         let (rx, kernel_rx) = wire.read(Hook::Rx);
         assert_eq!(kernel_rx, counter(rx.packets, rx.bytes - 14 * rx.packets));
@@ -209,7 +209,7 @@ fn tcp_at_tc_ingress(tc: TcChoice, mode: Mode, beside: impl FnOnce() + Send + 's
 
 #[test]
 fn tcp_at_tc_ingress_counts_what_the_sender_sent() {
-    tcp_at_tc_ingress(TcChoice::Auto, Mode::Tcx, || {});
+    tcp_at_tc_ingress(TcChoice::Auto, tc(), || {});
 }
 
 /// Kernels before 6.6 have no TCX: there the same programs are filters, which every kernel takes.
@@ -226,7 +226,7 @@ fn clsact_filters_count_the_same_and_go_with_the_agent() {
 #[test]
 fn udp_and_its_fragments_to_the_byte() {
     in_namespace(|| {
-        let mut wire = Wire::new(XdpChoice::Auto, 1500, [Mode::Native, Mode::Tcx]);
+        let mut wire = Wire::new(XdpChoice::Auto, 1500, [Mode::Native, tc()]);
         let send = |from: &str, to: &str| {
             let socket = UdpSocket::bind(from).expect("bind");
             for _ in 0..200 {
@@ -255,7 +255,7 @@ fn udp_and_its_fragments_to_the_byte() {
 #[test]
 fn jumbo_frames_native() {
     in_namespace(|| {
-        let mut wire = Wire::new(XdpChoice::Native, 9000, [Mode::Native, Mode::Tcx]);
+        let mut wire = Wire::new(XdpChoice::Native, 9000, [Mode::Native, tc()]);
         wire.peer.run(|| {
             let socket = UdpSocket::bind("10.9.0.2:0").expect("bind");
             for _ in 0..300 {
@@ -274,7 +274,7 @@ fn jumbo_frames_native() {
 #[test]
 fn nothing_counts_after_detach_and_the_last_sweep_has_all() {
     in_namespace(|| {
-        let mut wire = Wire::new(XdpChoice::Auto, 1500, [Mode::Native, Mode::Tcx]);
+        let mut wire = Wire::new(XdpChoice::Auto, 1500, [Mode::Native, tc()]);
         let (expected, sent) = named(&[]);
         send_named(&wire, &sent);
         settle("r0");

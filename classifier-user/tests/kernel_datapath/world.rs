@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use classifier_user::{
     datapath::{
         Datapath as _, Sweep,
-        kernel::{Kernel, Setup},
+        kernel::{Kernel, Setup, has_tcx},
     },
     fib::{
         classes::{Classes, Granularity},
         sizes::sizes_for,
     },
-    model::{Asn, Counter, Hook, LinkId, Outcome, Owners as _, Prefix, Side},
+    model::{Asn, Counter, Hook, LinkId, Mode, Outcome, Owners as _, Prefix, Side},
 };
 
 /// Prefixes and origins: those of the named frames, and those of the namespaces.
@@ -28,6 +28,11 @@ pub(crate) const ROUTES: [(&str, Asn); 8] = [
 
 /// Both sides at both hooks.
 pub(crate) const BOTH: [u32; 2] = [3, 3];
+
+/// How this kernel attaches TC programs: before 6.6 there is no TCX.
+pub(crate) fn tc() -> Mode {
+    if has_tcx().expect("it may be asked") { Mode::Tcx } else { Mode::Tc }
+}
 
 /// A datapath with the small Internet in its FIB.
 pub(crate) struct World {

@@ -152,18 +152,26 @@ pub(crate) struct Frr<'a> {
     pub(crate) daemon: Daemon,
     _zebra: Option<Daemon>,
     directory: tempfile::TempDir,
+    /// What [`Frr::again`] starts it with.
+    arguments: Vec<&'static str>,
 }
 
 impl<'a> Frr<'a> {
     /// Starts it with this `router bgp` and what follows.
     pub(crate) fn start(peer: &'a Peer, configuration: &str) -> Self {
+        Self::start_with(peer, configuration, &[])
+    }
+
+    /// Starts it with more arguments, such as a module.
+    pub(crate) fn start_with(peer: &'a Peer, configuration: &str, arguments: &[&'static str]) -> Self {
         let directory = frr_directory(configuration);
-        let daemon = Self::daemon(Some(peer), directory.path(), &["-Z"]);
-        Self { peer: Some(peer), directory, daemon, _zebra: None }
+        let arguments = [&["-Z"], arguments].concat();
+        let daemon = Self::daemon(Some(peer), directory.path(), &arguments);
+        Self { peer: Some(peer), directory, daemon, _zebra: None, arguments }
     }
 
     /// Starts it in this namespace, with zebra, which knows the machine's addresses.
-    pub(crate) fn here_with_zebra(configuration: &str) -> Self {
+    pub(crate) fn here_with_zebra(configuration: &str, more: &[&str]) -> Self {
         let directory = frr_directory(configuration);
         fs::write(directory.path().join("zebra.conf"), "").expect("written");
         let path = |name: &str| directory.path().join(name).display().to_string();
@@ -177,8 +185,8 @@ impl<'a> Frr<'a> {
             assert!(Instant::now() < deadline, "zebra does not start: {}", zebra.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        let daemon = Self::daemon(None, directory.path(), &["-z", &socket]);
-        Self { peer: None, directory, daemon, _zebra: Some(zebra) }
+        let daemon = Self::daemon(None, directory.path(), &[&["-z", &socket], more].concat());
+        Self { peer: None, directory, daemon, _zebra: Some(zebra), arguments: Vec::new() }
     }
 
     fn daemon(peer: Option<&Peer>, directory: &Path, more: &[&str]) -> Daemon {
@@ -196,7 +204,7 @@ impl<'a> Frr<'a> {
     /// Starts it again.
     pub(crate) fn again(&mut self) {
         self.daemon.kill();
-        self.daemon = Self::daemon(self.peer, self.directory.path(), &["-Z"]);
+        self.daemon = Self::daemon(self.peer, self.directory.path(), &self.arguments);
     }
 
     /// Commands one after the other.

@@ -22,7 +22,7 @@ use super::{
 use crate::sys::{self, Namespace};
 
 /// The agent's usual port: inside the namespace it is free.
-const PORT: u16 = 9469;
+pub(crate) const PORT: u16 = 9469;
 /// Longest that a debug build takes to fill the FIB.
 const START: Duration = Duration::from_secs(60);
 /// Longest that BIRD and it take for a full table on a slow machine.
@@ -153,7 +153,7 @@ impl Agent {
 
     fn end(&mut self) -> Result<ExitStatus> {
         if self.0.try_wait()?.is_none() {
-            sys::terminate(&self.0).context("could not end the agent")?;
+            sys::signal(&self.0, sys::Signal::Terminate).context("could not end the agent")?;
         }
         let since = Instant::now();
         loop {

@@ -203,7 +203,8 @@ impl Client {
         self.get("status")
     }
 
-    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    /// Anything else of the API.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let url = format!("{}/api/v1/{path}", self.url);
         let mut answer = self.agent.get(&url).call().map_err(|error| anyhow!("{url}: {error}"))?;
         let status = answer.status();

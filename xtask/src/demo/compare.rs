@@ -70,6 +70,12 @@ impl Counted {
     }
 }
 
+/// A tally that has an entry for each AS, by AS.
+pub(crate) fn by_as(ases: &[As], tally: &[Count]) -> ByAs {
+    let counts = ases.iter().zip(tally).filter(|(_, count)| count.packets > 0);
+    counts.map(|(entry, count)| (entry.asn, *count)).collect()
+}
+
 /// Where the two differ, a line each; nothing where they are equal.
 pub(crate) fn differences(sent: &[ByAs; 2], counted: &Counted) -> Vec<String> {
     let mut lines = Vec::new();

@@ -93,18 +93,29 @@ impl Internet {
 
     /// What is done at this second.
     pub(crate) fn change(&mut self, second: u64) -> Result<()> {
-        let number = second as usize % self.sets.len();
+        self.toggle(second)?;
+        if second % RESET_EVERY == FIRST_RESET {
+            self.reset()?;
+        }
+        Ok(())
+    }
+
+    /// A set of routes comes or goes.
+    pub(crate) fn toggle(&mut self, number: u64) -> Result<()> {
+        let number = number as usize % self.sets.len();
         if let Some(Set { name, routes, there }) = self.sets.get_mut(number) {
             let command = format!("{} {name}", if *there { "disable" } else { "enable" });
             *there = !*there;
             self.changes.routes += *routes;
             self.ask(&command)?;
         }
-        if second % RESET_EVERY == FIRST_RESET {
-            self.changes.resets += 1;
-            self.ask("restart classifier")?;
-        }
         Ok(())
+    }
+
+    /// The session ends, and begins again.
+    pub(crate) fn reset(&mut self) -> Result<()> {
+        self.changes.resets += 1;
+        self.ask("restart classifier")
     }
 
     pub(crate) const fn changes(&self) -> Changes {

@@ -32,15 +32,30 @@ impl Lab {
     /// Makes them. The kernel sends nothing on the link by itself: no ARP, and no IPv6 on it.
     pub(crate) fn new() -> Result<Self> {
         let lab = Self { router: quiet_namespace()?, internet: quiet_namespace()? };
-        in_namespace(&lab.router, || {
-            ip(&["link", "set", "lo", "up"])?;
-            let peer = ["peer", "name", INTERNET_INTERFACE, "netns", &lab.internet.path()];
-            ip(&[&["link", "add", ROUTER_INTERFACE, "type", "veth"], &peer[..]].concat())?;
-            ip(&["link", "set", ROUTER_INTERFACE, "arp", "off", "up"])
-        })?;
-        in_namespace(&lab.internet, || ip(&["link", "set", INTERNET_INTERFACE, "arp", "off", "up"]))?;
+        in_namespace(&lab.router, || ip(&["link", "set", "lo", "up"]))?;
+        quiet_link(&lab.router, ROUTER_INTERFACE, &lab.internet, INTERNET_INTERFACE)?;
         Ok(lab)
     }
+}
+
+/// Makes a link on which the kernel sends nothing by itself.
+pub(crate) fn quiet_link(
+    router: &Namespace,
+    interface: &str,
+    internet: &Namespace,
+    other: &str,
+) -> Result<()> {
+    in_namespace(router, || {
+        let peer = ["peer", "name", other, "netns", &internet.path()];
+        ip(&[&["link", "add", interface, "type", "veth"], &peer[..]].concat())?;
+        ip(&["link", "set", interface, "arp", "off", "up"])
+    })?;
+    in_namespace(internet, || ip(&["link", "set", other, "arp", "off", "up"]))
+}
+
+/// Takes a link away, both ends.
+pub(crate) fn remove_link(namespace: &Namespace, interface: &str) -> Result<()> {
+    in_namespace(namespace, || ip(&["link", "del", interface]))
 }
 
 /// Makes a second link, for a session.

@@ -30,6 +30,7 @@ const ISP_V6: Piece = Piece { first: 0x2001_0db8 << 96, last: (0x2001_0db8 << 96
 pub(crate) const VLAN: u16 = 100;
 
 /// One direction's traffic.
+#[derive(Clone)]
 pub(crate) struct Mix<'a> {
     direction: Direction,
     ases: &'a [As],

@@ -2,17 +2,17 @@
 //! router's end; real frames both ways from a generator that keeps an exact tally; and at the end the agent's counts
 //! against that tally, AS by AS.
 
-mod agent;
-mod api;
-mod compare;
+pub(crate) mod agent;
+pub(crate) mod api;
+pub(crate) mod compare;
 mod frame;
-mod generator;
+pub(crate) mod generator;
 mod history;
-mod internet;
-mod lab;
-mod mix;
-mod random;
-mod routes;
+pub(crate) mod internet;
+pub(crate) mod lab;
+pub(crate) mod mix;
+pub(crate) mod random;
+pub(crate) mod routes;
 mod view;
 
 use std::{
@@ -36,7 +36,7 @@ use tempfile::TempDir;
 use self::{
     agent::{Agent, Routes},
     api::Client,
-    compare::{ByAs, Counted},
+    compare::Counted,
     generator::{Count, Generator, Sent},
     history::History,
     internet::{Changes, Internet},
@@ -83,9 +83,9 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    const ALL: [Self; 2] = [Self::In, Self::Out];
+    pub(crate) const ALL: [Self; 2] = [Self::In, Self::Out];
 
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::In => "in",
             Self::Out => "out",
@@ -127,7 +127,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         );
     }
     setup::run()?;
-    let program = build()?;
+    let program = build(Profile::Release)?;
     let table = routes::parse(&process::read(
         Command::new(&program).args(["table", "export", "--table", "builtin", "--format", "csv"]),
     )?)?;
@@ -161,11 +161,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The agent's program, with the optimisation that it is shipped with.
-fn build() -> Result<PathBuf> {
-    let mut command =
-        process::cargo(["build", "--release", "--package", "classifier-user", "--bin", "classifier"]);
+/// How the agent's program is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// As it is shipped.
+    Release,
+    /// As the tests have it.
+    Dev,
+}
+
+/// Builds the agent's program, and says where it is.
+pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
+    let mut command = process::cargo(["build", "--package", "classifier-user", "--bin", "classifier"]);
     command.arg("--message-format=json-render-diagnostics");
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
     let messages = process::run_quietly("building the agent", &mut command)?;
     let executable = |line: &str| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
@@ -187,7 +198,8 @@ struct Played {
 }
 
 /// What the ISP announces itself: the frames' addresses at its side.
-const OWN_ROUTES: &str = "prefix,asn,name\n203.0.113.0/24,64500,The ISP\n2001:db8::/32,64500,The ISP\n";
+pub(crate) const OWN_ROUTES: &str =
+    "prefix,asn,name\n203.0.113.0/24,64500,The ISP\n2001:db8::/32,64500,The ISP\n";
 
 fn play(
     options: &Options,
@@ -305,7 +317,11 @@ fn show(view: &View, client: &Client, sent: &[Sent; 2], second: u64) -> Result<(
 
 /// What the agent has counted once it has swept up the last frame: as much as was sent, or what there is after a
 /// time that many sweeps fit in.
-fn settle(client: &Client, tally: &[Vec<Count>; 2], read: &dyn Fn() -> Result<Counted>) -> Result<Counted> {
+pub(crate) fn settle(
+    client: &Client,
+    tally: &[Vec<Count>; 2],
+    read: &dyn Fn() -> Result<Counted>,
+) -> Result<Counted> {
     let total: Count = tally.iter().flatten().copied().sum();
     let stopped = Instant::now();
     loop {
@@ -326,11 +342,7 @@ fn settle(client: &Client, tally: &[Vec<Count>; 2], read: &dyn Fn() -> Result<Co
 }
 
 fn report(ases: &[As], Played { tally, counted, changes }: &Played) -> Report {
-    let of = |tally: &Vec<Count>| -> ByAs {
-        let counts = ases.iter().zip(tally).filter(|(_, count)| count.packets > 0);
-        counts.map(|(entry, count)| (entry.asn, *count)).collect()
-    };
-    let sent = [of(&tally[0]), of(&tally[1])];
+    let sent = [compare::by_as(ases, &tally[0]), compare::by_as(ases, &tally[1])];
     let mut top: Vec<_> = ases
         .iter()
         .enumerate()

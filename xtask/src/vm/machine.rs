@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use super::kernels::Kernel;
 
 /// After this long without its end a machine is stopped.
-const LONGEST: Duration = Duration::from_secs(40 * 60);
+const LONGEST: Duration = Duration::from_secs(150 * 60);
 /// Its memory, which its files are in too.
 const MEMORY: &str = "4096";
 /// What [`super::image`] has it print before each program, and at the end.

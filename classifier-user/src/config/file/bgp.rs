@@ -29,6 +29,7 @@ pub(super) const KEYS: &[&str] = &[
     "families",
     "add_path",
     "max_prefixes",
+    "max_memory",
     "stale_time",
 ];
 
@@ -59,6 +60,7 @@ pub(super) fn peer(
         families: families(section)?,
         add_path: section.boolean("add_path")?.unwrap_or(false),
         max_prefixes: section.integer("max_prefixes", 1, bgp::MAX_PREFIXES_EXPECTED, u32::MAX.into())?,
+        max_memory: section.disk_size("max_memory")?,
         stale_time: section.stale_time()?,
         name: section.text("name", "a string", bgp::name)?,
         ..BgpSpec::new(peer, remote_as, place)
@@ -156,6 +158,7 @@ hold_time = 30
 families = ["ipv4", "ipv6"]
 add_path = true
 max_prefixes = 3_000_000
+max_memory = "2GB"
 stale_time = "1h"
 "#,
         )
@@ -181,6 +184,7 @@ stale_time = "1h"
                     families: Families::BOTH,
                     add_path: true,
                     max_prefixes: 3_000_000,
+                    max_memory: 2_000_000_000,
                     stale_seconds: 3600,
                 },
             ]

@@ -6,7 +6,10 @@ use std::{io, mem::offset_of};
 use classifier_common::abi::Hook;
 
 use super::attach::Attached;
-use crate::{datapath::netlink, model::Mode};
+use crate::{
+    datapath::{netlink, netlink_tc},
+    model::Mode,
+};
 
 /// An attached hook of an interface; dropping it detaches.
 pub(super) struct Held {
@@ -30,7 +33,10 @@ impl Held {
                 // Several programs on one interface (native and generic) have no number here.
                 .map(|info| info.xdp.is_some_and(|xdp| xdp.id == program || xdp.id == 0)),
             Mode::Tcx => tcx_programs(self.ifindex, self.hook).map(|programs| programs.contains(&program)),
-            Mode::Tc => return false,
+            Mode::Tc => netlink_tc::filters(self.ifindex, self.hook).map(|filters| {
+                let mut programs = filters.iter().filter_map(|filter| filter.program.as_ref());
+                programs.any(|(_, id)| *id == program)
+            }),
         };
         match there {
             Ok(there) => !there,

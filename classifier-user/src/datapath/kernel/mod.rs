@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`object`] (loading), [`attach`] (hooks), `held` (whether they still are), `mapping` (shared memory),
 //! `sweep` (reading), `generation` (larger maps), `ports` (which interface is which link), `keep` and `pins` (what
-//! outlives the agent), `starting` (all of it for an agent), `run` (single frames through `BPF_PROG_TEST_RUN`).
+//! outlives the agent), `starting` (all of it for an agent), `run` (single frames through `BPF_PROG_TEST_RUN`), `verified`
+//! (what the verifier says).
 
 use std::time::{Instant, SystemTime};
 
@@ -25,6 +26,7 @@ mod run;
 mod starting;
 mod sweep;
 mod sys;
+mod verified;
 
 pub(crate) use attach::BONDS;
 pub use attach::{AttachError, Foreign, TcChoice, XdpChoice};
@@ -35,6 +37,7 @@ pub use object::{LoadError, OBJECT, Setup, cpu_slices};
 pub use pins::{MetaError, PinError, Place, can_pin, kept_programs};
 pub use probe::{OnHook, has_tcx, programs_on, try_load};
 pub use run::{Entry, Runner};
+pub use verified::Verified;
 
 use self::{generation::Carried, held::Held, keep::Keeping, mapping::Mapping, ports::Ports, sweep::Seen};
 use super::{
@@ -198,7 +201,7 @@ impl Kernel {
     }
 
     /// Waits until no program reads what is in quarantine, and frees it.
-    fn reclaim(&mut self) -> Result<(), DatapathError> {
+    fn free_quarantine(&mut self) -> Result<(), DatapathError> {
         self.writer.seal();
         self.grace.wait()?;
         self.writer.reclaim();
@@ -231,7 +234,7 @@ impl Datapath for Kernel {
         let words_written = match self.writer.apply(&batch.deltas) {
             // What waits for a grace period may be the room that is missing.
             Err(DatapathError::FibFull { .. }) if self.writer.quarantined() => {
-                self.reclaim()?;
+                self.free_quarantine()?;
                 self.writer.apply(&batch.deltas)?
             }
             applied => applied?,
@@ -261,7 +264,7 @@ impl Datapath for Kernel {
         // What was taken out of the FIB before this point can be counted into by no program after it; the reading
         // below is then the last one.
         if !self.retiring.is_empty() || self.writer.quarantined() {
-            self.reclaim()?;
+            self.free_quarantine()?;
         }
         let readings = self.read_all(self.detached);
         let mut released = std::mem::take(&mut self.retiring);

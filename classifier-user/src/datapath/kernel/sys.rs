@@ -1,7 +1,7 @@
 //! The system calls that aya has no words for: pins, and what the kernel says of an object.
 
 use std::{
-    ffi::CString,
+    ffi::{CStr, CString},
     io,
     os::{
         fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
@@ -10,6 +10,7 @@ use std::{
     path::Path,
 };
 
+const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
@@ -163,4 +164,56 @@ pub(super) fn is_bpffs(directory: &Path) -> io::Result<bool> {
         stat.assume_init()
     };
     Ok(stat.f_type as i64 == BPF_FS)
+}
+
+/// `union bpf_attr`, as `BPF_PROG_LOAD` reads it (kernel 4.20).
+#[repr(C)]
+#[derive(Default)]
+struct LoadAttr {
+    kind: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+    ifindex: u32,
+    attach_type: u32,
+}
+
+const _: () = assert!(size_of::<LoadAttr>() == 72);
+
+/// Has an XDP or TC program verified, and lets it go; what the verifier says of it in sum (`BPF_LOG_STATS`, kernel 5.2).
+pub(super) fn verify(
+    xdp: bool,
+    license: &CStr,
+    instructions: &[aya_obj::generated::bpf_insn],
+) -> io::Result<String> {
+    const SCHED_CLS: u32 = 3;
+    const XDP: u32 = 6;
+    /// `BPF_XDP`.
+    const XDP_ATTACH: u32 = 37;
+    /// `BPF_F_XDP_HAS_FRAGS`.
+    const FRAGS: u32 = 1 << 5;
+    const STATS: u32 = 4;
+    let mut log = vec![0_u8; 1 << 16];
+    let mut attr = LoadAttr {
+        kind: if xdp { XDP } else { SCHED_CLS },
+        instruction_count: instructions.len() as u32,
+        instructions: instructions.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+        log_level: STATS,
+        log_size: log.len() as u32,
+        log: log.as_mut_ptr() as u64,
+        flags: if xdp { FRAGS } else { 0 },
+        attach_type: if xdp { XDP_ATTACH } else { 0 },
+        ..LoadAttr::default()
+    };
+    let loaded = bpf(BPF_PROG_LOAD, &mut attr).map(owned);
+    let text = log.split(|&byte| byte == 0).next().unwrap_or_default();
+    let text = String::from_utf8_lossy(text).into_owned();
+    loaded.map_err(|error| io::Error::new(error.kind(), format!("{error}: {text}"))).map(|_| text)
 }

@@ -3,11 +3,13 @@
 //! There is one file a slot, `slot-NUMBER.journal`, removed when the store has the slot. It is a sequence of frames: length
 //! and CRC-32 of the payload (u32, little-endian), and the payload, in which numbers are LEB128:
 //!
-//! - *life*: [`MAGIC`], [`VERSION`], the slot's number, links, group keys, and where counting outlives the agent, which
-//!   counting that is and the number of the next sweep (`taken`). Says what numbers mean from here on: the agent was
-//!   started again, or groups have changed.
+//! - *life*: [`MAGIC`], [`VERSION`], the slot's number, links, group keys, and from version 3 on which counting of the kernel's
+//!   it is of (16 zero bytes where counting ends with the agent) and the number of the next sweep (`taken`). Says what
+//!   numbers mean from here on: the agent was started again, or groups have changed.
 //! - *sweep*: its time and length, new group keys, new owners, and by hook the outcomes and the counters of owners, packed
 //!   as in memory; from version 2 on then those of neighbours and of carriers, IPv4 and IPv6, by AS number.
+//!
+//! Older versions are read as they are. What a newer one wrote is set aside, whole, for it to find.
 //!
 //! A frame is written by one call, and what was written before a `kill -9` stays: no sync is needed for that. Power is
 //! another matter: a slot is synced when it is over.
@@ -38,7 +40,9 @@ use crate::{
 /// Slots that there can be: until the year 2500, as in the store.
 const SLOTS: Range<i64> = 0..56_000_000;
 const MAGIC: &[u8; 4] = b"CLSJ";
-const VERSION: u64 = 3;
+pub(super) const VERSION: u64 = 3;
+/// The last one without neighbours and carriers in *sweep*.
+const WITHOUT_WAYS: u64 = 1;
 /// The last one without a counting in *life*.
 const WITHOUT_COUNT: u64 = 2;
 const LIFE: u8 = 1;
@@ -240,6 +244,8 @@ pub(super) struct Restored {
     pub(super) good: u64,
     /// Bytes behind those.
     pub(super) bad: u64,
+    /// The version, where what follows is of a newer one.
+    pub(super) newer: Option<u64>,
 }
 
 /// Reads a slot's journal up to its first bad frame.
@@ -264,7 +270,8 @@ pub(super) fn read_into(
     let file = File::open(path(directory, slot))?;
     let length = file.metadata()?.len();
     let mut reader = BufReader::new(file);
-    let mut reading = Reading { slot, detail, version: VERSION, open: None, groups: Vec::new(), known };
+    let mut reading =
+        Reading { slot, detail, version: VERSION, newer: None, open: None, groups: Vec::new(), known };
     let mut good = 0;
     let mut payload = Vec::new();
     while let Some(size) = next(&mut reader, length - good, &mut payload)? {
@@ -273,7 +280,7 @@ pub(super) fn read_into(
         }
         good += size;
     }
-    Ok(Restored { open: reading.open, good, bad: length - good })
+    Ok(Restored { open: reading.open, good, bad: length - good, newer: reading.newer })
 }
 
 /// Reads a frame of a file that has `rest` bytes left; its size with its head. `None` where there is no whole one.
@@ -300,6 +307,8 @@ struct Reading<'a> {
     detail: bool,
     /// Of this life.
     version: u64,
+    /// Of a life that cannot be read.
+    newer: Option<u64>,
     open: Option<Open>,
     /// Places of this life's groups.
     groups: Vec<u16>,
@@ -323,6 +332,7 @@ impl Reading<'_> {
             return None;
         }
         let version = get(rest)?;
+        self.newer = Some(version).filter(|&version| version > VERSION);
         if !(1..=VERSION).contains(&version) || i64::from_le_bytes(*take(rest)?) != self.slot {
             return None;
         }
@@ -359,7 +369,7 @@ impl Reading<'_> {
             }
             let remote = get_bytes(rest)?;
             let mut ways = [[&[][..]; 2]; 2];
-            if self.version > 1 {
+            if self.version > WITHOUT_WAYS {
                 for bytes in ways.iter_mut().flatten() {
                     *bytes = get_bytes(rest)?;
                 }

@@ -148,16 +148,29 @@ impl Slots {
                         continue;
                     }
                 };
-            if restored.bad > 0 {
-                let aside = if restored.open.is_none() { "; it is now *.unreadable" } else { "" };
+            let aside = path.with_extension("journal.unreadable");
+            if let Some(version) = restored.newer {
                 warn!(
-                    "history: {}: its last {} bytes are no whole sweeps, and are left out{aside}",
+                    "history: {}: its last {} bytes are of a newer classifier (format {version}, this one reads 1 to {}), \
+                     and are left out; it is now {}",
+                    path.display(),
+                    restored.bad,
+                    journal::VERSION,
+                    aside.display()
+                );
+                // What is good of it is gone on with.
+                if restored.open.is_some() {
+                    fs::copy(&path, &aside)?;
+                }
+            } else if restored.bad > 0 {
+                let now = if restored.open.is_none() { "; it is now *.unreadable" } else { "" };
+                warn!(
+                    "history: {}: its last {} bytes are no whole sweeps, and are left out{now}",
                     path.display(),
                     restored.bad
                 );
             }
             let Some(open) = restored.open else {
-                let aside = path.with_extension("journal.unreadable");
                 let _ = match restored.bad {
                     0 => fs::remove_file(&path),
                     _ => fs::rename(&path, aside),

@@ -434,6 +434,7 @@ impl Connection {
             events: Vec::new(),
             counts: Counts::default(),
             malformed: None,
+            max_memory: status.settings.max_memory,
         };
         let mut heard = false;
         while taking.routes.len() < BATCH {
@@ -489,6 +490,7 @@ struct Taking<'a> {
     counts: Counts,
     /// The last malformed attribute, and whether routes were withdrawn for it.
     malformed: Option<(Problem, bool)>,
+    max_memory: u64,
 }
 
 impl Taking<'_> {
@@ -503,7 +505,7 @@ impl Taking<'_> {
     }
 
     fn update(&mut self, body: &[u8]) -> Result<(), Reset> {
-        let Self { session, timers, routes, counts, malformed, .. } = &mut *self;
+        let Self { session, timers, routes, counts, malformed, max_memory, .. } = &mut *self;
         let before = routes.len();
         let contents = session.decoder.decode(body, routes)?;
         counts.updates += 1;
@@ -523,6 +525,9 @@ impl Taking<'_> {
                 routes.get(before + too_many).map_or(Family::Ipv4, |route| Family::of(&route.prefix));
             routes.truncate(before + too_many);
             return Err(session.too_many(family));
+        }
+        if session.held.bytes() > *max_memory {
+            return Err(too_much(*max_memory));
         }
         if let Some(family) = contents.end_of_rib {
             session.awaited[family] = false;
@@ -569,6 +574,11 @@ impl Session {
         data.extend(u32::try_from(most).unwrap_or(u32::MAX).to_be_bytes());
         Reset::new(6, 1, format!("more than {most} routes; `max_prefixes` can be raised")).with_data(&data)
     }
+}
+
+/// RFC 4486, section 4: out of resources.
+fn too_much(most: u64) -> Reset {
+    Reset::new(6, 8, format!("its routes take more than {most} bytes; `max_memory` can be raised"))
 }
 
 /// Brings the last bytes over: a connection that is closed while bytes of the peer are unread is reset, and what we

@@ -10,6 +10,10 @@ use crate::{
     model::{Family, Prefix},
 };
 
+/// What a route takes, in bytes, beside 4 for each AS of its path: its place in the tables, and attributes that it shares
+/// with no other.
+pub(in crate::ingest) const ROUTE_BYTES: u64 = 160;
+
 /// A set of routes by their hashes, 9 to 18 bytes each: the table that keeps the routes is elsewhere, and behind. Two
 /// routes of the same hash count as one: of a million routes, that is once in 30,000 sessions.
 pub(in crate::ingest) struct Held {
@@ -84,6 +88,12 @@ impl Held {
 
     pub(in crate::ingest) fn counts(&self) -> Families<u64> {
         Families { ipv4: self.routes.ipv4.len() as u64, ipv6: self.routes.ipv6.len() as u64 }
+    }
+
+    /// What they take in the tables, by the estimate of [`ROUTE_BYTES`].
+    pub(super) fn bytes(&self) -> u64 {
+        let Families { ipv4, ipv6 } = self.counts();
+        ROUTE_BYTES * (ipv4 + ipv6) + 4 * self.ases
     }
 
     /// How many ASes the paths of all routes have together, a path counted for each of its routes.

@@ -291,11 +291,13 @@ impl Task {
     fn lost(&mut self, way: Way, loss: Loss) {
         let Some(connection) = self.at(way).as_ref() else { return };
         let was_up = connection.state() == State::Established;
-        let good_for = connection.agreed().map_or(0, Agreed::good_for);
+        // RFC 4724, section 5: not where a NOTIFICATION ended it, and RFC 8538 is not offered.
+        let cut = matches!(loss, Loss::Closed | Loss::Replaced | Loss::Io(_));
+        let good_for = connection.agreed().filter(|_| cut).map_or(0, Agreed::good_for);
         let collision = self.outgoing.is_some()
             && self.incoming.is_some()
             && matches!(&loss, Loss::Told(told) if (told.code, told.subcode) == (CEASE, 7));
-        let limit = matches!(&loss, Loss::Reset(Reset { notification, .. }) if (notification.code, notification.subcode) == (CEASE, 1));
+        let limit = matches!(&loss, Loss::Reset(Reset { notification, .. }) if matches!((notification.code, notification.subcode), (CEASE, 1 | 8)));
         self.close(way, loss.notification());
         let told = matches!(loss, Loss::Told(_) | Loss::Mumbled);
         let count = move |counts: &mut Counts| {

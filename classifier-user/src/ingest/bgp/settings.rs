@@ -70,6 +70,8 @@ pub struct PeerSettings {
     pub add_path: bool,
     /// More routes than this, of both families together, end the session.
     pub max_prefixes: u32,
+    /// Routes that take more bytes than this, by the estimate of [`ROUTE_BYTES`](super::held::ROUTE_BYTES), end the session.
+    pub max_memory: u64,
     /// After the session is lost, its routes stay for this many seconds.
     pub stale_seconds: u32,
 }
@@ -81,6 +83,9 @@ impl PeerSettings {
     pub const MAX_PREFIXES: u32 = 2_000_000;
     /// How long routes stay after a session is lost unless told otherwise.
     pub const STALE_TIME: Duration = Duration::from_secs(30 * 60);
+
+    /// Bytes that routes may take unless told otherwise.
+    pub const MAX_MEMORY: u64 = 1_000_000_000;
 
     /// An iBGP session that we open, with all defaults.
     #[must_use]
@@ -101,6 +106,7 @@ impl PeerSettings {
             families: Families::BOTH,
             add_path: false,
             max_prefixes: Self::MAX_PREFIXES,
+            max_memory: Self::MAX_MEMORY,
             stale_seconds: Self::STALE_TIME.as_secs() as u32,
         }
     }

@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     codec::{Gone, Message, PeerHeader, PeerKey, PeerUp, REASON, Rib, SYS_DESCR, SYS_NAME, TEXT, Tlvs},
-    settings::{ROUTE_BYTES, RibChoice, RouterSettings},
+    settings::{RibChoice, RouterSettings},
 };
 use crate::{
     ingest::{
@@ -23,9 +23,9 @@ use crate::{
                 open::Open,
                 update::{Context, Decoder},
             },
-            held::Held,
+            held::{Held, ROUTE_BYTES},
         },
-        live::{Event, Lost, PeerId, PeerInfo, PeerKind, Route, Said, Standing},
+        live::{Attributes, Event, Lost, PeerId, PeerInfo, PeerKind, Route, Said, Standing},
     },
     model::Asn,
 };
@@ -336,6 +336,7 @@ impl Router {
                 return Ok(());
             }
         };
+        without_own_as(routes.get_mut(first..).unwrap_or_default(), session.local_as);
         let status = &mut self.status;
         status.announced += contents.announced as u64;
         status.withdrawn += contents.withdrawn as u64;
@@ -424,6 +425,23 @@ impl Router {
         taken.up(said);
         self.ribs.insert((peer, rib), taken);
         Some(id)
+    }
+}
+
+/// FRR until 2026 reports paths as it would announce them, its own AS before that of an external neighbour. No path that a
+/// router takes begins with its own AS.
+fn without_own_as(routes: &mut [Route], own: Asn) {
+    let mut last: Option<(Arc<Attributes>, Arc<Attributes>)> = None;
+    for attributes in routes.iter_mut().filter_map(|route| route.attributes.as_mut()) {
+        let Some((_, path)) = attributes.path.split_first().filter(|(first, _)| **first == own) else {
+            continue;
+        };
+        let without = match &last {
+            Some((before, without)) if Arc::ptr_eq(before, attributes) => Arc::clone(without),
+            _ => Arc::new(Attributes { path: path.into(), ..(**attributes).clone() }),
+        };
+        let before = std::mem::replace(attributes, Arc::clone(&without));
+        last = Some((before, without));
     }
 }
 

@@ -2,15 +2,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
 use crate::{
-    ingest::{
-        bmp::{
-            codec::message,
-            testing::{
-                LEGACY, LOCAL_AS, OUT, POST, Peer, end_of_rib, initiation, message as whole, path, tlv,
-                update,
-            },
+    ingest::bmp::{
+        codec::message,
+        testing::{
+            LEGACY, LOCAL_AS, OUT, POST, Peer, end_of_rib, initiation, message as whole, path, tlv, update,
         },
-        live::Attributes,
     },
     model::{Family, Prefix},
 };
@@ -282,6 +278,23 @@ fn what_cannot_be_read_is_left_out_and_counted() {
     assert_eq!(world.said(), ["7: 10.0.0.0/24#0 gone"]);
     let status = world.router.status();
     assert_eq!((status.malformed, status.treated_as_withdraw, status.withdrawn), (6, 1, 1));
+}
+
+/// As FRR 8 does.
+#[test]
+fn a_path_does_not_begin_with_the_routers_own_as() {
+    let mut world = World::new(RibChoice::Auto);
+    let peer = Peer::new(address(7), 9);
+    world.hear(&peer.up(false));
+    let both = update(Some(&path(&[LOCAL_AS, 9, LOCAL_AS, 3])), &[[10, 0, 0], [10, 0, 1]], None);
+    world.hear(&peer.monitoring(&both));
+    world.hear(&peer.monitoring(&announce(&[9, 4], [10, 0, 2])));
+    world.router.flush(&mut world.said);
+    let Some(Said { event: Event::Routes(routes), .. }) = world.said.last() else { panic!("routes") };
+    let attributes: Vec<_> = routes.iter().filter_map(|route| route.attributes.as_ref()).collect();
+    assert_eq!(*attributes[0].path, [9, LOCAL_AS, 3]);
+    assert!(Arc::ptr_eq(attributes[0], attributes[1]), "still shared");
+    assert_eq!((attributes[0].local_pref, &*attributes[2].path), (attributes[2].local_pref, &[9, 4][..]));
 }
 
 #[test]

@@ -52,10 +52,6 @@ impl fmt::Display for RibChoice {
     }
 }
 
-/// What a route takes, in bytes, beside 4 for each AS of its path: its place in the tables, and attributes that it shares
-/// with no other.
-pub const ROUTE_BYTES: u64 = 160;
-
 /// A configured router.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouterSettings {
@@ -69,7 +65,7 @@ pub struct RouterSettings {
     pub rib: RibChoice,
     /// More routes than this, of all its RIBs that are taken together, end the connection.
     pub max_prefixes: u32,
-    /// Routes that take more bytes than this, by the estimate of [`ROUTE_BYTES`], end the connection.
+    /// Routes that take more bytes than this, by the estimate of [`ROUTE_BYTES`](crate::ingest::bgp::held::ROUTE_BYTES), end the connection.
     pub max_memory: u64,
     /// A message of more bytes than this ends the connection.
     pub max_message: u32,

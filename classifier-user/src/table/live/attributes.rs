@@ -16,6 +16,8 @@ struct Shared {
     routes: u32,
     /// The last AS of the path, or [`SEVERAL`].
     origin: Asn,
+    /// Of the attributes, which are far away in memory.
+    hash: u64,
 }
 
 /// In place of an origin: the path is empty or ends with a set. No AS has this number (RFC 7300).
@@ -43,9 +45,10 @@ impl Store {
             return handle;
         }
         let Self { shared, free, index, hasher, .. } = self;
-        let equal = |&number: &u32| is(shared, number, attributes);
-        let rehash = |&number: &u32| hash(hasher, of(shared, number));
-        let handle = match index.entry(hash(hasher, Some(attributes)), equal, rehash) {
+        let hash = hasher.hash_one(&**attributes);
+        let equal = |&number: &u32| is(shared, number, hash, attributes);
+        let rehash = |&number: &u32| of(shared, number).map_or(0, |shared| shared.hash);
+        let handle = match index.entry(hash, equal, rehash) {
             Entry::Occupied(entry) => {
                 let number = *entry.get();
                 if let Some(Some(shared)) = shared.get_mut(number as usize) {
@@ -58,7 +61,7 @@ impl Store {
                     (Some(origin), true) => *origin,
                     _ => SEVERAL,
                 };
-                let new = Some(Shared { attributes: Arc::clone(attributes), routes: 1, origin });
+                let new = Some(Shared { attributes: Arc::clone(attributes), routes: 1, origin, hash });
                 let number = match free.pop() {
                     Some(number) => {
                         if let Some(place) = shared.get_mut(number as usize) {
@@ -89,15 +92,15 @@ impl Store {
 
     /// One route less has them; the last one takes them away.
     pub(super) fn release(&mut self, handle: Handle) {
-        let Self { shared, free, index, hasher, last } = self;
-        match shared.get_mut(handle.0 as usize) {
+        let Self { shared, free, index, last, .. } = self;
+        let hash = match shared.get_mut(handle.0 as usize) {
             Some(Some(shared)) if shared.routes > 1 => {
                 shared.routes -= 1;
                 return;
             }
-            _ => {}
-        }
-        let hash = hash(hasher, of(shared, handle.0));
+            Some(Some(shared)) => shared.hash,
+            _ => return,
+        };
         if let Ok(entry) = index.find_entry(hash, |&number| number == handle.0) {
             entry.remove();
             free.push(handle.0);
@@ -112,7 +115,7 @@ impl Store {
 
     /// What they are.
     pub(super) fn get(&self, handle: Handle) -> Option<&Arc<Attributes>> {
-        of(&self.shared, handle.0)
+        of(&self.shared, handle.0).map(|shared| &shared.attributes)
     }
 
     /// The origins that they say, as [`origins`].
@@ -130,16 +133,12 @@ impl Store {
     }
 }
 
-fn of(shared: &[Option<Shared>], number: u32) -> Option<&Arc<Attributes>> {
-    shared.get(number as usize)?.as_ref().map(|shared| &shared.attributes)
+fn of(shared: &[Option<Shared>], number: u32) -> Option<&Shared> {
+    shared.get(number as usize)?.as_ref()
 }
 
-fn is(shared: &[Option<Shared>], number: u32, attributes: &Arc<Attributes>) -> bool {
-    of(shared, number).is_some_and(|its| its == attributes)
-}
-
-fn hash(hasher: &DefaultHashBuilder, attributes: Option<&Arc<Attributes>>) -> u64 {
-    attributes.map_or(0, |attributes| hasher.hash_one(&**attributes))
+fn is(shared: &[Option<Shared>], number: u32, hash: u64, attributes: &Arc<Attributes>) -> bool {
+    of(shared, number).is_some_and(|shared| shared.hash == hash && shared.attributes == *attributes)
 }
 
 /// The origins of a route: the last AS of its path. Of a path that ends with an AS_SET the set's ASes, the lowest one

@@ -341,10 +341,13 @@ impl Shared {
             self.store.release(before.attributes);
             return None;
         }
-        if several {
+        let now = if several {
             self.choose(index, key);
-        }
-        let changed = self.changed(self.origins(counted), counted, self.counted(index, key));
+            self.counted(index, key)
+        } else {
+            Some(route)
+        };
+        let changed = self.changed(self.origins(counted), counted, now);
         if let Some(before) = instead {
             self.store.release(before.attributes);
         }

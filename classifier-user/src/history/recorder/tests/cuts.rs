@@ -101,6 +101,97 @@ fn what_tells_nothing_is_set_aside() {
     assert_eq!(journals(directory.path()), none());
 }
 
+/// The payloads of a journal's frames.
+fn payloads(mut file: &[u8]) -> Vec<Vec<u8>> {
+    let mut payloads = Vec::new();
+    while let Some((head, rest)) = file.split_first_chunk::<8>() {
+        let length = u32::from_le_bytes(*head.first_chunk().expect("four bytes")) as usize;
+        payloads.push(rest[..length].to_vec());
+        file = &rest[length..];
+    }
+    payloads
+}
+
+fn file(payloads: &[Vec<u8>]) -> Vec<u8> {
+    let frame = |payload: &Vec<u8>| {
+        let mut frame = (payload.len() as u32).to_le_bytes().to_vec();
+        frame.extend(crc32fast::hash(payload).to_le_bytes());
+        frame.extend(payload);
+        frame
+    };
+    payloads.iter().flat_map(frame).collect()
+}
+
+/// Where a *life* has its version.
+const VERSION_AT: usize = 5;
+
+#[test]
+fn journals_of_older_versions_are_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let marks = written(directory.path(), 5);
+    let path = journal::path(directory.path(), SLOT);
+    let now = payloads(&fs::read(&path).expect("a journal"));
+    assert_eq!((now[0][0], u64::from(now[0][VERSION_AT])), (1, journal::VERSION));
+    // Nothing that the kernel keeps, and the first sweep.
+    assert!(now[0].ends_with(&[0; 17]));
+    let of = |version: u8| {
+        let mut then = now.clone();
+        then[0][VERSION_AT] = version;
+        then[0].truncate(now[0].len() - 17);
+        then
+    };
+    let second = of(2);
+    assert_eq!(told(directory.path(), &file(&second)).0, marks[5].1);
+    let mut first = of(1);
+    for sweep in &mut first[1..] {
+        // Four hooks, each of which ends with four empty lists of neighbours and carriers: the last three have nothing else.
+        let empty = [0_u8; 10 + 1 + 4];
+        assert!(sweep.ends_with(&empty.repeat(3)));
+        sweep.truncate(sweep.len() - 3 * empty.len() - 4);
+        sweep.extend([0; 10 + 1].repeat(3));
+    }
+    assert_eq!(told(directory.path(), &file(&first)), (marks[5].1, file(&first).len() as u64, 0));
+    // A version's sweeps are not another one's.
+    first[0][VERSION_AT] = 2;
+    assert_eq!(told(directory.path(), &file(&first)).0, 0);
+
+    // An agent goes on with each, in its own form.
+    for then in [of(2), now.clone()] {
+        fs::write(&path, file(&then)).expect("written");
+        let (owners, groups) = (owners(), groups());
+        let mut slots = slots_in(directory.path(), &owners, 10, None);
+        assert_eq!(slots.restore(at(100.0)), []);
+        let found = [(1, Hook::Rx, 6, Counter { packets: 1, bytes: 100 })];
+        slots.take(counted(101.0, 1.0, delta(&owners, 2, &found, 0), &groups));
+        drop(slots);
+        let bytes = fs::read(&path).expect("a journal");
+        assert_eq!(told(directory.path(), &bytes), (marks[5].1 + 1, bytes.len() as u64, 0));
+    }
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_set_aside_as_it_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let marks = written(directory.path(), 5);
+    let path = journal::path(directory.path(), SLOT);
+    let aside = directory.path().join(format!("slot-{SLOT}.journal.unreadable"));
+    let now = fs::read(&path).expect("a journal");
+    let mut newer = payloads(&now);
+    newer[0][VERSION_AT] = journal::VERSION as u8 + 1;
+    let newer = file(&newer);
+    // All of it, and what came after an upgrade.
+    for (bytes, packets) in [(newer.clone(), None), ([now, newer].concat(), Some(marks[5].1))] {
+        fs::write(&path, &bytes).expect("written");
+        let restored = journal::read(directory.path(), SLOT, true).expect("it can be read");
+        assert_eq!(restored.newer, Some(journal::VERSION + 1));
+        let mut slots = slots_in(directory.path(), &owners(), 10, None);
+        assert_eq!(slots.restore(at(100.0)), []);
+        assert_eq!(slots.open().map(|open| open.frames().packets), packets);
+        assert_eq!(fs::read(&aside).expect("set aside"), bytes);
+        assert_eq!(path.exists(), packets.is_some());
+    }
+}
+
 #[test]
 fn a_journal_of_what_is_in_the_store_is_not_counted_twice() {
     let directory = tempfile::tempdir().expect("a directory");
