@@ -122,8 +122,10 @@ fn wrong_arguments_exit_with_2_and_say_what_was_expected() {
         ("report --format csv", "[possible values: text, markdown, json]"),
         ("top -n 0", "0 is not in 1..=100000"),
         ("top --live --json", "'--live' cannot be used with '--json'"),
-        ("top --agent https://a:1", "the agent speaks plain HTTP only"),
-        ("links --agent ftp://a", "expected http://HOST:PORT"),
+        ("links --agent ftp://a", "--agent: expected http://HOST:PORT"),
+        ("top --agent https://a:1 --agent-ca /no/ca", "--agent-ca /no/ca: No such file or directory"),
+        ("top --agent https://a:1 --agent-ca /dev/null", "--agent-ca /dev/null: no certificate in PEM there"),
+        ("top --agent-cert a", "--agent-key <FILE>"),
         ("run", "no link to account: give at least one upstream interface with -i IF"),
         ("run -i eth0:1", "`eth0:1` is no link: expected IF, IF=NAME or IF:vlan=ID[=NAME]"),
         ("run -i eth0:vlan=4095", "`4095` is no VLAN: expected a number from 1 to 4094"),
@@ -137,6 +139,8 @@ fn wrong_arguments_exit_with_2_and_say_what_was_expected() {
         ("run -i eth0 --xdp-mode skb", "[possible values: auto, native, generic, tc]"),
         ("run -i eth0 --bank-memory lots", "`lots`: expected a size such as 512M or 2G"),
         ("run -i eth0 --listen 9469", "invalid socket address syntax"),
+        ("run -i eth0 --listen [::]:9469", "or say --insecure-listen"),
+        ("run -i eth0 --web-config /no/web.yml", "/no/web.yml: No such file or directory"),
         ("run -i eth0 --table builtin --table builtin", "the table `builtin` is given twice"),
         ("replay", "<FILE>"),
         ("replay a.pcap --side remote", "[possible values: destination, source]"),
@@ -153,6 +157,28 @@ fn wrong_arguments_exit_with_2_and_say_what_was_expected() {
         assert!(stderr(&output).contains(message), "{line}: {}", stderr(&output));
         assert_eq!(stdout(&output), "", "{line}");
     }
+}
+
+#[test]
+fn no_message_shows_a_password() {
+    for line in [
+        "top --agent https://alice:geheim@[",
+        "top --agent ftp://alice:geheim@host",
+        "top --agent http://alice:geheim@127.0.0.1:9",
+        "links --agent https://alice:geheim@127.0.0.1:9",
+        "lookup 8.8.8.8 --agent https://alice:geheim@127.0.0.1:9",
+        "top --agent http://alice:geheim@127.0.0.1:9 --by nothing",
+        "top --agent http://alice:geheim@127.0.0.1:9 --log trace",
+    ] {
+        let output = classifier(line);
+        assert_ne!(output.status.code(), Some(0), "{line}");
+        let said = stderr(&output) + &stdout(&output);
+        assert!(!said.contains("geheim") && !said.contains("Basic "), "{line}: {said}");
+    }
+    let mut help = Command::new(assert_cmd::cargo::cargo_bin!("classifier"));
+    let help =
+        help.args(["top", "--help"]).env("CLASSIFIER_AGENT", "https://alice:geheim@host").output().unwrap();
+    assert!(stdout(&help).contains("CLASSIFIER_AGENT") && !stdout(&help).contains("geheim"));
 }
 
 #[test]

@@ -351,7 +351,8 @@ fn what_answers_may_be_no_agent() {
     for (status, body, what) in [
         ("200 OK", "<html>", "expected value at line 1 column 1"),
         ("200 OK", "{}", "missing field `router` at line 1 column 2"),
-        ("404 Not Found", "nothing", "status 404 Not Found"),
+        ("404 Not Found", "nothing", "status 404 Not Found, `nothing`"),
+        ("502 Bad Gateway", "<html>sorry</html>", "status 502 Bad Gateway"),
     ] {
         let (address, _questions) = serve(status, body.to_owned());
         let output = classifier(&["links", "--agent", &address.to_string()]);

@@ -18,7 +18,7 @@ fn has_test(source: &str, name: &str) -> bool {
     };
     lines.iter().enumerate().filter(|(_, line)| is_it(line)).any(|(at, _)| {
         let before = &lines[at.saturating_sub(4)..at];
-        before.iter().any(|line| ["#[test]", "#[tokio::test]"].contains(&line.trim()))
+        before.iter().any(|line| line.trim() == "#[test]" || line.trim().starts_with("#[tokio::test"))
             && !before.iter().any(|line| line.trim_start().starts_with("#[ignore"))
     })
 }

@@ -91,7 +91,7 @@ impl Programs {
         let setup = Setup { link: LinkId(0), ifindex: 1, vlan: None, sides: [3, 3], extra_bytes: 0 };
         let mut kernel = Kernel::load(&sizes, &[setup])
             .inspect_err(|error| {
-                eprintln!("only the parser is looked at, not the kernel's programs: {error}")
+                eprintln!("only the parser is looked at, not the kernel's programs: {error}");
             })
             .ok()?;
         kernel.apply(&batch).expect("room in the FIB");

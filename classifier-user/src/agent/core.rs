@@ -26,6 +26,7 @@ use crate::{
         set::{Part, TableSet},
     },
     model::{Asn, Hook, Link, Prefix},
+    notify::Notifier,
     table::groups::Groups,
     totals::{
         answer::GapStatus,
@@ -73,6 +74,8 @@ enum Until {
     Sweep,
     /// Stale routes have to go.
     Stale,
+    /// It is to be said that this thread lives.
+    Sign,
 }
 
 /// How long the history may take for the last sweep.
@@ -110,6 +113,8 @@ pub(super) struct Core {
     pub(super) places: Vec<Place>,
     /// When links were not counted: the latest times that are over.
     pub(super) gaps: Vec<GapStatus>,
+    /// Who wants to know that this thread lives. Nobody else says so: where it hangs, silence is what tells.
+    pub(super) manager: Notifier,
 }
 
 impl Core {
@@ -135,6 +140,13 @@ impl Core {
                     Until::Stale
                 }
                 _ => Until::Sweep,
+            };
+            let until = match self.manager.alive() {
+                Some(sign) if sign < wait => {
+                    wait = sign;
+                    Until::Sign
+                }
+                _ => until,
             };
             let message = if wait.is_zero() {
                 // However much there is to do.
@@ -164,6 +176,7 @@ impl Core {
                 Ok(Message::Live(heard)) => self.heard.push_back(heard),
                 Ok(Message::Ask(ask)) => ask(&self),
                 Ok(Message::Stop | Message::Lost) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) if matches!(until, Until::Sign) => {}
                 Err(RecvTimeoutError::Timeout) if matches!(until, Until::Stale) => self.live_slice(),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(error) = self.sweep() {
@@ -316,6 +329,20 @@ impl Core {
             .warnings
             .extend(self.broken.iter().map(|(name, broken)| format!("{name}: {}", broken.why())));
         self.status.warnings.extend(warnings);
+        self.manager.status(&self.one_line());
         self.view.set_status(self.status.clone());
+    }
+
+    /// How the agent is, for people.
+    fn one_line(&self) -> String {
+        let StatusInputs { ipv4_prefixes, ipv6_prefixes, warnings, .. } = &self.status;
+        let links = self.links.len();
+        let plural = if links == 1 { "" } else { "s" };
+        let warning = match warnings.as_slice() {
+            [] => String::new(),
+            [warning] => format!("; warning: {warning}"),
+            [first, rest @ ..] => format!("; warning: {first} (and {} more)", rest.len()),
+        };
+        format!("{links} link{plural}, {ipv4_prefixes} IPv4 and {ipv6_prefixes} IPv6 prefixes{warning}")
     }
 }

@@ -6,6 +6,7 @@ use super::{sessions::SessionsError, sizing};
 use crate::{
     datapath::{DatapathError, interface::InterfaceError, overlap::Overlap, remote::RemoteError},
     fib::classes::ClassesError,
+    http,
     ingest::set::SetError,
     table::groups::GroupsError,
 };
@@ -48,6 +49,9 @@ pub enum AgentError {
         /// Why.
         source: io::Error,
     },
+    /// TLS and passwords.
+    #[error(transparent)]
+    Web(#[from] http::web::WebError),
     /// Something of the process itself.
     #[error("{what}: {source}")]
     Process {

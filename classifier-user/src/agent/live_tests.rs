@@ -1,13 +1,13 @@
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Mutex,
+    sync::{Mutex, mpsc},
 };
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    agent::sizing::Room,
+    agent::{core::Message, sizing::Room},
     datapath::{Applied, Attachment, Batch, Datapath, DatapathError, Memory, Sizes, Sweep, fake::Fake},
     fib::classes::{Classes, Granularity},
     ingest::{
@@ -15,6 +15,7 @@ use crate::{
         set::TableSet,
     },
     model::{Asn, Direction, Hook, Link, LinkId, Owners as _, Prefix, Role, Side},
+    notify::{Notifier, tests::Listener},
     table::{groups::Groups, rib::SourceId},
     totals::{
         By, Limits, TopQuery, Totals, When,
@@ -100,6 +101,7 @@ fn core(sizes: Sizes, allowed: u64, builtin: &[(&str, Asn)]) -> (Core, Wire) {
         no_growth: None,
         live: Arc::new(RwLock::new(Live::new(Instant::now()))),
         heard: VecDeque::new(),
+        manager: Notifier::default(),
     };
     core.apply(changes).unwrap();
     (core, wire)
@@ -575,4 +577,59 @@ proptest! {
             prop_assert_eq!(out(&core, asn), expected.get(&asn).copied().unwrap_or(0), "AS {}", asn);
         }
     }
+}
+
+/// A packet path that hangs at its first sweep.
+struct Hanging(Wire, mpsc::Receiver<()>, mpsc::Sender<()>);
+
+impl Datapath for Hanging {
+    fn apply(&mut self, batch: &Batch) -> Result<Applied, DatapathError> {
+        self.0.apply(batch)
+    }
+    fn resize(&mut self, sizes: &Sizes) -> Result<(), DatapathError> {
+        self.0.resize(sizes)
+    }
+    fn sizes(&self) -> Sizes {
+        self.0.sizes()
+    }
+    fn sweep(&mut self) -> Result<Sweep, DatapathError> {
+        let _ = self.2.send(());
+        let _ = self.1.recv();
+        self.0.sweep()
+    }
+    fn attachments(&self) -> Vec<Attachment> {
+        self.0.attachments()
+    }
+    fn memory(&self) -> Memory {
+        self.0.memory()
+    }
+    fn detach(&mut self) -> Result<(), DatapathError> {
+        self.0.detach()
+    }
+}
+
+#[test]
+fn the_manager_hears_of_a_core_that_lives_and_nothing_of_one_that_hangs() {
+    const SOON: Duration = Duration::from_secs(30);
+    let (mut core, wire) = core(SIZES, u64::MAX, &[]);
+    let (listener, notifier) = Listener::new(Some(Duration::from_millis(20)));
+    core.manager = notifier;
+    // Many signs of life before the first sweep.
+    core.interval = Duration::from_secs(1);
+    let (go_on, held) = mpsc::channel();
+    let (tell, sweeping) = mpsc::channel();
+    core.datapath = Box::new(Hanging(wire, held, tell));
+    let (messages, told) = mpsc::channel();
+    let thread = std::thread::spawn(move || core.run(&told));
+    for _ in 0..5 {
+        assert_eq!(listener.next(SOON).as_deref(), Some("WATCHDOG=1"));
+    }
+    sweeping.recv_timeout(SOON).unwrap();
+    while listener.next(Duration::from_millis(1)).is_some() {}
+    // It hangs: ten times the period passes without a word.
+    assert_eq!(listener.next(Duration::from_millis(200)), None);
+    drop(go_on);
+    while listener.next(SOON).expect("it goes on") != "WATCHDOG=1" {}
+    messages.send(Message::Stop).unwrap();
+    thread.join().unwrap().unwrap();
 }

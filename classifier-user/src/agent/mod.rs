@@ -8,7 +8,6 @@
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
-    net::SocketAddr,
     sync::{Arc, RwLock, mpsc},
     thread,
     time::{Duration, Instant, SystemTime},
@@ -26,6 +25,7 @@ mod core;
 mod error;
 mod follow;
 mod halves;
+mod listeners;
 mod live;
 mod pages;
 mod paths;
@@ -37,6 +37,7 @@ use self::{
     asked::Routes,
     core::{Core, Message},
     follow::Place,
+    listeners::Listeners,
     reload::Reloader,
     sessions::{Doors, Sessions},
     sizing::Room,
@@ -59,12 +60,12 @@ use crate::{
         recorder::{self, Feed, Recorder},
         store::Options,
     },
-    http,
     ingest::{
         Progress,
         set::{Part, TableRequest, TableSet},
     },
     model::{Family, LinkId, Prefix},
+    notify::Notifier,
     questions::Questions,
     table::{groups::Groups, live::Live},
     totals::{
@@ -83,16 +84,18 @@ const HISTORY_ENDS: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`AgentError`]; whatever was attached is detached again.
 pub fn run(plan: &RunPlan, log: &str, progress: impl FnMut(&Part, Progress)) -> Result<(), AgentError> {
+    let manager = Notifier::from_environment().map_err(|source| AgentError::Process {
+        what: "finding the service manager (NOTIFY_SOCKET)",
+        source,
+    })?;
+    manager.status("loading tables");
     // Before anything is attached: what is wrong with the plan shows now.
     let interfaces: Vec<Interface> =
         plan.links.iter().map(|link| find(&link.interface, plan.wait)).collect::<Result<_, _>>()?;
     if let Some(overlap) = overlap::first(&plan.links, overlap::position) {
         return Err(overlap.into());
     }
-    let (listener, address) = listen(plan.listen)?;
-    let public =
-        plan.public.as_ref().map(|public| listen(public.listen).map(|(listener, at)| (public, listener, at)));
-    let public = public.transpose()?;
+    let listeners = Listeners::bind(plan)?;
     let doors = Doors::open(&plan.bgp, &plan.bmp)?;
     // All that needs a privilege is in the other process from here on, or was done.
     let remote = halves::part(plan, log)?;
@@ -109,7 +112,7 @@ pub fn run(plan: &RunPlan, log: &str, progress: impl FnMut(&Part, Progress)) -> 
     // does not end the agent.
     let reloader = {
         let _runtime = runtime.enter();
-        Reloader::new(request.clone(), plan.groups.clone(), plan.reload, tell.clone())
+        Reloader::new(request.clone(), plan.groups.clone(), plan.reload, tell.clone(), manager.clone())
             .map_err(|source| AgentError::Process { what: "catching SIGHUP", source })?
     };
     let alive = Arc::new(());
@@ -117,7 +120,7 @@ pub fn run(plan: &RunPlan, log: &str, progress: impl FnMut(&Part, Progress)) -> 
         .map_err(|source| AgentError::Process { what: "starting the interfaces' thread", source })?;
     halves::watch(&remote, tell.clone())
         .map_err(|source| AgentError::Process { what: "watching the process that counts", source })?;
-    let (core, view, recorder) = prepare(plan, &request, &interfaces, remote, progress)?;
+    let (core, view, recorder) = prepare(plan, &request, &interfaces, remote, &manager, progress)?;
     let routes = Routes { core: tell.clone(), live: Arc::clone(&core.live) };
     let questions = Questions::new(view.clone(), recorder.as_ref().map(Recorder::reader))
         .in_zone(plan.history.zone.clone())
@@ -133,33 +136,24 @@ pub fn run(plan: &RunPlan, log: &str, progress: impl FnMut(&Part, Progress)) -> 
         })
         .map_err(|source| AgentError::Process { what: "starting the sweep thread", source })?;
     let served = runtime.block_on(async {
-        let listen_error = |address| move |source| AgentError::Listen { address, source };
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error(address))?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        if let Some((plan, listener, address)) = public {
-            let listener = tokio::net::TcpListener::from_std(listener).map_err(listen_error(address))?;
-            let (plan, questions) = (plan.clone(), questions.clone());
-            // It ends with the runtime: nobody's counts are lost with a page.
-            tokio::spawn(async move {
-                http::public::serve(listener, &plan, questions, std::future::pending()).await
-            });
-            info!("the public's pages are on http://{address}");
-        }
-        let server = tokio::spawn(http::serve(listener, questions, async {
+        let (address, server) = listeners.serve(plan, &questions, async {
             let _ = stopped.await;
-        }));
+        })?;
         tokio::spawn(reloader.run());
         let sessions = Sessions::begin(&plan.bgp, &plan.bmp, doors, &tell)?;
         view.set_sessions(sessions.ask());
         let signal_error = |source| AgentError::Process { what: "catching signals", source };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
-        info!("listening on http://{address} (metrics at /metrics)");
+        info!("listening on {address} (metrics at /metrics)");
+        manager.ready();
         tokio::select! {
             _ = interrupt.recv() => info!("interrupted: {}", ending(keeps.is_some())),
             _ = terminate.recv() => info!("told to end: {}", ending(keeps.is_some())),
             _ = ended.recv() => warn!("the sweep thread ended"),
         }
+        manager.stopping();
         let _ = stop.send(());
         let ending = async {
             sessions.stop().await;
@@ -198,14 +192,6 @@ fn find(name: &str, wait: bool) -> Result<Interface, InterfaceError> {
     }
 }
 
-fn listen(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), AgentError> {
-    let error = |source| AgentError::Listen { address, source };
-    let listener = std::net::TcpListener::bind(address).map_err(error)?;
-    listener.set_nonblocking(true).map_err(error)?;
-    let address = listener.local_addr().map_err(error)?;
-    Ok((listener, address))
-}
-
 /// Loads tables, decides sizes, loads the program, fills the FIB, and attaches, in this order: what can fail without
 /// a trace in the kernel goes first, and the first frame finds a full table.
 fn prepare(
@@ -213,6 +199,7 @@ fn prepare(
     request: &TableRequest,
     interfaces: &[Interface],
     mut remote: Remote,
+    manager: &Notifier,
     progress: impl FnMut(&Part, Progress),
 ) -> Result<(Core, View, Option<Recorder>), AgentError> {
     let groups = Arc::new(match &plan.groups {
@@ -354,6 +341,7 @@ fn prepare(
         heard: VecDeque::new(),
         places: Place::all(&plan.links, interfaces),
         gaps: Vec::new(),
+        manager: manager.clone(),
     };
     core.miss();
     core.publish_tables();

@@ -1,13 +1,6 @@
 //! Loading tables again: on SIGHUP, and when their files change.
 
-use std::{
-    collections::HashMap,
-    fs,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
-    sync::mpsc::Sender,
-    time::Duration,
-};
+use std::{collections::HashMap, path::PathBuf, sync::mpsc::Sender};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -15,26 +8,10 @@ use tracing::{info, warn};
 use super::core::Message;
 use crate::{
     ingest::set::{Part, TableRequest},
+    notify::Notifier,
     table::groups::Groups,
+    watched::{LOOK, Watched},
 };
-
-/// How often files are looked at. A file counts as changed when it is the same twice in a row and not as loaded:
-/// one that is still being written is left alone.
-const LOOK: Duration = Duration::from_secs(2);
-
-/// What tells one state of a file from another.
-type Stamp = Option<(u64, u64, i64, i64)>;
-
-fn stamp(path: &Path) -> Stamp {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
-}
-
-/// A watched file: what it was when it was loaded, and when it was last looked at.
-struct Watched {
-    loaded: Stamp,
-    seen: Stamp,
-}
 
 /// Watches, and has the core told, until it is dropped.
 pub(super) struct Reloader {
@@ -43,6 +20,7 @@ pub(super) struct Reloader {
     watch: bool,
     core: Sender<Message>,
     hangup: Signal,
+    manager: Notifier,
     files: HashMap<PathBuf, Watched>,
 }
 
@@ -60,16 +38,17 @@ impl Reloader {
         groups: Option<PathBuf>,
         watch: bool,
         core: Sender<Message>,
+        manager: Notifier,
     ) -> std::io::Result<Self> {
         let parts = request.parts().unwrap_or_default();
         let files = parts.iter().filter_map(|part| part.file().cloned()).chain(groups.clone());
         let files = files
             .map(|path| {
-                let stamp = stamp(&path);
-                (path, Watched { loaded: stamp, seen: stamp })
+                let watched = Watched::new(&path);
+                (path, watched)
             })
             .collect();
-        Ok(Self { request, groups, watch, core, hangup: signal(SignalKind::hangup())?, files })
+        Ok(Self { request, groups, watch, core, hangup: signal(SignalKind::hangup())?, manager, files })
     }
 
     /// Goes on until the core is gone.
@@ -77,38 +56,37 @@ impl Reloader {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let changed: Vec<PathBuf> = tokio::select! {
+            let (told, changed): (bool, Vec<PathBuf>) = tokio::select! {
                 _ = self.hangup.recv() => {
                     info!("SIGHUP: loading all tables again");
-                    self.files.keys().cloned().collect()
+                    self.manager.reloading();
+                    (true, self.files.keys().cloned().collect())
                 }
-                _ = look.tick(), if self.watch => self.changed(),
+                _ = look.tick(), if self.watch => (false, self.changed()),
             };
             if !changed.is_empty() && !self.load(changed).await {
                 return;
+            }
+            if told {
+                // It is done when the core has put in what was loaded, which it was told before this.
+                let manager = self.manager.clone();
+                let _ = self.core.send(Message::Ask(Box::new(move |_| manager.ready())));
             }
         }
     }
 
     /// Files that are no more what was loaded, and stand still.
     fn changed(&mut self) -> Vec<PathBuf> {
-        let mut changed = Vec::new();
-        for (path, watched) in &mut self.files {
-            let now = stamp(path);
-            // A file that is away for a moment is being replaced; SIGHUP says so if it stays away.
-            if now.is_some() && now != watched.loaded && now == watched.seen {
-                changed.push(path.clone());
-            }
-            watched.seen = now;
-        }
-        changed
+        let changed =
+            self.files.iter_mut().filter_map(|(path, watched)| watched.changed(path).then(|| path.clone()));
+        changed.collect()
     }
 
     /// Loads what these files are parts of; false when nobody is there to tell.
     async fn load(&mut self, files: Vec<PathBuf>) -> bool {
         for path in &files {
             if let Some(watched) = self.files.get_mut(path) {
-                watched.loaded = stamp(path);
+                watched.loading(path);
             }
         }
         let (request, groups, core) = (self.request.clone(), self.groups.clone(), self.core.clone());

@@ -8,7 +8,7 @@ use clap::{
 };
 
 use super::{
-    client::AgentUrl,
+    client::url::AgentText,
     output::{Format, Screen},
 };
 use crate::{
@@ -40,9 +40,31 @@ impl FormatArgs {
 /// Where the agent is.
 #[derive(Clone, Debug, Args)]
 pub(super) struct AgentArgs {
-    /// The agent to ask
-    #[arg(long, value_name = "URL", env = "CLASSIFIER_AGENT", default_value = "http://127.0.0.1:9469")]
-    pub(super) agent: AgentUrl,
+    /// The agent to ask; https://USER@HOST:PORT where it wants to know who asks, with the password in CLASSIFIER_AGENT_PASSWORD
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "CLASSIFIER_AGENT",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:9469"
+    )]
+    pub(super) agent: AgentText,
+    #[command(flatten)]
+    pub(super) tls: AgentTlsArgs,
+}
+
+/// Whom to believe that they are the agent.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct AgentTlsArgs {
+    /// Who signed the agent's certificate (PEM) [default: the machine's CAs]
+    #[arg(long, value_name = "FILE", env = "CLASSIFIER_AGENT_CA")]
+    pub(super) agent_ca: Option<PathBuf>,
+    /// Our certificate, where the agent wants one (PEM)
+    #[arg(long, value_name = "FILE", env = "CLASSIFIER_AGENT_CERT", requires = "agent_key")]
+    pub(super) agent_cert: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", env = "CLASSIFIER_AGENT_KEY", requires = "agent_cert")]
+    pub(super) agent_key: Option<PathBuf>,
 }
 
 /// What part of the traffic is asked for.

@@ -49,7 +49,7 @@ pub(super) fn execute(path: &[&str], args: &DetailArgs, out: &mut dyn Write) -> 
         WindowArgs { direction: *direction, side: *side, links: links.clone(), last, past: past.clone() };
     let mut query = window.query();
     query.push(("n", args.n.to_string()));
-    let answer = Client::new(&args.agent.agent).get(path, &query)?;
+    let answer = Client::new(&args.agent)?.get(path, &query)?;
     match args.format.format() {
         Format::Json => answer.pass_through(out),
         Format::Csv => csv(&answer.parse()?, out),

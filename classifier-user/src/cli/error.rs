@@ -75,7 +75,9 @@ impl CliError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             // The agent knows what is wrong with the arguments, and has said so.
-            Self::Agent(AgentError::Refused { bad_arguments: true, .. }) => 2,
+            Self::Agent(
+                AgentError::Refused { bad_arguments: true, .. } | AgentError::Url(_) | AgentError::Tls { .. },
+            ) => 2,
             Self::Config(_)
             | Self::Address(_)
             | Self::Prefix(_)

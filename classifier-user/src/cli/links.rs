@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
-    let answer = Client::new(&args.agent.agent).get(&["links"], &[])?;
+    let answer = Client::new(&args.agent)?.get(&["links"], &[])?;
     match args.format.format() {
         Format::Json => answer.pass_through(out),
         Format::Csv => csv(&answer.parse()?, out),

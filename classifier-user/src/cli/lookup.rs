@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::{
     CliError,
-    args::{FormatArgs, TableArgs},
-    client::{AgentUrl, Client},
+    args::{AgentTlsArgs, FormatArgs, TableArgs},
+    client::{Client, url::AgentText},
     output::{self, Format, Screen, dim, heading, optional, text},
     tables,
 };
@@ -33,7 +33,9 @@ pub(super) struct Args {
     addresses: Vec<String>,
     /// Ask this agent instead of reading tables
     #[arg(long, value_name = "URL", conflicts_with_all = ["tables", "overrides", "as_names", "skip_bad_lines"])]
-    agent: Option<AgentUrl>,
+    agent: Option<AgentText>,
+    #[command(flatten)]
+    agent_tls: AgentTlsArgs,
     #[command(flatten)]
     tables: TableArgs,
     #[command(flatten)]
@@ -59,7 +61,7 @@ pub(super) fn execute(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
         .map(|text| text.parse().map_err(|_| CliError::Address(text)))
         .collect::<Result<Vec<IpAddr>, _>>()?;
     if let Some(agent) = &args.agent {
-        let client = Client::new(agent);
+        let client = Client::with(agent, &args.agent_tls)?;
         let ask = |address: IpAddr| Ok(client.get(&["lookup", &address.to_string()], &[])?.parse()?);
         let answers = addresses.into_iter().map(ask).collect::<Result<Vec<LookupAnswer>, CliError>>()?;
         return print_live(&answers, args.format.format(), out);

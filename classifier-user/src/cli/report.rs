@@ -99,7 +99,7 @@ pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> 
     let days = if args.peering { 30 } else { 1 };
     query.extend(args.period.query(args.last.unwrap_or(Span(Duration::from_secs(days * 86_400)))));
     let path: &[&str] = if args.peering { &["report", "peering"] } else { &["report"] };
-    let answer = Client::new(&args.agent.agent).get(path, &query)?;
+    let answer = Client::new(&args.agent)?.get(path, &query)?;
     let markup = match args.format {
         FormatArg::Json => return answer.pass_through(out),
         FormatArg::Text => Markup::Plain,

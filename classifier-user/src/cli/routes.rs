@@ -43,7 +43,7 @@ struct StatusArgs {
 
 pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
     let Command::Status(args) = &args.command;
-    let answer = Client::new(&args.agent.agent).get(&["routes"], &[])?;
+    let answer = Client::new(&args.agent)?.get(&["routes"], &[])?;
     match args.format.format() {
         Format::Json => answer.pass_through(out),
         Format::Csv => csv(&answer.parse()?, out),

@@ -23,7 +23,7 @@ use crate::{
 #[command(after_help = "Examples:
   sudo classifier run -i eth0
   sudo classifier run -i eth0=transit-a -i eth1:vlan=100=ix -d eth2
-  sudo classifier run -i eth0 --table /var/lib/rib.mrt.bz2 --listen '[::]:9469'
+  sudo classifier run -i eth0 --table /var/lib/rib.mrt.bz2 --listen '[::]:9469' --web-config web.yml
   sudo classifier run --config /etc/classifier/classifier.toml
 
 It needs root, or the capabilities BPF, NET_ADMIN and PERFMON: a second process that it starts keeps these
@@ -57,6 +57,12 @@ pub(super) struct SettingsArgs {
     /// Where the API, the metrics and the page are served [default: 127.0.0.1:9469]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    /// TLS, passwords and headers of --listen: a file in the format of Prometheus' exporter-toolkit (YAML)
+    #[arg(long, value_name = "FILE")]
+    web_config: Option<PathBuf>,
+    /// Lets --listen be an address that others reach, with neither TLS nor passwords: they see all of the traffic
+    #[arg(long)]
+    insecure_listen: bool,
     /// Where the pages that everybody may see are served; what they show is in the file's `[public]`
     #[arg(long, value_name = "ADDR:PORT")]
     public: Option<SocketAddr>,
@@ -129,6 +135,8 @@ impl SettingsArgs {
             links,
             groups: self.groups,
             listen: self.listen,
+            web_config: self.web_config,
+            insecure_listen: self.insecure_listen.then_some(true),
             public: PublicSettings { listen: self.public, ..PublicSettings::default() },
             state_dir: self.state_dir,
             interval: self.interval.map(|span| span.0),
@@ -184,7 +192,7 @@ mod tests {
     fn flags_become_a_plan() {
         let plan = planned(
             "run -i eth0=transit-a --upstream eth1:vlan=100=ix -d eth2 -d eth2.5 --router r1 --table a.mrt \
-             --table builtin --override o --as-names n1 --as-names n2 --skip-bad-lines --groups g --listen [::]:1 --public [::]:80 \
+             --table builtin --override o --as-names n1 --as-names n2 --skip-bad-lines --groups g --listen [::]:1 --insecure-listen --public [::]:80 \
              --state-dir /s --interval 500ms --count both --granularity as --bank-memory 2G --xdp-mode tc \
              --metrics-ases 9 --no-reload --bgp 192.0.2.1,as=64500 --bmp 11019,router=192.0.2.1 --no-keep --keep \
              --instance a --bpffs /b --wait --clsact",
@@ -204,6 +212,7 @@ mod tests {
                 as_names: vec!["n1".into(), "n2".into()],
                 groups: Some("g".into()),
                 listen: "[::]:1".parse().unwrap(),
+                web_config: None,
                 state_dir: Some("/s".into()),
                 history: HistorySettings::default().plan().unwrap(),
                 public: PublicSettings {

@@ -28,7 +28,7 @@ pub(super) struct Args {
 const GAPS: usize = 5;
 
 pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
-    let answer = Client::new(&args.agent.agent).get(&["status"], &[])?;
+    let answer = Client::new(&args.agent)?.get(&["status"], &[])?;
     match args.format.format() {
         Format::Json => answer.pass_through(out),
         Format::Csv => csv(&answer.parse()?, out),

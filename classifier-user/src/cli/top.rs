@@ -49,7 +49,7 @@ pub(super) fn execute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> 
     if args.live {
         return live(args);
     }
-    let client = Client::new(&args.agent.agent);
+    let client = Client::new(&args.agent)?;
     let mut query = vec![("by", args.by.name().to_owned()), ("n", args.n.to_string())];
     query.extend(args.window.query());
     let answer = client.get(&["top"], &query)?;
@@ -64,7 +64,7 @@ fn live(args: &Args) -> Result<(), CliError> {
     let WindowArgs { direction, side, links, last, past: _ } = args.window.clone();
     let window = last.map_or(live::Window::Now, live::Window::Last);
     let question = live::Question { by: args.by, direction, side, links, window };
-    live::execute(&args.agent.agent, question)
+    live::execute(&args.agent, question)
 }
 
 fn people(top: &Top, screen: Screen) -> String {

@@ -15,6 +15,7 @@ use crate::{
         kernel,
         remote::{self, KernelHost, SocketPlan},
     },
+    notify::Notifier,
     replay::{self, ReplayPlan, capture::CaptureError, report::Report},
 };
 
@@ -40,7 +41,10 @@ pub(super) fn serve(
     let memory = agent::memory_total();
     let mut host = KernelHost::new(place, bank_memory.bytes(memory), memory).map_err(CliError::work)?;
     match socket {
-        Some(socket) => remote::serve_socket(socket, &mut host, &remote::Nobody).map_err(CliError::work),
+        Some(socket) => {
+            let manager = Notifier::from_environment().map_err(CliError::work)?;
+            remote::serve_socket(socket, &mut host, &manager).map_err(CliError::work)
+        }
         None => remote::serve_parent(&mut host).map_err(CliError::work),
     }
 }

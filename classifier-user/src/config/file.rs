@@ -49,6 +49,8 @@ const KEYS: &[&str] = &[
     "as_names",
     "groups",
     "listen",
+    "web_config",
+    "insecure_listen",
     "state_dir",
     "history",
     "public",
@@ -77,6 +79,7 @@ const LINK_KEYS: &[&str] = &["name", "interface", "vlan", "role", "kind"];
 /// What `[public]` may say.
 const PUBLIC_KEYS: &[&str] = &[
     "listen",
+    "web_config",
     "title",
     "contact",
     "lang",
@@ -162,6 +165,9 @@ pub enum Problem {
     /// A value that is not right for a link.
     #[error(transparent)]
     Link(#[from] link::LinkError),
+    /// What is wrong with a web configuration only.
+    #[error(transparent)]
+    Web(#[from] super::web::WebProblem),
 }
 
 /// Reads a configuration file.
@@ -209,6 +215,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
         as_names: section.strings("as_names")?.iter().map(|file| reader.resolve(file)).collect(),
         groups: section.path("groups")?,
         listen: section.parsed("listen", super::LISTEN_EXPECTED)?,
+        web_config: section.path("web_config")?,
+        insecure_listen: section.boolean("insecure_listen")?,
         state_dir: section.path("state_dir")?,
         history: reader.history(&section)?,
         public: reader.public(&section)?,
@@ -303,6 +311,7 @@ impl Reader<'_> {
         const DAY: u64 = 86_400;
         Ok(PublicSettings {
             listen: section.parsed("listen", super::LISTEN_EXPECTED)?,
+            web_config: section.path("web_config")?,
             title: section.string("title")?,
             contact: section.string("contact")?,
             lang: section.parsed("lang", LANG)?,
@@ -606,6 +615,8 @@ override = "override.txt"
 as_names = "/usr/share/asn.txt"
 groups = "groups.toml"
 listen = "[::1]:9469"
+web_config = "web.yml"
+insecure_listen = true
 state_dir = "/var/lib/classifier"
 interval = "2s"
 count = "both"
@@ -649,6 +660,7 @@ top_prefixes = 0
 
 [public]
 listen = "[::]:80"
+web_config = "/etc/public.yml"
 title = "Example Net"
 contact = "noc@example.net"
 lang = "fr"
@@ -678,15 +690,17 @@ cache = "1m"
             Settings {
                 router: Some("border-1".into()),
                 links: vec![
-                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 25),
-                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 30),
-                    link("eth1", None, None, Role::Downstream, None, 37),
+                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 27),
+                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 32),
+                    link("eth1", None, None, Role::Downstream, None, 39),
                 ],
                 tables: vec![TableSpec::File("/etc/classifier/rib.mrt.bz2".into()), TableSpec::Builtin],
                 overrides: Some("/etc/classifier/override.txt".into()),
                 as_names: vec!["/usr/share/asn.txt".into()],
                 groups: Some("/etc/classifier/groups.toml".into()),
                 listen: Some("[::1]:9469".parse().unwrap()),
+                web_config: Some("/etc/classifier/web.yml".into()),
+                insecure_listen: Some(true),
                 state_dir: Some("/var/lib/classifier".into()),
                 history: HistorySettings {
                     zone: Some(TimeZone::get("Europe/Paris").unwrap()),
@@ -698,6 +712,7 @@ cache = "1m"
                 },
                 public: PublicSettings {
                     listen: Some("[::]:80".parse().unwrap()),
+                    web_config: Some("/etc/public.yml".into()),
                     title: Some("Example Net".into()),
                     contact: Some("noc@example.net".into()),
                     lang: Some(Lang::Fr),

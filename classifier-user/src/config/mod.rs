@@ -1,7 +1,6 @@
 //! What the agent is asked to do: flags and file become [`Settings`], and those a validated [`RunPlan`] before any
 //! work is begun. Reading order: [`value`] (small values), [`link`] (links), [`bgp`] (peers), [`bmp`] (routers), [`history`],
-//! [`keep`], [`public`],
-//! [`mod@file`] (the TOML file), here (plans).
+//! [`keep`], [`public`], [`mod@file`] (the TOML file), [`web`] (TLS and passwords), here (plans).
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -13,6 +12,7 @@ pub mod keep;
 pub mod link;
 pub mod public;
 pub mod value;
+pub mod web;
 
 pub use history::{HistoryPlan, HistorySettings};
 pub use keep::{KeepPlan, KeepSettings};
@@ -56,6 +56,10 @@ pub struct Settings {
     pub groups: Option<PathBuf>,
     /// [`RunPlan::listen`].
     pub listen: Option<SocketAddr>,
+    /// [`RunPlan::web_config`].
+    pub web_config: Option<PathBuf>,
+    /// Whether everybody who reaches [`RunPlan::listen`] may see all.
+    pub insecure_listen: Option<bool>,
     /// [`RunPlan::state_dir`].
     pub state_dir: Option<PathBuf>,
     /// [`RunPlan::history`].
@@ -113,6 +117,8 @@ pub struct RunPlan {
     pub groups: Option<PathBuf>,
     /// Where HTTP is served.
     pub listen: SocketAddr,
+    /// A file of TLS, passwords and headers ([`web`]) of that listener.
+    pub web_config: Option<PathBuf>,
     /// Where state is kept, which is the history; `None`: nowhere.
     pub state_dir: Option<PathBuf>,
     /// How the history is kept there.
@@ -193,6 +199,13 @@ pub enum ConfigError {
     /// What is public.
     #[error(transparent)]
     Public(#[from] public::HiddenLinkError),
+    /// Everybody who reaches the machine could see all.
+    #[error(
+        "`listen` is {0}, where more than this machine reaches it, with neither TLS nor passwords: listen on 127.0.0.1 \
+         or [::1], give --web-config FILE with tls_server_config or basic_auth_users (docs/http.md), or say \
+         --insecure-listen (insecure_listen = true) where everybody who reaches it may see all"
+    )]
+    Insecure(SocketAddr),
     /// Sweeps too often or too seldom.
     #[error("the interval {} is out of range: expected 100ms to 1h", Span(*.0))]
     Interval(Duration),
@@ -216,6 +229,8 @@ impl Settings {
             as_names: list(self.as_names, below.as_names),
             groups: self.groups.or(below.groups),
             listen: self.listen.or(below.listen),
+            web_config: self.web_config.or(below.web_config),
+            insecure_listen: self.insecure_listen.or(below.insecure_listen),
             state_dir: self.state_dir.or(below.state_dir),
             history: self.history.over(below.history),
             public: self.public.over(below.public),
@@ -258,6 +273,17 @@ impl Settings {
         own_ases.extend(bgp.iter().map(|peer| peer.local_as));
         own_ases.sort_unstable();
         own_ases.dedup();
+        let listen = self.listen.unwrap_or(DEFAULT_LISTEN);
+        let protected = match &self.web_config {
+            Some(path) => web::read(path)?.protects(),
+            None => false,
+        };
+        if let Some(path) = &self.public.web_config {
+            web::read(path)?;
+        }
+        if !listen.ip().to_canonical().is_loopback() && !protected && self.insecure_listen != Some(true) {
+            return Err(ConfigError::Insecure(listen));
+        }
         Ok(RunPlan {
             public: self.public.plan(&router, &names)?,
             router,
@@ -266,7 +292,8 @@ impl Settings {
             overrides: self.overrides,
             as_names: self.as_names,
             groups: self.groups,
-            listen: self.listen.unwrap_or(DEFAULT_LISTEN),
+            listen,
+            web_config: self.web_config,
             state_dir: self.state_dir,
             history: self.history.plan()?,
             interval,
@@ -344,6 +371,7 @@ mod tests {
                 as_names: vec![],
                 groups: None,
                 listen: "127.0.0.1:9469".parse().unwrap(),
+                web_config: None,
                 state_dir: None,
                 history: HistorySettings::default().plan().unwrap(),
                 public: None,
@@ -387,6 +415,38 @@ mod tests {
         assert_eq!(plan.listen, "[::1]:1".parse().unwrap());
         assert_eq!(plan.links.len(), 1);
         assert!(!plan.reload);
+    }
+
+    #[test]
+    fn others_reach_it_only_where_that_is_meant() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let at = |listen: &str| Settings { listen: Some(listen.parse().unwrap()), ..one_link() };
+        for listen in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(at(listen).plan().unwrap().listen, listen.parse().unwrap());
+        }
+        let empty = file("empty.yml", "http_server_config: { headers: { X-Frame-Options: deny } }");
+        for listen in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[::ffff:192.0.2.1]:1"] {
+            assert!(matches!(at(listen).plan(), Err(ConfigError::Insecure(_))), "{listen}");
+            let settings = Settings { web_config: Some(empty.clone()), ..at(listen) };
+            assert!(matches!(settings.plan(), Err(ConfigError::Insecure(_))), "{listen}");
+            assert!(Settings { insecure_listen: Some(true), ..at(listen) }.plan().is_ok());
+        }
+        let tls = file("tls.yml", "tls_server_config: { cert_file: c, key_file: k }");
+        let users = file(
+            "users.yml",
+            "basic_auth_users: { a: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG }",
+        );
+        for web in [tls, users] {
+            let plan = Settings { web_config: Some(web.clone()), ..at("[::]:1") }.plan().unwrap();
+            assert_eq!(plan.web_config, Some(web));
+        }
+        let missing = Settings { web_config: Some("/nowhere/web.yml".into()), ..one_link() };
+        assert!(matches!(missing.plan(), Err(ConfigError::File(_))));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `[public]`: what is shown to everybody, on a listener of its own.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{model::Asn, questions::words::Lang, totals::By};
 
@@ -82,6 +82,8 @@ pub struct Rules {
 pub struct PublicSettings {
     /// [`PublicPlan::listen`]; without it nothing is public.
     pub listen: Option<SocketAddr>,
+    /// [`PublicPlan::web_config`].
+    pub web_config: Option<PathBuf>,
     /// [`PublicPlan::title`].
     pub title: Option<String>,
     /// [`PublicPlan::contact`].
@@ -115,6 +117,8 @@ pub struct PublicSettings {
 pub struct PublicPlan {
     /// Where it is served.
     pub listen: SocketAddr,
+    /// A file of TLS, passwords and headers ([`super::web`]) of that listener.
+    pub web_config: Option<PathBuf>,
     /// What the site is called.
     pub title: String,
     /// An address for questions: of mail, or of a page.
@@ -148,6 +152,7 @@ impl PublicSettings {
         }
         Self {
             listen: self.listen.or(below.listen),
+            web_config: self.web_config.or(below.web_config),
             title: self.title.or(below.title),
             contact: self.contact.or(below.contact),
             lang: self.lang.or(below.lang),
@@ -177,6 +182,7 @@ impl PublicSettings {
         let periods = if self.periods.is_empty() { PagePeriod::ALL.to_vec() } else { self.periods };
         Ok(Some(PublicPlan {
             listen,
+            web_config: self.web_config,
             title: self.title.unwrap_or_else(|| router.to_owned()),
             contact: self.contact,
             lang: self.lang.unwrap_or_default(),
@@ -222,6 +228,7 @@ mod tests {
             plan,
             PublicPlan {
                 listen,
+                web_config: None,
                 title: "border1".into(),
                 contact: None,
                 lang: Lang::En,

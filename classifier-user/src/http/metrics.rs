@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use super::stats::{Refused, Stats};
 use crate::{
     model::{Counter, Hook, Link, Outcome},
     totals::{
@@ -21,9 +22,9 @@ use crate::{
 /// The content type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Writes a reading as text.
+/// Writes a reading as text, and what became of connections and requests.
 #[must_use]
-pub fn render(reading: &MetricsReading) -> String {
+pub fn render(reading: &MetricsReading, stats: &Stats) -> String {
     let mut text = Text(String::new());
     links(&mut text, reading);
     gaps(&mut text, reading);
@@ -31,6 +32,7 @@ pub fn render(reading: &MetricsReading) -> String {
     neighbors(&mut text, reading);
     groups(&mut text, reading);
     agent(&mut text, reading);
+    http(&mut text, stats);
     text.0
 }
 
@@ -243,6 +245,30 @@ fn agent(text: &mut Text, reading: &MetricsReading) {
     stale(text, reading);
     text.family("classifier_build_info", "gauge", "1; the version of the agent.");
     text.sample("classifier_build_info", &[("version", &status.version)], 1);
+}
+
+fn http(text: &mut Text, stats: &Stats) {
+    let name = "classifier_http_connections";
+    text.family(name, "gauge", "Connections that are served.");
+    for (listener, its) in stats.listeners() {
+        text.sample(name, &[("listener", listener)], its.open());
+    }
+    let name = "classifier_http_connections_total";
+    text.family(name, "counter", "Connections that were served.");
+    for (listener, its) in stats.listeners() {
+        text.sample(name, &[("listener", listener)], its.accepted());
+    }
+    let name = "classifier_http_refused_total";
+    text.family(
+        name,
+        "counter",
+        "Connections and requests that were refused, or ended for another one or for being slow.",
+    );
+    for (listener, its) in stats.listeners() {
+        for why in Refused::ALL {
+            text.sample(name, &[("listener", listener), ("reason", why.name())], its.refused(why));
+        }
+    }
 }
 
 fn sessions(text: &mut Text, reading: &MetricsReading) {

@@ -1,8 +1,8 @@
 //! The HTTP side of the agent: pages for people (`/`), `/metrics` for Prometheus, `/healthz`, and the JSON API
 //! (`/api/v1/…`, docs/api.md); and on a listener of its own the pages for the public ([`public`]). It only reads.
 //!
-//! Reading order: here ([`serve`], [`router`]), [`listen`] (connections and their limits), [`api`], [`metrics`], [`mod@page`],
-//! [`public`].
+//! Reading order: here ([`serve`], [`router`]), [`listen`] (connections), `gate` (how many, and how long), [`web`] (TLS and
+//! passwords), [`api`], [`metrics`], [`mod@page`], [`public`].
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -14,22 +14,40 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 
 use crate::{config::public::PagePeriod, questions::Questions};
 
 pub mod api;
+mod gate;
 mod listen;
 pub mod metrics;
 pub mod page;
 pub mod public;
+mod stats;
+mod stream;
+pub mod web;
 
-use self::{listen::Limits, page::Site};
+pub use self::stats::Stats;
+use self::{gate::Limits, listen::Rules, page::Site, stats::Refused, web::Web};
 
 /// Answers made at a time: each may take some tens of milliseconds of CPU and some megabytes.
 const ANSWERS: usize = 4;
-/// Of the operator's listener.
-const LIMITS: Limits = Limits { connections: 256, head: Duration::from_secs(15), lifetime: None };
+/// Scrapes at a time, beside the answers: monitoring does not wait for people. Others are told to come again.
+const SCRAPES: usize = 4;
+/// Of the operator's listener. A scraper that comes every minute finds its connection again.
+const LIMITS: Limits = Limits {
+    connections: 256,
+    per_address: 64,
+    head: Duration::from_secs(10),
+    idle: Duration::from_secs(90),
+    stall: Duration::from_secs(20),
+    answer: Duration::from_secs(120),
+    lifetime: None,
+};
 
 /// What every handler has.
 #[derive(Clone)]
@@ -37,12 +55,23 @@ struct App {
     questions: Questions,
     site: Arc<Site>,
     answers: Arc<Semaphore>,
+    scrapes: Arc<Semaphore>,
+    stats: Stats,
 }
 
 impl App {
     /// Makes an answer where it may take its time; [`StatusCode::INTERNAL_SERVER_ERROR`] if that panics.
     async fn make(&self, make: impl FnOnce(&Questions) -> Response + Send + 'static) -> Response {
         let permit = Arc::clone(&self.answers).acquire_owned().await;
+        self.work(permit.ok(), make).await
+    }
+
+    /// The same, for who has a permit or needs none.
+    async fn work(
+        &self,
+        permit: Option<OwnedSemaphorePermit>,
+        make: impl FnOnce(&Questions) -> Response + Send + 'static,
+    ) -> Response {
         let questions = self.questions.clone();
         let made = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -62,8 +91,20 @@ impl App {
 
 /// All routes.
 pub fn router(questions: Questions) -> Router {
-    let site = Arc::new(Site::operators(&questions));
-    let app = App { questions, site, answers: Arc::new(Semaphore::new(ANSWERS)) };
+    routes(questions, Stats::default())
+}
+
+fn routes(questions: Questions, stats: Stats) -> Router {
+    routed(App {
+        site: Arc::new(Site::operators(&questions)),
+        questions,
+        answers: Arc::new(Semaphore::new(ANSWERS)),
+        scrapes: Arc::new(Semaphore::new(SCRAPES)),
+        stats,
+    })
+}
+
+fn routed(app: App) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics_text))
@@ -103,7 +144,7 @@ async fn page(State(app): State<App>, method: Method, uri: Uri, headers: HeaderM
 }
 
 async fn healthz(State(app): State<App>) -> Response {
-    app.make(|questions| {
+    app.work(None, |questions| {
         if questions.view().healthy() {
             (StatusCode::OK, "ok\n").into_response()
         } else {
@@ -114,8 +155,14 @@ async fn healthz(State(app): State<App>) -> Response {
 }
 
 async fn metrics_text(State(app): State<App>) -> Response {
-    app.make(|questions| {
-        let text = metrics::render(&questions.view().metrics());
+    let Ok(permit) = Arc::clone(&app.scrapes).try_acquire_owned() else {
+        app.stats.operator.refuse(Refused::Busy);
+        let why = format!("{SCRAPES} scrapes are being answered; try again in a moment\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], why).into_response();
+    };
+    let stats = app.stats.clone();
+    app.work(Some(permit), move |questions| {
+        let text = metrics::render(&questions.view().metrics(), &stats);
         ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
     })
     .await
@@ -134,6 +181,15 @@ async fn with_headers(mut response: Response) -> Response {
     response
 }
 
+/// How a listener is served, beside what is served there.
+#[derive(Clone, Debug, Default)]
+pub struct Service {
+    /// TLS, passwords and headers.
+    pub web: Option<Arc<Web>>,
+    /// Where it is counted what becomes of connections and requests.
+    pub stats: Stats,
+}
+
 /// Serves until `shutdown` is done; answers that are under way then have two seconds.
 ///
 /// # Errors
@@ -141,12 +197,18 @@ async fn with_headers(mut response: Response) -> Response {
 pub async fn serve(
     listener: TcpListener,
     questions: Questions,
+    service: Service,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    listen::serve(listener, router(questions), LIMITS, shutdown).await
+    let rules = Rules { limits: LIMITS, web: service.web, stats: Arc::clone(&service.stats.operator) };
+    listen::serve(listener, routes(questions, service.stats), rules, shutdown).await
 }
 
 #[cfg(test)]
+mod listen_tests;
+#[cfg(test)]
 mod paths_tests;
+#[cfg(test)]
+mod secure_tests;
 #[cfg(test)]
 mod tests;

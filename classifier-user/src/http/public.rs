@@ -22,14 +22,24 @@ use tokio::{
 };
 
 use super::{
-    listen::{self, Limits},
+    Service,
+    gate::Limits,
+    listen::{self, Rules},
     page::{self, Choices, Question, Reply, Site},
+    stats::{ListenerStats, Refused},
 };
 use crate::{config::public::PublicPlan, questions::Questions};
 
 /// Of a public listener.
-const LIMITS: Limits =
-    Limits { connections: 512, head: Duration::from_secs(10), lifetime: Some(Duration::from_secs(60)) };
+const LIMITS: Limits = Limits {
+    connections: 512,
+    per_address: 64,
+    head: Duration::from_secs(10),
+    idle: Duration::from_secs(15),
+    stall: Duration::from_secs(20),
+    answer: Duration::from_secs(60),
+    lifetime: Some(Duration::from_secs(60)),
+};
 /// Answers made at a time.
 const ANSWERS: usize = 2;
 /// How long a question waits for its turn before it is refused.
@@ -47,18 +57,25 @@ pub async fn serve(
     listener: TcpListener,
     plan: &PublicPlan,
     questions: Questions,
+    service: Service,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    listen::serve(listener, router(plan, questions), LIMITS, shutdown).await
+    let stats = service.stats.public;
+    let rules = Rules { limits: LIMITS, web: service.web, stats: Arc::clone(&stats) };
+    listen::serve(listener, routes(plan, questions, stats), rules, shutdown).await
 }
 
 /// All there is.
 pub fn router(plan: &PublicPlan, questions: Questions) -> Router {
-    Router::new().fallback(any).with_state(Public::new(plan, questions))
+    routes(plan, questions, Arc::default())
+}
+
+fn routes(plan: &PublicPlan, questions: Questions, stats: Arc<ListenerStats>) -> Router {
+    Router::new().fallback(any).with_state(Public::new(plan, questions, stats))
 }
 
 impl Public {
-    fn new(plan: &PublicPlan, questions: Questions) -> Self {
+    fn new(plan: &PublicPlan, questions: Questions, stats: Arc<ListenerStats>) -> Self {
         let choices = Choices { lang: plan.lang, spans: plan.periods.clone(), by: plan.by.clone() };
         let site = Site::public(
             &questions,
@@ -74,6 +91,7 @@ impl Public {
             patience: PATIENCE,
             kept: Arc::default(),
             cache: plan.cache,
+            stats,
         }
     }
 }
@@ -86,6 +104,7 @@ struct Public {
     patience: Duration,
     kept: Arc<Mutex<Kept>>,
     cache: Duration,
+    stats: Arc<ListenerStats>,
 }
 
 async fn any(State(public): State<Public>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
@@ -128,6 +147,7 @@ impl Public {
     async fn make(&self, question: Question) -> Result<Reply, Reply> {
         let turn = tokio::time::timeout(self.patience, Arc::clone(&self.answers).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
+            self.stats.refuse(Refused::Busy);
             return Err(page::busy(&self.site, &question));
         };
         let site = Arc::clone(&self.site);

@@ -1,10 +1,5 @@
 //! The public's listener, whole.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::TcpStream,
-};
-
 use axum::{
     body::{Body, to_bytes},
     http::Request,
@@ -22,6 +17,7 @@ use crate::{
 fn plan() -> PublicPlan {
     PublicPlan {
         listen: "127.0.0.1:0".parse().unwrap(),
+        web_config: None,
         title: "Example Net".to_owned(),
         contact: None,
         lang: Lang::En,
@@ -33,7 +29,7 @@ fn plan() -> PublicPlan {
 }
 
 fn public() -> Public {
-    Public::new(&plan(), world::questions(1))
+    Public::new(&plan(), world::questions(1), Arc::default())
 }
 
 async fn ask(public: &Public, method: &str, path: &str) -> (u16, HeaderMap, String) {
@@ -138,29 +134,4 @@ async fn what_is_kept_is_bounded() {
     // What anyone can word in a new way is not kept at all.
     assert_eq!(ask(&public, "GET", "/search?q=net").await.0, 200);
     assert!(public.lock().answers.is_empty());
-}
-
-#[tokio::test]
-async fn a_connection_has_an_end_and_there_are_only_so_many() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let limits = Limits { connections: 1, lifetime: Some(Duration::from_millis(100)), ..LIMITS };
-    let server = tokio::spawn(listen::serve(
-        listener,
-        router(&plan(), world::questions(1)),
-        limits,
-        std::future::pending(),
-    ));
-    // One that says nothing holds the only place, until its time is over; then it is another one's turn.
-    let clients = tokio::task::spawn_blocking(move || {
-        let mut idle = TcpStream::connect(address).unwrap();
-        let mut next = TcpStream::connect(address).unwrap();
-        next.write_all(b"GET /about HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-        assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0);
-        let mut answer = Vec::new();
-        next.read_to_end(&mut answer).unwrap();
-        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
-    });
-    clients.await.unwrap();
-    server.abort();
 }

@@ -19,7 +19,7 @@ use super::*;
 use crate::totals::{TopQuery, answer::TopAnswer, testing};
 
 /// The example's view, without a past.
-fn questions() -> Questions {
+pub(super) fn questions() -> Questions {
     Questions::new(testing::example(), None)
 }
 
@@ -191,7 +191,7 @@ async fn promtool_has_nothing_to_say() {
     let mut odd = testing::names();
     odd.insert(2906, "quote \" backslash \\ line\nend");
     view.set_tables(Arc::new(odd), Arc::new(testing::groups()));
-    let text = metrics::render(&view.metrics());
+    let text = metrics::render(&view.metrics(), &Stats::default());
     assert!(text.contains(r#"name="quote \" backslash \\ line\nend""#));
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -206,12 +206,46 @@ async fn promtool_has_nothing_to_say() {
     assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
+/// The value of one series.
+pub(super) fn metric(text: &str, series: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+}
+
+#[tokio::test]
+async fn scrapes_are_few_at_a_time_and_wait_for_nobody() {
+    let stats = Stats::default();
+    let app = App {
+        site: Arc::new(Site::operators(&questions())),
+        questions: questions(),
+        answers: Arc::new(Semaphore::new(0)),
+        scrapes: Arc::new(Semaphore::new(SCRAPES)),
+        stats: stats.clone(),
+    };
+    let ask = async |path: &str| {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        routed(app.clone()).oneshot(request).await.unwrap()
+    };
+    // All answers are under way: monitoring does not notice.
+    for path in ["/metrics", "/healthz"] {
+        assert_eq!(ask(path).await.status(), StatusCode::OK);
+    }
+    let scrapes = app.scrapes.acquire_many(SCRAPES as u32).await.unwrap();
+    let response = ask("/metrics").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    drop(scrapes);
+    let text = to_bytes(ask("/metrics").await.into_body(), usize::MAX).await.unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let busy = r#"classifier_http_refused_total{listener="operator",reason="busy"}"#;
+    assert_eq!(metric(&text, busy), Some(1.0));
+}
+
 #[tokio::test]
 async fn serves_on_a_socket_until_told_to_end() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (end, ended) = oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, questions(), async {
+    let server = tokio::spawn(serve(listener, questions(), Service::default(), async {
         let _ = ended.await;
     }));
     let client = tokio::task::spawn_blocking(move || {

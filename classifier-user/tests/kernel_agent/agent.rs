@@ -122,8 +122,8 @@ impl Agent {
                 panic!("the agent ended, {status}: {}", agent.log());
             }
             let log = agent.log();
-            let (_, rest) = log.split_once("listening on http://")?;
-            Some(rest.split_whitespace().next()?.to_owned())
+            let (_, rest) = log.split_once("listening on ")?;
+            Some(rest.split_whitespace().next()?.split_once("://")?.1.to_owned())
         });
         agent
     }

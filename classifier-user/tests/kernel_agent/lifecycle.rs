@@ -249,7 +249,7 @@ fn what_is_wrong_with_an_interface_is_said_before_anything_is_attached() {
         let said = refused(&format!("run -i r0 {table}"));
         assert!(said.contains("cannot listen on 127.0.0.1:9469"), "{said}");
         drop(taken);
-        let said = refused(&format!("run -i r0 {table} --listen 192.0.2.77:9469"));
+        let said = refused(&format!("run -i r0 {table} --listen 192.0.2.77:9469 --insecure-listen"));
         assert!(said.contains("cannot listen on 192.0.2.77:9469: Cannot assign requested address"), "{said}");
 
         let empty = files.path("empty.csv");

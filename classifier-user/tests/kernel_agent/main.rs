@@ -26,6 +26,7 @@ mod privileges;
 mod public;
 mod reload;
 mod service;
+mod socket;
 mod totals;
 mod variants;
 mod world;

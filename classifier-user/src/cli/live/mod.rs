@@ -15,10 +15,7 @@ use self::{
     state::{Reaction, State},
     terminal::{Ending, Screen},
 };
-use super::{
-    CliError,
-    client::{AgentUrl, Client},
-};
+use super::{CliError, args::AgentArgs, client::Client};
 
 mod course;
 mod draw;
@@ -37,7 +34,7 @@ const TICK: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// Where there is no terminal, or it goes away. An agent that does not answer is no error: it is asked again.
-pub(super) fn execute(agent: &AgentUrl, question: Question) -> Result<(), CliError> {
+pub(super) fn execute(agent: &AgentArgs, question: Question) -> Result<(), CliError> {
     for (name, is_terminal) in
         [("standard output", io::stdout().is_terminal()), ("standard input", io::stdin().is_terminal())]
     {
@@ -45,9 +42,10 @@ pub(super) fn execute(agent: &AgentUrl, question: Question) -> Result<(), CliErr
             return Err(CliError::NotATerminal { what: "top --live", which: name });
         }
     }
-    let mut state = State::new(agent.to_string(), question);
+    let client = Client::new(agent)?;
+    let mut state = State::new(client.url(), question);
     let ending = Ending::on_signals().map_err(CliError::Terminal)?;
-    let poll = Poll::start(Client::new(agent), state.question().clone()).map_err(CliError::Terminal)?;
+    let poll = Poll::start(client, state.question().clone()).map_err(CliError::Terminal)?;
     let mut screen = Screen::open().map_err(CliError::Terminal)?;
     show(&mut screen, &mut state, &poll, &ending).map_err(CliError::Terminal)
 }

@@ -33,7 +33,7 @@ pub use client::{Remote, RemoteError};
 pub use host::KernelHost;
 pub(in crate::datapath) use host::patiently;
 pub use server::{Host, Patience, serve};
-pub use socket::{Manager, Nobody, SocketError, SocketPlan, serve_socket};
+pub use socket::{SocketError, SocketPlan, serve_socket};
 pub use wire::{PROTOCOL, Welcome, WireError};
 
 /// What is to be loaded.

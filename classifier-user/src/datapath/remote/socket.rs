@@ -20,7 +20,7 @@ use super::{
     KernelHost, poll,
     server::{self, Door, Over, Turn},
 };
-use crate::datapath::privileges;
+use crate::{datapath::privileges, notify::Notifier};
 
 /// The first descriptor that a service manager passes (sd_listen_fds(3)).
 const LISTEN_FDS_START: i32 = 3;
@@ -194,29 +194,11 @@ fn option<T: Copy>(stream: &UnixStream, name: i32, into: &mut [T]) -> io::Result
     if read == 0 { Ok(length as usize / size_of::<T>()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// What the service manager is told.
-pub trait Manager {
-    /// Agents may come.
-    fn ready(&self) {}
-    /// This process lives; gives how long it may be until it says so again.
-    fn alive(&self) -> Option<Duration> {
-        None
-    }
-    /// It ends.
-    fn stopping(&self) {}
-}
-
-/// No service manager.
-#[derive(Clone, Copy, Debug)]
-pub struct Nobody;
-
-impl Manager for Nobody {}
-
 /// Where agents come, between two questions of the one that is served.
 struct Open<'m> {
     entrance: Entrance,
     signals: OwnedFd,
-    manager: &'m dyn Manager,
+    manager: &'m Notifier,
 }
 
 impl Open<'_> {
@@ -260,11 +242,7 @@ impl Door for Open<'_> {
 ///
 /// # Errors
 /// [`SocketError`].
-pub fn serve_socket(
-    plan: &SocketPlan,
-    host: &mut KernelHost,
-    manager: &dyn Manager,
-) -> Result<(), SocketError> {
+pub fn serve_socket(plan: &SocketPlan, host: &mut KernelHost, manager: &Notifier) -> Result<(), SocketError> {
     let failed = |what| move |source| SocketError::Process { what, source };
     let signals = privileges::signals().map_err(failed("catching signals"))?;
     let entrance = Entrance::open(plan)?;

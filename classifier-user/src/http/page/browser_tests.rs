@@ -36,7 +36,7 @@ impl Server {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = oneshot::channel::<()>();
-        runtime.spawn(http::serve(listener, questions, async {
+        runtime.spawn(http::serve(listener, questions, http::Service::default(), async {
             let _ = ended.await;
         }));
         Self { address, _end: end, _runtime: runtime }

@@ -127,7 +127,7 @@ fn stale_routes_are_on_the_overview() {
     ] {
         assert!(french.contains(line), "{line}: {french}");
     }
-    let metrics = crate::http::metrics::render(&questions.view().metrics());
+    let metrics = crate::http::metrics::render(&questions.view().metrics(), &crate::http::Stats::default());
     assert!(metrics.contains("classifier_source_stale_routes{source=\"router1\"} 1234567\n"), "{metrics}");
     let public = Site::public(
         &questions,

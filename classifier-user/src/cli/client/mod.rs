@@ -1,56 +1,51 @@
-//! Asking the agent over HTTP.
+//! Asking the agent over HTTP or HTTPS ([`url`]: where it is and who asks; `tls`: whom to believe).
 
-use std::{fmt, io::Write, str::FromStr, time::Duration};
+use std::{io::Write, time::Duration};
 
 use serde::Deserialize;
 
-use super::CliError;
+mod tls;
+pub(super) mod url;
+
+use self::url::{AgentText, AgentUrl, AgentUrlError};
+use super::{
+    CliError,
+    args::{AgentArgs, AgentTlsArgs},
+};
 
 /// Longer than any answer takes, history included.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// More than any answer: an agent does not send as much.
 const ANSWER_MAX: u64 = 256 << 20;
 
-/// Where an agent is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AgentUrl(String);
-
-/// Not an agent's address.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AgentUrlError {
-    /// No TLS here.
-    #[error("the agent speaks plain HTTP only: expected http://HOST:PORT")]
-    Https,
-    /// Anything else.
-    #[error("expected http://HOST:PORT, such as http://127.0.0.1:9469")]
-    Form,
-}
-
-impl FromStr for AgentUrl {
-    type Err = AgentUrlError;
-
-    fn from_str(text: &str) -> Result<Self, AgentUrlError> {
-        if text.starts_with("https://") {
-            return Err(AgentUrlError::Https);
-        }
-        let rest = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-        let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '@');
-        if rest.is_empty() || rest.starts_with([':', '/']) || rest.contains("://") || rest.contains(bad) {
-            return Err(AgentUrlError::Form);
-        }
-        Ok(Self(format!("http://{rest}")))
-    }
-}
-
-impl fmt::Display for AgentUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// The agent did not answer, or not as wanted.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
+    /// Not an agent's address.
+    #[error("--agent: {0}")]
+    Url(#[from] AgentUrlError),
+    /// Certificates that cannot be used.
+    #[error("{option} {place}: {why}")]
+    Tls {
+        /// The option that names them.
+        option: &'static str,
+        /// Where they were looked for.
+        place: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A password is wanted.
+    #[error(
+        "the agent at {url} {}: give --agent with a user, as in https://USER@HOST:PORT, and the password in \
+         CLASSIFIER_AGENT_PASSWORD",
+        if *.given { "does not take this user and password" } else { "wants a user and a password" }
+    )]
+    Unauthorized {
+        /// Who was asked.
+        url: String,
+        /// Whether there were a user and a password.
+        given: bool,
+    },
     /// Nobody there.
     #[error(
         "no agent answers at {url} ({reason}).\nIs `classifier run` running there? Another agent is asked with --agent URL or CLASSIFIER_AGENT."
@@ -110,16 +105,29 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    pub(super) fn new(base: &AgentUrl) -> Self {
+    /// # Errors
+    /// What is wrong with the arguments: nobody is asked yet.
+    pub(super) fn new(args: &AgentArgs) -> Result<Self, AgentError> {
+        Self::with(&args.agent, &args.tls)
+    }
+
+    /// The same, of its parts.
+    pub(super) fn with(url: &AgentText, tls: &AgentTlsArgs) -> Result<Self, AgentError> {
+        let base: AgentUrl = url.0.parse()?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             // An ambiguous name is answered with 300: it is the answer, and leads nowhere.
             .max_redirects(0)
             .timeout_global(Some(TIMEOUT))
             .proxy(None)
-            .user_agent(concat!("classifier/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Self { base: base.clone(), http: config.into() }
+            .user_agent(concat!("classifier/", env!("CARGO_PKG_VERSION")));
+        let config = if base.is_https() { config.tls_config(tls::config(tls)?) } else { config };
+        Ok(Self { base, http: config.build().into() })
+    }
+
+    /// Whom it asks, without the password.
+    pub(super) fn url(&self) -> String {
+        self.base.to_string()
     }
 
     /// GETs `/api/v1/` and the segments of `path`, which are encoded here.
@@ -139,8 +147,16 @@ impl Client {
             url: self.base.to_string(),
             reason: reason(&error),
         };
-        let mut response = self.http.get(&url).call().map_err(not_reachable)?;
+        let mut request = self.http.get(&url);
+        let authorization = self.base.authorization();
+        if let Some(authorization) = &authorization {
+            request = request.header("authorization", authorization);
+        }
+        let mut response = request.call().map_err(not_reachable)?;
         let status = response.status();
+        if status == 401 {
+            return Err(AgentError::Unauthorized { url: self.url(), given: authorization.is_some() });
+        }
         let body =
             response.body_mut().with_config().limit(ANSWER_MAX).read_to_string().map_err(not_reachable)?;
         if status.is_success() {
@@ -150,7 +166,7 @@ impl Client {
             Ok(ErrorAnswer { error: ErrorBody { code, message } }) => {
                 AgentError::Refused { bad_arguments: code == "bad_parameter", code, message }
             }
-            Err(_) => AgentError::NotAnAgent { url, what: format!("status {status}") },
+            Err(_) => AgentError::NotAnAgent { url, what: format!("status {status}{}", said(&body)) },
         })
     }
 }
@@ -172,11 +188,20 @@ impl Answer {
     }
 }
 
+/// What somebody says who does not speak JSON, if it is short.
+fn said(body: &str) -> String {
+    let line = body.trim();
+    let short = !line.is_empty() && line.len() <= 80 && !line.contains(|c: char| c.is_control() || c == '<');
+    if short { format!(", `{line}`") } else { String::new() }
+}
+
 fn reason(error: &ureq::Error) -> String {
     match error {
-        ureq::Error::Io(error) => match error.kind() {
-            std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-            _ => error.to_string(),
+        ureq::Error::Rustls(error) => format!("{error}{}", tls::hint(error)),
+        ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(tls) => format!("{tls}{}", tls::hint(tls)),
+            None if error.kind() == std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+            None => error.to_string(),
         },
         ureq::Error::HostNotFound => "no such host".to_owned(),
         ureq::Error::Timeout(_) => format!("no answer in {} s", TIMEOUT.as_secs()),
@@ -201,23 +226,6 @@ fn encode(text: &str, into: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn agent_urls() {
-        for (text, url) in [
-            ("http://127.0.0.1:9469", "http://127.0.0.1:9469"),
-            ("http://127.0.0.1:9469/", "http://127.0.0.1:9469"),
-            ("[::1]:9469", "http://[::1]:9469"),
-            ("router.example.net:9469", "http://router.example.net:9469"),
-            ("http://host/behind/a/proxy", "http://host/behind/a/proxy"),
-        ] {
-            assert_eq!(text.parse::<AgentUrl>().unwrap().to_string(), url);
-        }
-        assert_eq!("https://a:1".parse::<AgentUrl>(), Err(AgentUrlError::Https));
-        for text in ["", "http://", "ftp://a", "a b", "http://a?x", ":9469", "http:///a"] {
-            assert_eq!(text.parse::<AgentUrl>(), Err(AgentUrlError::Form), "{text}");
-        }
-    }
 
     #[test]
     fn encoding() {

@@ -1,0 +1,96 @@
+//! Where HTTP is served: for the operator, and for the public.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+use tracing::{info, warn};
+
+use super::AgentError;
+use crate::{
+    config::{RunPlan, public::PublicPlan},
+    http::{self, Service, Stats, web::Web},
+    questions::Questions,
+};
+
+/// An address that is ours, and what is spoken there.
+struct Bound {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    web: Option<Arc<Web>>,
+}
+
+impl Bound {
+    fn new(address: SocketAddr, web: Option<&std::path::PathBuf>) -> Result<Self, AgentError> {
+        let web = web.map(|path| Web::open(path)).transpose()?;
+        let error = |source| AgentError::Listen { address, source };
+        let listener = std::net::TcpListener::bind(address).map_err(error)?;
+        listener.set_nonblocking(true).map_err(error)?;
+        let address = listener.local_addr().map_err(error)?;
+        Ok(Self { listener, address, web })
+    }
+
+    /// Its URL, its listener and the service on it; what it speaks follows its files from now on.
+    fn open(self, reload: bool, stats: &Stats) -> Result<(String, TcpListener, Service), AgentError> {
+        let Self { listener, address, web } = self;
+        let scheme = web.as_ref().map_or("http", |web| web.scheme());
+        if let Some(web) = &web {
+            tokio::spawn(Arc::clone(web).watch(reload));
+        }
+        let error = |source: io::Error| AgentError::Listen { address, source };
+        let listener = TcpListener::from_std(listener).map_err(error)?;
+        Ok((format!("{scheme}://{address}"), listener, Service { web, stats: stats.clone() }))
+    }
+}
+
+/// Both of them, with nobody served yet.
+pub(super) struct Listeners {
+    operator: Bound,
+    public: Option<(PublicPlan, Bound)>,
+}
+
+impl Listeners {
+    /// Takes the addresses, and reads what is needed to serve there.
+    pub(super) fn bind(plan: &RunPlan) -> Result<Self, AgentError> {
+        let operator = Bound::new(plan.listen, plan.web_config.as_ref())?;
+        if !operator.address.ip().to_canonical().is_loopback() {
+            match &operator.web {
+                None => {
+                    warn!("{} is open: everybody who reaches it sees all of the traffic", operator.address);
+                }
+                Some(web) if web.scheme() == "http" => {
+                    warn!(
+                        "{}: passwords go over the network as they are; tls_server_config hides them",
+                        operator.address
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+        let public = match &plan.public {
+            Some(public) => Some((public.clone(), Bound::new(public.listen, public.web_config.as_ref())?)),
+            None => None,
+        };
+        Ok(Self { operator, public })
+    }
+
+    /// Serves, the operator until `stopped` and the public for ever; within a runtime. Returns the operator's URL.
+    pub(super) fn serve(
+        self,
+        plan: &RunPlan,
+        questions: &Questions,
+        stopped: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(String, JoinHandle<io::Result<()>>), AgentError> {
+        let stats = Stats::default();
+        if let Some((public, bound)) = self.public {
+            let (url, listener, service) = bound.open(plan.reload, &stats)?;
+            let questions = questions.clone();
+            // It ends with the runtime: nobody's counts are lost with a page.
+            tokio::spawn(async move {
+                http::public::serve(listener, &public, questions, service, std::future::pending()).await
+            });
+            info!("the public's pages are on {url}");
+        }
+        let (url, listener, service) = self.operator.open(plan.reload, &stats)?;
+        Ok((url, tokio::spawn(http::serve(listener, questions.clone(), service, stopped))))
+    }
+}

@@ -1,0 +1,170 @@
+//! What a listener has besides its address ([`crate::config::web`]): TLS, passwords, headers. It can change while it
+//! listens: connections that are there go on as they began, the next one gets what is new.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+
+mod auth;
+mod tls;
+
+pub(super) use self::auth::Verdict;
+use self::auth::{Checker, Users};
+pub use self::tls::TlsError;
+use crate::{
+    config::{
+        file::FileError,
+        web::{self, WebConfig},
+    },
+    watched::{LOOK, Watched},
+};
+
+/// A web configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// No secret can be made.
+    #[error("the kernel gives no random numbers")]
+    Random,
+}
+
+/// A web configuration in use.
+#[derive(Debug)]
+pub struct Web {
+    path: PathBuf,
+    live: RwLock<Arc<Live>>,
+    checker: Checker,
+}
+
+/// What it says at the moment.
+pub(super) struct Live {
+    /// Without it, HTTP is plain.
+    pub(super) tls: Option<TlsAcceptor>,
+    users: Users,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// All that it was read from.
+    files: Vec<PathBuf>,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("tls", &self.tls.is_some()).field("files", &self.files).finish()
+    }
+}
+
+impl Live {
+    fn read(path: &Path) -> Result<Self, WebError> {
+        let WebConfig { tls, users, headers } = web::read(path)?;
+        let mut files = vec![path.to_owned()];
+        let acceptor = match &tls {
+            None => None,
+            Some(tls) => {
+                let pems = [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()];
+                files.extend(pems.into_iter().flatten().filter_map(|pem| pem.file().map(Path::to_owned)));
+                Some(TlsAcceptor::from(Arc::new(tls::server(tls)?)))
+            }
+        };
+        let header = |(name, value): (String, String)| {
+            // The configuration was checked to have no others.
+            Some((name.parse().ok()?, HeaderValue::from_str(&value).ok()?))
+        };
+        Ok(Self { tls: acceptor, users, headers: headers.into_iter().filter_map(header).collect(), files })
+    }
+}
+
+impl Web {
+    /// Reads the file and all that it names.
+    ///
+    /// # Errors
+    /// [`WebError`].
+    pub fn open(path: &Path) -> Result<Arc<Self>, WebError> {
+        let live = RwLock::new(Arc::new(Live::read(path)?));
+        let checker = Checker::new().map_err(|_| WebError::Random)?;
+        Ok(Arc::new(Self { path: path.to_owned(), live, checker }))
+    }
+
+    pub(super) fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How its listener is addressed.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.live().tls.is_some() { "https" } else { "http" }
+    }
+
+    /// What becomes of a request with this header.
+    pub(super) async fn admits(&self, authorization: Option<&HeaderValue>) -> Verdict {
+        let live = self.live();
+        if live.users.is_empty() {
+            return Verdict::Welcome;
+        }
+        self.checker.check(&live.users, authorization).await
+    }
+
+    /// Puts in the headers that were asked for, over those that are there.
+    pub(super) fn dress(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.live().headers {
+            headers.insert(name, value.clone());
+        }
+    }
+
+    /// Reads all again.
+    ///
+    /// # Errors
+    /// [`WebError`]: all stays as it was.
+    fn reload(&self) -> Result<(), WebError> {
+        let live = Arc::new(Live::read(&self.path)?);
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
+        Ok(())
+    }
+
+    /// Reads all again on SIGHUP, and with `changes` when a file changes, for ever.
+    pub async fn watch(self: Arc<Self>, changes: bool) {
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let watched = || -> Vec<_> {
+            let files = self.live().files.clone();
+            files.into_iter().map(|path| (Watched::new(&path), path)).collect()
+        };
+        let mut files = watched();
+        loop {
+            let again = tokio::select! {
+                _ = hangup.recv() => true,
+                // All are looked at, whatever the first one says.
+                _ = look.tick(), if changes => {
+                    files.iter_mut().filter_map(|(watched, path)| watched.changed(path).then_some(())).count() > 0
+                }
+            };
+            if !again {
+                continue;
+            }
+            for (watched, path) in &mut files {
+                watched.loading(path);
+            }
+            let web = Arc::clone(&self);
+            match tokio::task::spawn_blocking(move || web.reload()).await {
+                Ok(Ok(())) => {
+                    info!("{}: loaded again", self.path.display());
+                    // It may name other files now.
+                    files = watched();
+                }
+                Ok(Err(error)) => warn!("{error}; the listener goes on as it was"),
+                Err(error) => warn!("{}: {error}", self.path.display()),
+            }
+        }
+    }
+}
