@@ -46,6 +46,8 @@ pub(super) enum Message {
     Interfaces(Vec<u32>),
     /// Somebody asks.
     Ask(Ask),
+    /// The process that counts is gone.
+    Lost,
     /// Detach, read a last time, end.
     Stop,
 }
@@ -173,7 +175,7 @@ impl Core {
                 Ok(Message::Interfaces(gone)) => self.follow(&gone),
                 Ok(Message::Live(heard)) => self.heard.push_back(heard),
                 Ok(Message::Ask(ask)) => ask(&self),
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Message::Stop | Message::Lost) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) if matches!(until, Until::Sign) => {}
                 Err(RecvTimeoutError::Timeout) if matches!(until, Until::Stale) => self.live_slice(),
                 Err(RecvTimeoutError::Timeout) => {
