@@ -176,6 +176,14 @@ impl<'a> World<'a> {
         life.wait(signal == Signal::Terminate)
     }
 
+    /// The process that counts is killed: the agent says so, and ends.
+    pub(super) fn lose_counting(&mut self) -> Result<()> {
+        let mut life = self.life.take().context("no agent runs")?;
+        let counting = life.child().context("the agent has no process that counts")?;
+        sys::kill(counting).context("could not kill the process that counts")?;
+        life.until_ended()
+    }
+
     /// The agent's end, which something else brought about, is noted.
     pub(super) fn gone(&mut self) {
         self.life = None;
