@@ -142,6 +142,11 @@ pub trait Datapath: Send {
     /// How much kernel memory is taken.
     fn memory(&self) -> Memory;
 
+    /// Whether what has the maps is gone for good: nothing that is asked will ever be done.
+    fn is_lost(&self) -> bool {
+        false
+    }
+
     /// Takes every program off its hook. Counting has stopped when this returns; a last sweep still reads all.
     ///
     /// # Errors

@@ -392,6 +392,10 @@ impl Datapath for Remote {
         self.attachments.borrow().clone()
     }
 
+    fn is_lost(&self) -> bool {
+        self.lost.get()
+    }
+
     fn memory(&self) -> Memory {
         self.memory
     }
