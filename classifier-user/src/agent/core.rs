@@ -179,9 +179,7 @@ impl Core {
                 Err(RecvTimeoutError::Timeout) if matches!(until, Until::Sign) => {}
                 Err(RecvTimeoutError::Timeout) if matches!(until, Until::Stale) => self.live_slice(),
                 Err(RecvTimeoutError::Timeout) => {
-                    if let Err(error) = self.sweep() {
-                        error!("a sweep failed, its counts come with the next one: {error}");
-                    }
+                    self.try_sweep();
                     self.follow(&[]);
                     self.look_at_hooks();
                     self.look_at_peers();
@@ -204,6 +202,13 @@ impl Core {
             warn!("history: the last sweeps {lost}, its disk does not answer");
         }
         detached.and(swept)
+    }
+
+    /// Sweeps; what comes of an error is only that the counts come later.
+    pub(super) fn try_sweep(&mut self) {
+        if let Err(error) = self.sweep() {
+            error!("a sweep failed, its counts come with the next one: {error}");
+        }
     }
 
     pub(super) fn sweep(&mut self) -> Result<(), DatapathError> {

@@ -257,10 +257,10 @@ struct Reader<'a> {
 /// A mapping, all of whose keys are known.
 struct Section<'a, 'y> {
     reader: &'a Reader<'a>,
-    entries: Vec<(&'a str, &'a MarkedYaml<'y>, &'a MarkedYaml<'y>)>,
+    entries: Vec<Entry<'a, 'y>>,
 }
 
-/// A key, where it stands, and its value.
+/// A key as text, the key, its value.
 type Entry<'a, 'y> = (&'a str, &'a MarkedYaml<'y>, &'a MarkedYaml<'y>);
 
 impl<'a> Reader<'a> {
