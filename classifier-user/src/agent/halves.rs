@@ -6,7 +6,7 @@ use super::{AgentError, core::Message};
 use crate::{
     config::{KeepPlan, RunPlan},
     datapath::{
-        privileges,
+        privileges::{self, User},
         remote::{self, ChildPlan, Remote},
     },
 };
@@ -17,6 +17,9 @@ pub(super) fn part(plan: &RunPlan, log: &str) -> Result<Remote, AgentError> {
         Some(path) => Remote::connect(path)?,
         None => Remote::spawn(&ChildPlan { arguments: arguments(plan, log) })?,
     };
+    if let Some(name) = &plan.user {
+        User::find(name).and_then(|user| user.become_it()).map_err(AgentError::Privileges)?;
+    }
     privileges::drop_all().map_err(AgentError::Privileges)?;
     Ok(remote)
 }

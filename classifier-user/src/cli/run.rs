@@ -99,6 +99,9 @@ pub(super) struct SettingsArgs {
     /// Where a process counts for this agent (`classifier datapath --socket`); without it, the agent starts one
     #[arg(long, value_name = "SOCKET", conflicts_with_all = ["keep", "no_keep", "instance"])]
     datapath: Option<PathBuf>,
+    /// Become this user once everything that needs root is in the other process
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
     #[command(flatten)]
     keep: KeepArgs,
     /// Begin also where interfaces are not there yet
@@ -149,6 +152,7 @@ impl SettingsArgs {
             bgp: self.bgp,
             bmp: self.bmp,
             datapath: self.datapath,
+            user: self.user,
             keep: self.keep.settings(),
             wait: self.wait.then_some(true),
             clsact: self.clsact,
@@ -195,7 +199,7 @@ mod tests {
              --table builtin --override o --as-names n1 --as-names n2 --skip-bad-lines --groups g --listen [::]:1 --insecure-listen --public [::]:80 \
              --state-dir /s --interval 500ms --count both --granularity as --bank-memory 2G --xdp-mode tc \
              --metrics-ases 9 --no-reload --bgp 192.0.2.1,as=64500 --bmp 11019,router=192.0.2.1 --no-keep --keep \
-             --instance a --bpffs /b --wait --clsact",
+             --instance a --bpffs /b --user u --wait --clsact",
         );
         assert_eq!(
             plan.unwrap(),
@@ -234,6 +238,7 @@ mod tests {
                 own_ases: vec![64_500],
                 transit_ases: vec![],
                 datapath: None,
+                user: Some("u".into()),
                 keep: KeepPlan { counting: true, instance: "a".into(), bpffs: "/b".into(), abi: None },
                 wait: true,
                 clsact: true,

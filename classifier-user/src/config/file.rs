@@ -64,6 +64,7 @@ const KEYS: &[&str] = &[
     "reload",
     "bgp",
     "datapath",
+    "user",
     "keep_counting",
     "instance",
     "bpffs",
@@ -229,6 +230,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
         skip_bad_lines: section.boolean("skip_bad_lines")?,
         reload: section.boolean("reload")?,
         datapath: section.path("datapath")?,
+        user: section.string("user")?,
         keep: KeepSettings {
             counting: section.boolean("keep_counting")?,
             instance: section.string("instance")?,
@@ -627,6 +629,7 @@ metrics_ases = 1_000
 skip_bad_lines = true
 reload = false
 datapath = "datapath.sock"
+user = "classifier"
 keep_counting = true
 instance = "border-1"
 bpffs = "/run/bpf"
@@ -690,9 +693,9 @@ cache = "1m"
             Settings {
                 router: Some("border-1".into()),
                 links: vec![
-                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 27),
-                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 32),
-                    link("eth1", None, None, Role::Downstream, None, 39),
+                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 28),
+                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 33),
+                    link("eth1", None, None, Role::Downstream, None, 40),
                 ],
                 tables: vec![TableSpec::File("/etc/classifier/rib.mrt.bz2".into()), TableSpec::Builtin],
                 overrides: Some("/etc/classifier/override.txt".into()),
@@ -734,6 +737,7 @@ cache = "1m"
                 xdp_mode: Some(XdpChoice::Native),
                 metrics_ases: Some(1000),
                 datapath: Some("/etc/classifier/datapath.sock".into()),
+                user: Some("classifier".into()),
                 skip_bad_lines: Some(true),
                 reload: Some(false),
                 bgp: vec![],

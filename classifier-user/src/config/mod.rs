@@ -92,6 +92,8 @@ pub struct Settings {
     pub transit_ases: Vec<Asn>,
     /// [`RunPlan::datapath`].
     pub datapath: Option<PathBuf>,
+    /// [`RunPlan::user`].
+    pub user: Option<String>,
     /// [`RunPlan::keep`].
     pub keep: KeepSettings,
     /// [`RunPlan::wait`].
@@ -151,6 +153,8 @@ pub struct RunPlan {
     pub transit_ases: Vec<Asn>,
     /// The socket of the process that counts; `None`: the agent starts one.
     pub datapath: Option<PathBuf>,
+    /// The user that the agent becomes; `None`: it stays who it is.
+    pub user: Option<String>,
     /// What outlives the agent in the kernel; where another process counts, that one has its own word on it.
     pub keep: KeepPlan,
     /// Whether interfaces may come later.
@@ -247,6 +251,7 @@ impl Settings {
             own_ases: list(self.own_ases, below.own_ases),
             transit_ases: list(self.transit_ases, below.transit_ases),
             datapath: self.datapath.or(below.datapath),
+            user: self.user.or(below.user),
             keep: self.keep.over(below.keep),
             wait: self.wait.or(below.wait),
             clsact: self.clsact || below.clsact,
@@ -309,6 +314,7 @@ impl Settings {
             own_ases,
             transit_ases: self.transit_ases,
             datapath: self.datapath,
+            user: self.user,
             keep: self.keep.plan()?,
             wait: self.wait.unwrap_or(false),
             clsact: self.clsact,
@@ -388,6 +394,7 @@ mod tests {
                 own_ases: vec![],
                 transit_ases: vec![],
                 datapath: None,
+                user: None,
                 keep: KeepPlan::default(),
                 wait: false,
                 clsact: false,

@@ -123,6 +123,56 @@ pub fn drop_all() -> io::Result<()> {
     if sets == Sets::default() { Ok(()) } else { Sets::default().set() }
 }
 
+/// A user, and what it is a member of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+impl User {
+    /// The user of this name, as `/etc/passwd` and `/etc/group` have it.
+    ///
+    /// # Errors
+    /// There is none, or the files cannot be read.
+    pub fn find(name: &str) -> io::Result<Self> {
+        let (users, groups) = (fs::read_to_string("/etc/passwd")?, fs::read_to_string("/etc/group")?);
+        Self::of(name, &users, &groups).ok_or_else(|| io::Error::other(format!("there is no user `{name}`")))
+    }
+
+    fn of(name: &str, users: &str, groups: &str) -> Option<Self> {
+        let mut users = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let user = users.find(|fields| fields.first() == Some(&name))?;
+        let number = |place: usize| user.get(place)?.parse().ok();
+        let (uid, gid) = (number(2)?, number(3)?);
+        let member = |line: &str| {
+            let fields: Vec<_> = line.split(':').collect();
+            let is_in = fields.get(3)?.split(',').any(|member| member == name);
+            if is_in { fields.get(2)?.parse().ok() } else { None }
+        };
+        let mut groups: Vec<u32> = groups.lines().filter_map(member).collect();
+        groups.push(gid);
+        groups.sort_unstable();
+        groups.dedup();
+        Some(Self { uid, gid, groups })
+    }
+
+    /// Makes this process that user's, for good.
+    ///
+    /// # Errors
+    /// It has not the right to do so, or has other threads already.
+    pub fn become_it(&self) -> io::Result<()> {
+        alone()?;
+        // SAFETY: a list that is as long as is said; the other two take numbers.
+        unsafe {
+            checked(libc::setgroups(self.groups.len(), self.groups.as_ptr()).into())?;
+            checked(libc::setresgid(self.gid, self.gid, self.gid).into())?;
+            checked(libc::setresuid(self.uid, self.uid, self.uid).into())
+        }
+    }
+}
+
 /// Refuses where other threads would stay as they are.
 fn alone() -> io::Result<()> {
     let threads = fs::read_dir("/proc/self/task")?.count();
@@ -190,5 +240,41 @@ pub fn ignore_signals() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         // SAFETY: ignoring runs no handler.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USERS: &str =
+        "root:x:0:0:root:/root:/bin/sh\nclassifier:x:995:990::/nonexistent:/usr/sbin/nologin\nbad:x::\n";
+    const GROUPS: &str =
+        "root:x:0:\nssl-cert:x:112:www,classifier\nclass:x:7:classifier2\nclassifier:x:990:\n";
+
+    #[test]
+    fn users_are_found_with_their_groups() {
+        let found = |name| User::of(name, USERS, GROUPS);
+        assert_eq!(found("classifier"), Some(User { uid: 995, gid: 990, groups: vec![112, 990] }));
+        assert_eq!(found("root"), Some(User { uid: 0, gid: 0, groups: vec![0] }));
+        assert_eq!((found("bad"), found("nobody"), found("")), (None, None, None));
+    }
+
+    #[test]
+    fn sets_are_those_of_proc() {
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        let set = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap()
+        };
+        let expected =
+            Sets { effective: set("CapEff:"), permitted: set("CapPrm:"), inheritable: set("CapInh:") };
+        assert_eq!(Sets::get().unwrap(), expected);
+        // What is in effect already is neither raised nor lowered.
+        drop(raise_perfmon());
+        assert_eq!(Sets::get().unwrap(), expected);
+        let error = drop_all().unwrap_err().to_string();
+        assert!(error.ends_with(" threads run already"), "{error}");
+        assert_eq!(Sets::get().unwrap(), expected);
     }
 }

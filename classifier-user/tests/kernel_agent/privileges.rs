@@ -181,6 +181,31 @@ fn the_agent_has_no_capability_and_the_process_that_counts_has_three() {
 }
 
 #[test]
+fn it_becomes_another_user_where_that_is_asked_for() {
+    in_namespace(|| {
+        let (peer, files) = (wire(), Files::new());
+        let agent = Agent::start(&format!("-i r0=transit {} --user nobody", files.arguments()));
+        assert_without(agent.id(), 0);
+        for thread in threads(agent.id()) {
+            assert_eq!(thread["Uid"], ["65534"; 4].join("\t"));
+            assert_eq!(
+                (thread["Gid"].as_str(), thread["Groups"].as_str()),
+                ("65534\t65534\t65534\t65534", "65534")
+            );
+        }
+        assert_counts(agent.other_half(), 0, 1);
+        send_from(&peer, "p0", &inward());
+        agent.settled(&[("transit rx", sum(&inward()).0)]);
+        let other = agent.other_half();
+        let (status, log) = agent.end(libc::SIGTERM);
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(!attached() && !lives(other));
+        let said = refused(&format!("run -i r0 {} --user not-there", files.arguments()));
+        assert!(said.contains("privileges could not be given up: there is no user `not-there`"), "{said}");
+    });
+}
+
+#[test]
 fn ports_below_1024_are_opened_before_the_privileges_go() {
     in_namespace(|| {
         let (_peer, files) = (wire(), Files::new());

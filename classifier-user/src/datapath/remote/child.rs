@@ -57,8 +57,10 @@ impl Child {
         let mut child = self.0.into_inner();
         if wait(&mut child, ENDS).is_none() {
             tracing::warn!("the process that counts ({}) does not end: it is killed", child.id());
-            let _ = child.kill();
-            let _ = child.wait();
+            // An agent of another user may not, and leaves it to end by itself.
+            if child.kill().is_ok() {
+                let _ = child.wait();
+            }
         }
     }
 }
