@@ -17,10 +17,8 @@ pub(super) fn part(plan: &RunPlan, log: &str) -> Result<Remote, AgentError> {
         Some(path) => Remote::connect(path)?,
         None => Remote::spawn(&ChildPlan { arguments: arguments(plan, log) })?,
     };
-    if let Some(name) = &plan.user {
-        User::find(name).and_then(|user| user.become_it()).map_err(AgentError::Privileges)?;
-    }
-    privileges::drop_all().map_err(AgentError::Privileges)?;
+    let user = plan.user.as_deref().map(User::find).transpose().map_err(AgentError::Privileges)?;
+    privileges::drop_all(user.as_ref()).map_err(AgentError::Privileges)?;
     Ok(remote)
 }
 

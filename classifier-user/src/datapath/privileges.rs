@@ -111,16 +111,19 @@ pub fn keep_datapath() -> io::Result<()> {
     prctl(libc::PR_SET_DUMPABLE, 0, 0)
 }
 
-/// Gives up every capability, for good.
+/// Gives up every capability, for good, and becomes another user, if one is given.
 ///
 /// # Errors
-/// This process has other threads already, or the kernel refused.
-pub fn drop_all() -> io::Result<()> {
+/// This process has other threads already, has not the right to become that user, or the kernel refused.
+pub fn drop_all(user: Option<&User>) -> io::Result<()> {
     alone()?;
-    let sets = Sets::get()?;
-    close_ways_back(sets)?;
+    // While it is still root: another user may not close them.
+    close_ways_back(Sets::get()?)?;
+    if let Some(user) = user {
+        user.become_it()?;
+    }
     // A service manager may have done that, and may forbid to do it again.
-    if sets == Sets::default() { Ok(()) } else { Sets::default().set() }
+    if Sets::get()? == Sets::default() { Ok(()) } else { Sets::default().set() }
 }
 
 /// A user, and what it is a member of.
@@ -159,11 +162,7 @@ impl User {
     }
 
     /// Makes this process that user's, for good.
-    ///
-    /// # Errors
-    /// It has not the right to do so, or has other threads already.
-    pub fn become_it(&self) -> io::Result<()> {
-        alone()?;
+    fn become_it(&self) -> io::Result<()> {
         // SAFETY: a list that is as long as is said; the other two take numbers.
         unsafe {
             checked(libc::setgroups(self.groups.len(), self.groups.as_ptr()).into())?;
@@ -273,7 +272,7 @@ mod tests {
         // What is in effect already is neither raised nor lowered.
         drop(raise_perfmon());
         assert_eq!(Sets::get().unwrap(), expected);
-        let error = drop_all().unwrap_err().to_string();
+        let error = drop_all(None).unwrap_err().to_string();
         assert!(error.ends_with(" threads run already"), "{error}");
         assert_eq!(Sets::get().unwrap(), expected);
     }
