@@ -148,7 +148,7 @@ impl Read for Fib {
         let mut number = u64::from(number);
         // SAFETY: a register stays as it is.
         unsafe {
-            core::arch::asm!("{number} |= 0", number = inout(reg) number, options(pure, nomem, nostack))
+            core::arch::asm!("{number} |= 0", number = inout(reg) number, options(pure, nomem, nostack));
         };
         number as u32
     }

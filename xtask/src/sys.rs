@@ -205,6 +205,12 @@ pub(crate) fn signal(child: &Child, signal: Signal) -> io::Result<()> {
     checked(unsafe { libc::kill(child.id().cast_signed(), number) }).map(drop)
 }
 
+/// Kills a process that a child of ours started.
+pub(crate) fn kill(process: u32) -> io::Result<()> {
+    // SAFETY: sends a signal.
+    checked(unsafe { libc::kill(process.cast_signed(), libc::SIGKILL) }).map(drop)
+}
+
 /// As many descriptors as we may have.
 pub(crate) fn raise_descriptors() -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

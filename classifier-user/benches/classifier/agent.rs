@@ -64,17 +64,27 @@ impl Agent {
         }
     }
 
-    /// CPU time that it has used.
-    pub(crate) fn cpu(&self) -> io::Result<Duration> {
-        process_cpu(self.child.id())
+    /// Its processes: itself, and the one that counts.
+    fn processes(&self) -> io::Result<Vec<u32>> {
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        Ok(std::iter::once(id).chain(children.split_whitespace().flat_map(str::parse)).collect())
     }
 
-    /// A size in `/proc/PID/status`, bytes.
+    /// CPU time that both have used.
+    pub(crate) fn cpu(&self) -> io::Result<Duration> {
+        self.processes()?.into_iter().map(process_cpu).sum()
+    }
+
+    /// A size in `/proc/PID/status`, bytes, of both.
     pub(crate) fn memory(&self, name: &str) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let kib = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let kib = kib.and_then(|rest| rest.trim().strip_suffix(" kB")).context("no such size")?;
-        Ok(kib.parse::<u64>()? * 1024)
+        let size = |process: u32| -> Result<u64> {
+            let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+            let kib = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            let kib = kib.and_then(|rest| rest.trim().strip_suffix(" kB")).context("no such size")?;
+            Ok(kib.parse::<u64>()? * 1024)
+        };
+        self.processes()?.into_iter().map(size).sum()
     }
 
     /// What it answers to `classifier status`.

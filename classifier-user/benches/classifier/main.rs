@@ -22,6 +22,7 @@ mod mrt;
 mod packet;
 mod page;
 mod paths;
+mod remote;
 mod replay;
 mod report;
 mod rib;
@@ -37,12 +38,13 @@ use self::report::{Machine, Section};
 /// A section's name, and what it does.
 type Named = (&'static str, fn() -> Result<Section>);
 
-const SECTIONS: [Named; 11] = [
+const SECTIONS: [Named; 12] = [
     ("lookup", lookup::run),
     ("packet", packet::run),
     ("wire", wire::run),
     ("table", table::run),
     ("sweep", sweep::run),
+    ("remote", remote::run),
     ("rib", rib::run),
     ("paths", paths::run),
     ("memory", memory::run),

@@ -2,14 +2,15 @@
 
 use tracing::{info, warn};
 
-use super::{AgentError, sizing};
+use super::sizing;
 use crate::{
-    config::{KeepPlan, RunPlan, XdpChoice},
+    config::{RunPlan, XdpChoice},
     datapath::{
         Datapath as _,
-        adopted::recorder_id,
+        adopted::{LinkLabel, recorder_id},
         interface::Interface,
-        kernel::{self, Kernel, LoadError, Setup},
+        kernel::{self, Setup},
+        remote::{Remote, RemoteError, Start},
     },
     model::Mode,
 };
@@ -18,49 +19,50 @@ use crate::{
 pub(super) fn load(
     plan: &RunPlan,
     decision: &sizing::Decision,
-    setups: &[Setup],
-) -> Result<Kernel, LoadError> {
-    let KeepPlan { counting, instance, bpffs, abi } = &plan.keep;
-    if !counting {
-        return Kernel::load(&decision.sizes, setups);
+    setups: Vec<Setup>,
+    remote: &mut Remote,
+) -> Result<(), RemoteError> {
+    if let Some(instance) = &remote.welcome().keeps {
+        info!("counting outlives the agent, as `{instance}`");
     }
-    let mut place = kernel::Place::new(bpffs.clone(), instance.clone());
-    if let Some(abi) = abi {
-        place.abi = *abi;
-    }
-    info!("counting outlives the agent, as `{instance}`");
-    let recorder = plan.state_dir.as_deref().map(recorder_id);
-    Kernel::load_kept(&decision.sizes, setups, &plan.links, &place, recorder)
+    remote.start(&Start {
+        sizes: decision.sizes,
+        setups,
+        labels: plan.links.iter().map(LinkLabel::of).collect(),
+        recorder: plan.state_dir.as_deref().map(recorder_id),
+        xdp: match plan.xdp_mode {
+            XdpChoice::Auto => kernel::XdpChoice::Auto,
+            XdpChoice::Native => kernel::XdpChoice::Native,
+            XdpChoice::Generic => kernel::XdpChoice::Generic,
+            XdpChoice::Tc => kernel::XdpChoice::Tc,
+        },
+        clsact: plan.clsact,
+    })
 }
 
 /// Attaches every interface once, whatever number of links is on it.
 pub(super) fn attach(
     plan: &RunPlan,
     interfaces: &[Interface],
-    datapath: &mut Kernel,
-) -> Result<(), AgentError> {
-    let choice = match plan.xdp_mode {
-        XdpChoice::Auto => kernel::XdpChoice::Auto,
-        XdpChoice::Native => kernel::XdpChoice::Native,
-        XdpChoice::Generic => kernel::XdpChoice::Generic,
-        XdpChoice::Tc => kernel::XdpChoice::Tc,
-    };
-    datapath.choose_xdp(choice);
+    remote: &mut Remote,
+) -> Result<(), RemoteError> {
     // What may come later is not attached now.
     let mut done = vec![0];
     // Those on which nothing is kept first: where one of them fails, nothing has changed on the others.
-    let (kept, fresh): (Vec<_>, Vec<_>) =
-        interfaces.iter().partition(|interface| datapath.has_kept(interface.ifindex));
+    let (mut fresh, mut kept) = (Vec::new(), Vec::new());
+    for interface in interfaces {
+        if remote.has_kept(interface.ifindex)? { kept.push(interface) } else { fresh.push(interface) }
+    }
     for interface in fresh.into_iter().chain(kept) {
         if done.contains(&interface.ifindex) {
             continue;
         }
         done.push(interface.ifindex);
-        if let Some(why) = datapath.attach(&interface.name, interface.ifindex, choice)? {
+        if let Some(why) = remote.attach(interface)? {
             warn!("{}: no native XDP ({why}); counting received frames at TC ingress", interface.name);
         }
     }
-    for (link, attachment) in plan.links.iter().zip(datapath.attachments()) {
+    for (link, attachment) in plan.links.iter().zip(remote.attachments()) {
         let mode = |mode: Option<Mode>| mode.map_or("off", Mode::name);
         let vlan = link.vlan.map_or_else(String::new, |vlan| format!(" VLAN {vlan}"));
         let [rx, tx] = attachment.modes;

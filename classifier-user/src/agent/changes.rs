@@ -61,6 +61,8 @@ impl Core {
         while let Some(part) = parts.pop() {
             match (self.put(part), part) {
                 (Ok(_), _) => {}
+                // There is nothing to halve them for: the agent is about to end.
+                (Err(_), _) if self.datapath.is_lost() => return,
                 (Err(error), [change]) => {
                     self.waiting.insert(change.0, change.1);
                     why = Some(error);
@@ -104,6 +106,9 @@ impl Core {
                 if self.sweep().is_ok() {
                     continue;
                 }
+            }
+            if self.datapath.is_lost() {
+                return Err(why);
             }
             if let Some((when, error)) = &self.no_growth
                 && when.elapsed() < GROW_AGAIN

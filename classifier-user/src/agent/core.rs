@@ -46,6 +46,8 @@ pub(super) enum Message {
     Interfaces(Vec<u32>),
     /// Somebody asks.
     Ask(Ask),
+    /// The process that counts is gone.
+    Lost,
     /// Detach, read a last time, end.
     Stop,
 }
@@ -173,13 +175,11 @@ impl Core {
                 Ok(Message::Interfaces(gone)) => self.follow(&gone),
                 Ok(Message::Live(heard)) => self.heard.push_back(heard),
                 Ok(Message::Ask(ask)) => ask(&self),
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Message::Stop | Message::Lost) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) if matches!(until, Until::Sign) => {}
                 Err(RecvTimeoutError::Timeout) if matches!(until, Until::Stale) => self.live_slice(),
                 Err(RecvTimeoutError::Timeout) => {
-                    if let Err(error) = self.sweep() {
-                        error!("a sweep failed, its counts come with the next one: {error}");
-                    }
+                    self.try_sweep();
                     self.follow(&[]);
                     self.look_at_hooks();
                     self.look_at_peers();
@@ -202,6 +202,13 @@ impl Core {
             warn!("history: the last sweeps {lost}, its disk does not answer");
         }
         detached.and(swept)
+    }
+
+    /// Sweeps; what comes of an error is only that the counts come later.
+    pub(super) fn try_sweep(&mut self) {
+        if let Err(error) = self.sweep() {
+            error!("a sweep failed, its counts come with the next one: {error}");
+        }
     }
 
     pub(super) fn sweep(&mut self) -> Result<(), DatapathError> {

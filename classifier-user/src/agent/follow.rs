@@ -99,6 +99,8 @@ impl Core {
         }
         self.places = places;
         if changed {
+            // The history has a gap that is over before anybody reads of it.
+            self.try_sweep();
             self.publish_status();
         }
     }

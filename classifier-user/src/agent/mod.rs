@@ -1,14 +1,13 @@
 //! The only wiring: from a plan to a running agent, and back to a machine as it was.
 //!
-//! Reading order: here (start and stop), [`sizing`] (how much is counted), `core` (the thread that owns the packet
+//! Reading order: here (start and stop), `halves` (the process that counts, and this one without privileges),
+//! [`sizing`] (how much is counted), `core` (the thread that owns the packet
 //! path), `changes` (routes into the FIB), `sessions` (whom it listens to), `live` (what they say), `paths` (by which AS
 //! paths), `asked` (questions about routes), `reload` (tables again), `attach` (programs on interfaces), `adopt` (what was
 //! counted before this agent), `follow` (interfaces that go away and come back).
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
-    io,
-    net::SocketAddr,
     sync::{Arc, RwLock, mpsc},
     thread,
     time::{Duration, Instant, SystemTime},
@@ -23,7 +22,9 @@ mod asked;
 mod attach;
 mod changes;
 mod core;
+mod error;
 mod follow;
+mod halves;
 mod listeners;
 mod live;
 mod pages;
@@ -32,44 +33,41 @@ mod reload;
 mod sessions;
 pub mod sizing;
 
-pub use self::sessions::SessionsError;
 use self::{
     asked::Routes,
     core::{Core, Message},
     follow::Place,
     listeners::Listeners,
     reload::Reloader,
-    sessions::Sessions,
+    sessions::{Doors, Sessions},
     sizing::Room,
 };
+pub use self::{error::AgentError, sessions::SessionsError};
 use crate::{
     config::{GranularityChoice, HistoryPlan, RunPlan},
     datapath::{
-        Datapath as _, DatapathError, Sizes,
+        Datapath as _, Sizes,
         interface::{Interface, InterfaceError},
-        kernel::{AttachError, LoadError, Setup, TcChoice, cpu_slices},
-        overlap::{self, Overlap},
+        kernel::{Setup, cpu_slices},
+        overlap,
+        remote::Remote,
     },
     fib::{
-        classes::{Classes, ClassesError, Granularity},
+        classes::{Classes, Granularity},
         sizes::{classes_for, sizes_for},
     },
     history::{
         recorder::{self, Feed, Recorder},
         store::Options,
     },
-    http,
     ingest::{
         Progress,
-        set::{Part, SetError, TableRequest, TableSet},
+        set::{Part, TableRequest, TableSet},
     },
     model::{Family, LinkId, Prefix},
     notify::Notifier,
     questions::Questions,
-    table::{
-        groups::{Groups, GroupsError},
-        live::Live,
-    },
+    table::{groups::Groups, live::Live},
     totals::{
         Limits, Totals,
         answer::Granularity as AnswerGranularity,
@@ -80,80 +78,12 @@ use crate::{
 /// How long the history may take to write what it has, once nothing is counted any more.
 const HISTORY_ENDS: Duration = Duration::from_secs(10);
 
-/// Why the agent did not start, or did not end well.
-#[derive(Debug, thiserror::Error)]
-pub enum AgentError {
-    /// A table.
-    #[error(transparent)]
-    Table(#[from] SetError),
-    /// The groups.
-    #[error(transparent)]
-    Groups(#[from] GroupsError),
-    /// An interface.
-    #[error(transparent)]
-    Interface(#[from] InterfaceError),
-    /// Two links that see the same frames.
-    #[error(transparent)]
-    Overlap(#[from] Overlap),
-    /// The kernel program.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// A hook.
-    #[error(transparent)]
-    Attach(#[from] AttachError),
-    /// The packet path.
-    #[error(transparent)]
-    Datapath(#[from] DatapathError),
-    /// The classes.
-    #[error(transparent)]
-    Classes(#[from] ClassesError),
-    /// The banks.
-    #[error(transparent)]
-    TooLarge(#[from] sizing::TooLarge),
-    /// The listening address.
-    #[error("cannot listen on {address}: {source}{}", in_use(source))]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// TLS and passwords.
-    #[error(transparent)]
-    Web(#[from] http::web::WebError),
-    /// Something of the process itself.
-    #[error("{what}: {source}")]
-    Process {
-        /// What was tried.
-        what: &'static str,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// BGP or BMP.
-    #[error(transparent)]
-    Sessions(#[from] SessionsError),
-    /// The core ended by a panic.
-    #[error("the counting thread ended unexpectedly; its last words are above")]
-    CoreLost,
-}
-
-fn in_use(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => " (another agent? choose another one with --listen)",
-        _ => "",
-    }
-}
-
-/// Runs the agent until SIGINT or SIGTERM. `progress` is told of files being read.
+/// Runs the agent until SIGINT or SIGTERM. `progress` is told of files being read; `log` is what is logged, for the process
+/// that counts. To be called while the process has one thread.
 ///
 /// # Errors
 /// [`AgentError`]; whatever was attached is detached again.
-pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), AgentError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|source| AgentError::Process { what: "starting the runtime", source })?;
+pub fn run(plan: &RunPlan, log: &str, progress: impl FnMut(&Part, Progress)) -> Result<(), AgentError> {
     let manager = Notifier::from_environment().map_err(|source| AgentError::Process {
         what: "finding the service manager (NOTIFY_SOCKET)",
         source,
@@ -166,6 +96,15 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         return Err(overlap.into());
     }
     let listeners = Listeners::bind(plan)?;
+    let doors = Doors::open(&plan.bgp, &plan.bmp)?;
+    // All that needs a privilege is in the other process from here on, or was done.
+    let remote = halves::part(plan, log)?;
+    let keeps = remote.welcome().keeps.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| AgentError::Process { what: "starting the runtime", source })?;
 
     let request = plan.tables();
     let (tell, told) = mpsc::channel();
@@ -179,7 +118,9 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     let alive = Arc::new(());
     follow::listen(tell.clone(), Arc::downgrade(&alive))
         .map_err(|source| AgentError::Process { what: "starting the interfaces' thread", source })?;
-    let (core, view, recorder) = prepare(plan, &request, &interfaces, &manager, progress)?;
+    halves::watch(&remote, tell.clone())
+        .map_err(|source| AgentError::Process { what: "watching the process that counts", source })?;
+    let (core, view, recorder) = prepare(plan, &request, &interfaces, remote, &manager, progress)?;
     let routes = Routes { core: tell.clone(), live: Arc::clone(&core.live) };
     let questions = Questions::new(view.clone(), recorder.as_ref().map(Recorder::reader))
         .in_zone(plan.history.zone.clone())
@@ -200,7 +141,7 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
             let _ = stopped.await;
         })?;
         tokio::spawn(reloader.run());
-        let sessions = Sessions::begin(&plan.bgp, &plan.bmp, &tell)?;
+        let sessions = Sessions::begin(&plan.bgp, &plan.bmp, doors, &tell)?;
         view.set_sessions(sessions.ask());
         let signal_error = |source| AgentError::Process { what: "catching signals", source };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
@@ -208,8 +149,8 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
         info!("listening on {address} (metrics at /metrics)");
         manager.ready();
         tokio::select! {
-            _ = interrupt.recv() => info!("interrupted: {}", ending(plan)),
-            _ = terminate.recv() => info!("told to end: {}", ending(plan)),
+            _ = interrupt.recv() => info!("interrupted: {}", ending(keeps.is_some())),
+            _ = terminate.recv() => info!("told to end: {}", ending(keeps.is_some())),
             _ = ended.recv() => warn!("the sweep thread ended"),
         }
         manager.stopping();
@@ -229,10 +170,9 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     runtime.shutdown_timeout(Duration::from_secs(1));
     served?;
     swept?;
-    if plan.keep.counting {
+    if let Some(instance) = keeps {
         info!(
-            "the kernel counts on, as `{}`: the next start goes on with it, `classifier detach` ends it",
-            plan.keep.instance
+            "the kernel counts on, as `{instance}`: the next start goes on with it, `classifier detach` ends it"
         );
     } else {
         info!("detached: nothing of the agent is left in the kernel");
@@ -240,8 +180,8 @@ pub fn run(plan: &RunPlan, progress: impl FnMut(&Part, Progress)) -> Result<(), 
     Ok(())
 }
 
-const fn ending(plan: &RunPlan) -> &'static str {
-    if plan.keep.counting { "ending, and leaving the kernel counting" } else { "detaching" }
+const fn ending(keeps: bool) -> &'static str {
+    if keeps { "ending, and leaving the kernel counting" } else { "detaching" }
 }
 
 /// An interface; without an index where it may come later.
@@ -258,6 +198,7 @@ fn prepare(
     plan: &RunPlan,
     request: &TableRequest,
     interfaces: &[Interface],
+    mut remote: Remote,
     manager: &Notifier,
     progress: impl FnMut(&Part, Progress),
 ) -> Result<(Core, View, Option<Recorder>), AgentError> {
@@ -290,6 +231,7 @@ fn prepare(
         }
     }
     let slices = cpu_slices()?;
+    let allowed = plan.bank_memory.bytes(memory_total()).min(remote.welcome().bank_bytes);
     let prefix_sizes = sizes_for(tables.rib.iter().map(|route| route.prefix));
     let owners: HashSet<_> = tables.rib.iter().map(|route| (Family::of(&route.prefix), route.asn)).collect();
     let as_sizes = Sizes { classes: classes_for(owners.len()), ..prefix_sizes };
@@ -304,14 +246,9 @@ fn prepare(
         as_sizes,
         plan.links.len(),
         slices,
-        plan.bank_memory.bytes(memory_total()),
+        allowed,
     )?;
-    let room = Room {
-        count: decision.count,
-        links: plan.links.len(),
-        slices,
-        allowed: plan.bank_memory.bytes(memory_total()),
-    };
+    let room = Room { count: decision.count, links: plan.links.len(), slices, allowed };
     let mut classes = Classes::new(decision.granularity, decision.sizes.classes);
     let batch = classes.apply(tables.rib.iter().map(|route| (route.prefix, Some(route.asn))))?;
     let setups: Vec<Setup> = plan
@@ -327,16 +264,13 @@ fn prepare(
             extra_bytes: interface.tag_bytes(),
         })
         .collect();
-    let mut kernel = attach::load(plan, &decision, &setups)?;
-    if plan.clsact {
-        kernel.choose_tc(TcChoice::Clsact);
-    }
-    if let Err(error) = kernel.apply(&batch) {
-        kernel.abandon();
+    attach::load(plan, &decision, setups, &mut remote)?;
+    if let Err(error) = remote.apply(&batch) {
+        remote.abandon();
         return Err(error.into());
     }
     drop(batch);
-    let memory = kernel.memory();
+    let memory = remote.memory();
     info!(
         "FIB: {} IPv4 and {} IPv6 prefixes, {} MiB; counters: {} MiB for {} x {}, {} by {}",
         counts.ipv4,
@@ -355,11 +289,11 @@ fn prepare(
             Granularity::As => "AS",
         },
     );
-    if let Err(error) = attach::attach(plan, interfaces, &mut kernel) {
-        kernel.abandon();
-        return Err(error);
+    if let Err(error) = attach::attach(plan, interfaces, &mut remote) {
+        remote.abandon();
+        return Err(error.into());
     }
-    let adopted = kernel.settle()?.map(|adopted| {
+    let adopted = remote.settle()?.map(|adopted| {
         if !adopted.links.is_empty() {
             let since = Timestamp::try_from(adopted.since).unwrap_or_default();
             info!("going on with what was counted since {}", since.strftime("%Y-%m-%dT%H:%M:%SZ"));
@@ -379,14 +313,14 @@ fn prepare(
         }
     }
     let mut core = Core {
-        links: plan.links.iter().cloned().zip(kernel.attachments()).collect(),
-        datapath: Box::new(kernel),
+        links: plan.links.iter().cloned().zip(remote.attachments()).collect(),
+        keep: remote.welcome().keeps.is_some(),
+        datapath: Box::new(remote),
         classes,
         tables,
         groups,
         view: view.clone(),
         history: feed,
-        keep: plan.keep.counting,
         interval: plan.interval,
         status: StatusInputs {
             router: plan.router.clone(),
@@ -464,7 +398,7 @@ fn counted(number: usize, what: &str) -> String {
 }
 
 /// The machine's memory in bytes; 0 where it cannot be read.
-fn memory_total() -> u64 {
+pub(crate) fn memory_total() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     text.lines()
         .find_map(|line| line.strip_prefix("MemTotal:"))

@@ -42,6 +42,29 @@ pub enum SessionsError {
     Bmp(#[from] StationError),
 }
 
+/// The sockets of [`Sessions`]: where peers and routers connect, and wait.
+pub(super) struct Doors {
+    speaker: Speaker,
+    station: Station,
+    said: mpsc::Receiver<Said>,
+}
+
+impl Doors {
+    /// Opens them; ports below 1024 need a privilege. A peer's number is its place, a router's is behind those.
+    ///
+    /// # Errors
+    /// [`SessionsError`]: nothing is open.
+    pub(super) fn open(peers: &[PeerSettings], routers: &[RouterSettings]) -> Result<Self, SessionsError> {
+        let (say, said) = mpsc::channel(QUEUE);
+        let first_router = u16::try_from(peers.len()).unwrap_or(u16::MAX);
+        let mut speaker = Speaker::new(peers.to_vec(), Timers::default(), say.clone());
+        let mut station = Station::new(routers.to_vec(), first_router, say);
+        station.bind()?;
+        speaker.bind()?;
+        Ok(Self { speaker, station, said })
+    }
+}
+
 /// Everybody who is listened to.
 pub(super) struct Sessions {
     speaker: Speaker,
@@ -49,20 +72,17 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Begins the BGP sessions of these peers and waits for these routers. A peer's number is its place, a router's is
-    /// behind those. Within a runtime.
+    /// Begins the BGP sessions of these peers and waits for these routers, whose doors are open. Within a runtime.
     ///
     /// # Errors
     /// [`SessionsError`]: nothing goes on.
     pub(super) fn begin(
         peers: &[PeerSettings],
         routers: &[RouterSettings],
+        doors: Doors,
         core: &Sender<Message>,
     ) -> Result<Self, SessionsError> {
-        let (say, said) = mpsc::channel(QUEUE);
-        let first_router = u16::try_from(peers.len()).unwrap_or(u16::MAX);
-        let mut speaker = Speaker::new(peers.to_vec(), Timers::default(), say.clone());
-        let mut station = Station::new(routers.to_vec(), first_router, say);
+        let Doors { mut speaker, mut station, said } = doors;
         station.start()?;
         speaker.start()?;
         let infos = peers.iter().map(peer_info).chain(routers.iter().map(router_info));

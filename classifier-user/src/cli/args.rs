@@ -12,7 +12,7 @@ use super::{
     output::{Format, Screen},
 };
 use crate::{
-    config::{Settings, Span, TableSpec, ValueError},
+    config::{KeepSettings, Settings, Span, TableSpec, ValueError, keep},
     totals::{Moment, MomentError, parse_period},
 };
 
@@ -246,4 +246,35 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     PossibleValuesParser::new(names.into_iter().map(PossibleValue::new)).try_map(|text| text.parse::<T>())
+}
+
+/// What outlives the agent in the kernel.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct KeepArgs {
+    /// Leave the kernel counting when the agent ends; the next start goes on with it [default: as a service]
+    #[arg(long, overrides_with = "no_keep")]
+    keep: bool,
+    /// Take everything off when the agent ends [default: in a terminal]
+    #[arg(long, overrides_with = "keep")]
+    no_keep: bool,
+    /// The name of what is left counting; agents of one machine have different ones [default: default]
+    #[arg(long, value_name = "NAME", value_parser = keep::instance)]
+    instance: Option<String>,
+    /// Where the BPF file system is [default: /sys/fs/bpf]
+    #[arg(long, value_name = "DIR", hide = true)]
+    bpffs: Option<PathBuf>,
+    /// Another version of the interface to the kernel's programs, for tests of upgrades
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pin_abi: Option<u32>,
+}
+
+impl KeepArgs {
+    pub(super) fn settings(self) -> KeepSettings {
+        KeepSettings {
+            counting: if self.no_keep { Some(false) } else { self.keep.then_some(true) },
+            instance: self.instance,
+            bpffs: self.bpffs,
+            abi: self.pin_abi,
+        }
+    }
 }

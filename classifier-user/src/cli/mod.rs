@@ -12,6 +12,7 @@ mod asn;
 mod check;
 mod client;
 mod completions;
+mod datapath;
 mod detach;
 mod detail;
 pub mod error;
@@ -88,6 +89,7 @@ enum Command {
     History(history::Args),
     Check(check::Args),
     Detach(detach::Args),
+    Datapath(datapath::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -107,7 +109,7 @@ impl Cli {
     pub fn log_filter(&self) -> &str {
         match (&self.log, &self.command) {
             (Some(filter), _) => filter,
-            (None, Command::Run(_)) => "info",
+            (None, Command::Run(_) | Command::Datapath(_)) => "info",
             (None, _) => "warn",
         }
     }
@@ -117,8 +119,9 @@ impl Cli {
     /// # Errors
     /// [`CliError`], which knows its exit code.
     pub fn execute(self, out: &mut dyn Write) -> Result<Outcome, CliError> {
+        let log = self.log_filter().to_owned();
         match self.command {
-            Command::Run(args) => run::execute(args)?,
+            Command::Run(args) => run::execute(args, &log)?,
             Command::Top(args) => top::execute(&args, out)?,
             Command::As(args) => asn::execute(&args, out)?,
             Command::Prefix(args) => prefix::execute(&args, out)?,
@@ -133,6 +136,7 @@ impl Cli {
             Command::History(args) => history::execute(args, out)?,
             Command::Check(args) => return check::execute(args, out),
             Command::Detach(args) => detach::execute(&args, out)?,
+            Command::Datapath(args) => datapath::execute(args)?,
             Command::Completions(args) => completions::execute(&args, out)?,
             Command::Man(args) => man::execute(&args, out)?,
         }

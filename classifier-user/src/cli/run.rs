@@ -4,13 +4,13 @@ use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf};
 
 use super::{
     CliError,
-    args::{TableArgs, one_of},
+    args::{KeepArgs, TableArgs, one_of},
     wiring,
 };
 use crate::{
     config::{
-        BankMemory, ConfigError, CountMode, GranularityChoice, KeepSettings, RunPlan, Settings, Span,
-        XdpChoice, bgp::BgpSpec, bmp::BmpSpec, file, keep, link::LinkSpec, public::PublicSettings,
+        BankMemory, ConfigError, CountMode, GranularityChoice, RunPlan, Settings, Span, XdpChoice,
+        bgp::BgpSpec, bmp::BmpSpec, file, link::LinkSpec, public::PublicSettings,
     },
     model::Role,
 };
@@ -26,7 +26,8 @@ use crate::{
   sudo classifier run -i eth0 --table /var/lib/rib.mrt.bz2 --listen '[::]:9469' --web-config web.yml
   sudo classifier run --config /etc/classifier/classifier.toml
 
-It needs root, or the capabilities BPF, NET_ADMIN and PERFMON.
+It needs root, or the capabilities BPF, NET_ADMIN and PERFMON: a second process that it starts keeps these
+three and counts, and the agent itself gives up all.
 `classifier check` with the same arguments says what it would do here.")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -95,21 +96,14 @@ pub(super) struct SettingsArgs {
     /// A router that reports its routes by BMP: the port where it connects to (or address and port), and its address; every key of `[[bmp]]`; may be repeated
     #[arg(long, value_name = "LISTEN,router=ADDR[,KEY=VALUE]…", value_parser = BmpSpec::parse)]
     bmp: Vec<BmpSpec>,
-    /// Leave the kernel counting when the agent ends; the next start goes on with it [default: as a service]
-    #[arg(long, overrides_with = "no_keep")]
-    keep: bool,
-    /// Take everything off when the agent ends [default: in a terminal]
-    #[arg(long, overrides_with = "keep")]
-    no_keep: bool,
-    /// The name of what is left counting; agents of one machine have different ones [default: default]
-    #[arg(long, value_name = "NAME", value_parser = keep::instance)]
-    instance: Option<String>,
-    /// Where the BPF file system is [default: /sys/fs/bpf]
-    #[arg(long, value_name = "DIR", hide = true)]
-    bpffs: Option<PathBuf>,
-    /// Another version of the interface to the kernel's programs, for tests of upgrades
-    #[arg(long, value_name = "NUMBER", hide = true)]
-    pin_abi: Option<u32>,
+    /// Where a process counts for this agent (`classifier datapath --socket`); without it, the agent starts one
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["keep", "no_keep", "instance"])]
+    datapath: Option<PathBuf>,
+    /// Become this user once everything that needs root is in the other process
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    #[command(flatten)]
+    keep: KeepArgs,
     /// Begin also where interfaces are not there yet
     #[arg(long)]
     wait: bool,
@@ -157,12 +151,9 @@ impl SettingsArgs {
             reload: self.no_reload.then_some(false),
             bgp: self.bgp,
             bmp: self.bmp,
-            keep: KeepSettings {
-                counting: if self.no_keep { Some(false) } else { self.keep.then_some(true) },
-                instance: self.instance,
-                bpffs: self.bpffs,
-                abi: self.pin_abi,
-            },
+            datapath: self.datapath,
+            user: self.user,
+            keep: self.keep.settings(),
             wait: self.wait.then_some(true),
             clsact: self.clsact,
             ..self.tables.settings()
@@ -170,8 +161,8 @@ impl SettingsArgs {
     }
 }
 
-pub(super) fn execute(args: Args) -> Result<(), CliError> {
-    wiring::run(&args.settings.plan(is_service())?)
+pub(super) fn execute(args: Args, log: &str) -> Result<(), CliError> {
+    wiring::run(&args.settings.plan(is_service())?, log)
 }
 
 #[cfg(test)]
@@ -208,7 +199,7 @@ mod tests {
              --table builtin --override o --as-names n1 --as-names n2 --skip-bad-lines --groups g --listen [::]:1 --insecure-listen --public [::]:80 \
              --state-dir /s --interval 500ms --count both --granularity as --bank-memory 2G --xdp-mode tc \
              --metrics-ases 9 --no-reload --bgp 192.0.2.1,as=64500 --bmp 11019,router=192.0.2.1 --no-keep --keep \
-             --instance a --bpffs /b --wait --clsact",
+             --instance a --bpffs /b --user u --wait --clsact",
         );
         assert_eq!(
             plan.unwrap(),
@@ -246,6 +237,8 @@ mod tests {
                 bmp: vec![RouterSettings::new("192.0.2.1".parse().unwrap())],
                 own_ases: vec![64_500],
                 transit_ases: vec![],
+                datapath: None,
+                user: Some("u".into()),
                 keep: KeepPlan { counting: true, instance: "a".into(), bpffs: "/b".into(), abi: None },
                 wait: true,
                 clsact: true,

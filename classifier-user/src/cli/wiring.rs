@@ -10,16 +10,43 @@ use super::{
 };
 use crate::{
     agent,
-    config::RunPlan,
-    datapath::kernel,
+    config::{BankMemory, KeepPlan, RunPlan},
+    datapath::{
+        kernel,
+        remote::{self, KernelHost, SocketPlan},
+    },
+    notify::Notifier,
     replay::{self, ReplayPlan, capture::CaptureError, report::Report},
 };
 
 /// Runs the agent until it is told to end.
-pub(super) fn run(plan: &RunPlan) -> Result<(), CliError> {
+pub(super) fn run(plan: &RunPlan, log: &str) -> Result<(), CliError> {
     let mut progress = FileProgress::default();
-    let ran = agent::run(plan, |part, state| progress.show(part, state));
+    let ran = agent::run(plan, log, |part, state| progress.show(part, state));
     ran.map_err(CliError::work)
+}
+
+/// Counts for the agents that come to a socket, or for the one that started this process.
+pub(super) fn serve(
+    keep: &KeepPlan,
+    bank_memory: BankMemory,
+    socket: Option<&SocketPlan>,
+) -> Result<(), CliError> {
+    kernel::remember_names();
+    let place = keep.counting.then(|| {
+        let mut place = kernel::Place::new(keep.bpffs.clone(), keep.instance.clone());
+        place.abi = keep.abi.unwrap_or(place.abi);
+        place
+    });
+    let memory = agent::memory_total();
+    let mut host = KernelHost::new(place, bank_memory.bytes(memory), memory).map_err(CliError::work)?;
+    match socket {
+        Some(socket) => {
+            let manager = Notifier::from_environment().map_err(CliError::work)?;
+            remote::serve_socket(socket, &mut host, &manager).map_err(CliError::work)
+        }
+        None => remote::serve_parent(&mut host).map_err(CliError::work),
+    }
 }
 
 /// Runs a capture through the program. Damage further on in the capture comes beside what was read before it.

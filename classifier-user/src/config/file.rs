@@ -63,6 +63,8 @@ const KEYS: &[&str] = &[
     "skip_bad_lines",
     "reload",
     "bgp",
+    "datapath",
+    "user",
     "keep_counting",
     "instance",
     "bpffs",
@@ -227,6 +229,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, FileError> {
         metrics_ases: section.integer("metrics_ases", 0, "a number from 0 to 100000", 100_000)?,
         skip_bad_lines: section.boolean("skip_bad_lines")?,
         reload: section.boolean("reload")?,
+        datapath: section.path("datapath")?,
+        user: section.string("user")?,
         keep: KeepSettings {
             counting: section.boolean("keep_counting")?,
             instance: section.string("instance")?,
@@ -624,6 +628,8 @@ xdp_mode = "native"
 metrics_ases = 1_000
 skip_bad_lines = true
 reload = false
+datapath = "datapath.sock"
+user = "classifier"
 keep_counting = true
 instance = "border-1"
 bpffs = "/run/bpf"
@@ -687,9 +693,9 @@ cache = "1m"
             Settings {
                 router: Some("border-1".into()),
                 links: vec![
-                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 26),
-                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 31),
-                    link("eth1", None, None, Role::Downstream, None, 38),
+                    link("eth0", None, Some("transit-a"), Role::Upstream, Some(LinkKind::Transit), 28),
+                    link("eth0", Some(100), Some("ix"), Role::Upstream, Some(LinkKind::Ix), 33),
+                    link("eth1", None, None, Role::Downstream, None, 40),
                 ],
                 tables: vec![TableSpec::File("/etc/classifier/rib.mrt.bz2".into()), TableSpec::Builtin],
                 overrides: Some("/etc/classifier/override.txt".into()),
@@ -730,6 +736,8 @@ cache = "1m"
                 bank_memory: Some(BankMemory::Bytes(2 << 30)),
                 xdp_mode: Some(XdpChoice::Native),
                 metrics_ases: Some(1000),
+                datapath: Some("/etc/classifier/datapath.sock".into()),
+                user: Some("classifier".into()),
                 skip_bad_lines: Some(true),
                 reload: Some(false),
                 bgp: vec![],

@@ -90,6 +90,10 @@ pub struct Settings {
     pub own_ases: Vec<Asn>,
     /// [`RunPlan::transit_ases`].
     pub transit_ases: Vec<Asn>,
+    /// [`RunPlan::datapath`].
+    pub datapath: Option<PathBuf>,
+    /// [`RunPlan::user`].
+    pub user: Option<String>,
     /// [`RunPlan::keep`].
     pub keep: KeepSettings,
     /// [`RunPlan::wait`].
@@ -147,7 +151,11 @@ pub struct RunPlan {
     pub own_ases: Vec<Asn>,
     /// Neighbours that transit is bought from; empty: found out.
     pub transit_ases: Vec<Asn>,
-    /// What outlives the agent in the kernel.
+    /// The socket of the process that counts; `None`: the agent starts one.
+    pub datapath: Option<PathBuf>,
+    /// The user that the agent becomes; `None`: it stays who it is.
+    pub user: Option<String>,
+    /// What outlives the agent in the kernel; where another process counts, that one has its own word on it.
     pub keep: KeepPlan,
     /// Whether interfaces may come later.
     pub wait: bool,
@@ -242,6 +250,8 @@ impl Settings {
             bmp: list(self.bmp, below.bmp),
             own_ases: list(self.own_ases, below.own_ases),
             transit_ases: list(self.transit_ases, below.transit_ases),
+            datapath: self.datapath.or(below.datapath),
+            user: self.user.or(below.user),
             keep: self.keep.over(below.keep),
             wait: self.wait.or(below.wait),
             clsact: self.clsact || below.clsact,
@@ -303,6 +313,8 @@ impl Settings {
             bmp: bmp::lower(self.bmp)?,
             own_ases,
             transit_ases: self.transit_ases,
+            datapath: self.datapath,
+            user: self.user,
             keep: self.keep.plan()?,
             wait: self.wait.unwrap_or(false),
             clsact: self.clsact,
@@ -381,6 +393,8 @@ mod tests {
                 bmp: vec![],
                 own_ases: vec![],
                 transit_ases: vec![],
+                datapath: None,
+                user: None,
                 keep: KeepPlan::default(),
                 wait: false,
                 clsact: false,

@@ -1,10 +1,12 @@
 //! The seam between the kernel and all the rest: [`Datapath`] takes FIB deltas and gives sweeps. Only this module's
-//! [`kernel`] imports aya; [`fake`] is the same in memory, for tests and machines without BPF.
+//! [`kernel`] imports aya; [`fake`] is the same in memory, for tests and machines without BPF; [`remote`] is the same in
+//! another process, which has the [`privileges`] that the agent has not.
 
 use std::time::{Duration, SystemTime};
 
 use classifier_common::abi;
 
+use self::adopted::Adopted;
 use crate::model::{Class, Counter, FibDelta, LinkId, Mode, Owner};
 
 pub mod adopted;
@@ -14,6 +16,8 @@ pub mod kernel;
 pub(crate) mod netlink;
 pub(crate) mod netlink_tc;
 pub mod overlap;
+pub mod privileges;
+pub mod remote;
 
 /// What must be applied as one: the packet path never sees half of a delta, though it may see some deltas of a
 /// batch before others.
@@ -138,11 +142,54 @@ pub trait Datapath: Send {
     /// How much kernel memory is taken.
     fn memory(&self) -> Memory;
 
+    /// Whether what has the maps is gone for good: nothing that is asked will ever be done.
+    fn is_lost(&self) -> bool {
+        false
+    }
+
     /// Takes every program off its hook. Counting has stopped when this returns; a last sweep still reads all.
     ///
     /// # Errors
     /// A system call that failed; the rest is detached all the same.
     fn detach(&mut self) -> Result<(), DatapathError>;
+}
+
+/// A datapath as it begins: programs and maps are loaded, and are to be put on interfaces.
+pub trait Starting: Datapath {
+    /// Whether something is kept on one of the interface's hooks. Others are attached first: where that fails nothing has
+    /// changed.
+    fn has_kept(&self, ifindex: u32) -> bool;
+
+    /// Attaches both hooks of an interface, for all links on it. Says why native XDP was not taken, if so.
+    ///
+    /// # Errors
+    /// It could not be attached to, or somebody else's program is there.
+    fn attach(&mut self, interface: &interface::Interface) -> Result<Option<String>, Refused>;
+
+    /// All are attached: ends what was kept on other hooks, and says what was counted until now, where counting outlives
+    /// agents.
+    ///
+    /// # Errors
+    /// What was counted cannot be read or kept; it stays where it is, and is taken over by the next start.
+    fn settle(&mut self) -> Result<Option<Adopted>, Refused>;
+
+    /// Ends, and leaves the machine as it was before, unless it has gone on with something by now.
+    fn abandon(self: Box<Self>);
+}
+
+/// Why a start failed, as whoever tried says it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Refused {
+    why: String,
+}
+
+impl Refused {
+    /// What an error says.
+    #[must_use]
+    pub fn of(error: &dyn std::error::Error) -> Self {
+        Self { why: error.to_string() }
+    }
 }
 
 /// Sizes fixed when maps are made.
@@ -205,6 +252,15 @@ pub enum DatapathError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Another process, which has the maps, did not do it.
+    #[error("{why}")]
+    Refused {
+        /// Why, in its words.
+        why: String,
+    },
+    /// That process is gone.
+    #[error(transparent)]
+    Remote(Box<remote::RemoteError>),
     /// A system call failed.
     #[error("{call} failed: {source}")]
     System {

@@ -25,11 +25,22 @@ impl fmt::Display for Compression {
     }
 }
 
+/// What surprises those who run it as root.
+fn unprivileged(error: &io::Error) -> &'static str {
+    use std::os::unix::fs::MetadataExt as _;
+    let root = || std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    if error.kind() == io::ErrorKind::PermissionDenied && root() {
+        "; the agent has none of root's privileges: give the file to root, or let everybody read it"
+    } else {
+        ""
+    }
+}
+
 /// Why a table was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// The file could not be opened.
-    #[error("cannot open the table {}: {source}", file.display())]
+    #[error("cannot open the table {}: {source}{}", file.display(), unprivileged(source))]
     Open {
         /// The file.
         file: PathBuf,

@@ -69,6 +69,20 @@ pub(crate) fn refused(line: &str) -> String {
     stderr(&output)
 }
 
+/// What a process logs, as it goes on.
+pub(crate) fn logged(child: &mut Child) -> (Arc<Mutex<String>>, JoinHandle<()>) {
+    let log = Arc::new(Mutex::new(String::new()));
+    let (lines, into) = (child.stderr.take().expect("piped"), Arc::clone(&log));
+    let reader = thread::spawn(move || {
+        for line in BufReader::new(lines).lines().map_while(Result::ok) {
+            let mut log = into.lock().expect("nobody panics with it");
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+    (log, reader)
+}
+
 /// A running agent; killed when dropped.
 pub(crate) struct Agent {
     child: Child,
@@ -95,18 +109,13 @@ impl Agent {
 
     /// The same, as `command` starts it.
     pub(crate) fn spawn(mut command: Command, arguments: &str) -> Self {
-        command.args(["run", "--interval", INTERVAL]).args(arguments.split_whitespace());
+        command.arg("run").args(arguments.split_whitespace());
+        if !arguments.contains("--interval ") {
+            command.args(["--interval", INTERVAL]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the agent starts");
-        let log = Arc::new(Mutex::new(String::new()));
-        let (lines, into) = (child.stderr.take().expect("piped"), Arc::clone(&log));
-        let reader = thread::spawn(move || {
-            for line in BufReader::new(lines).lines().map_while(Result::ok) {
-                let mut log = into.lock().expect("nobody panics with it");
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
+        let (log, reader) = logged(&mut child);
         let mut agent = Self { child, log, reader: Some(reader), address: String::new() };
         agent.address = eventually("the agent listens", || {
             if let Some(status) = agent.child.try_wait().expect("a child") {
@@ -137,14 +146,38 @@ impl Agent {
         unsafe { libc::kill(self.child.id() as i32, 0) == 0 }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The process that counts for it: its child.
+    pub(crate) fn other_half(&self) -> u32 {
+        let parent = format!("PPid:\t{}", self.id());
+        let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let mut children = processes.filter_map(|process| {
+            let pid = process.file_name().to_str()?.parse().ok()?;
+            let status = std::fs::read_to_string(process.path().join("status")).ok()?;
+            status.lines().any(|line| line == parent).then_some(pid)
+        });
+        let (child, more) = (children.next().expect("it has another half"), children.next());
+        assert_eq!(more, None, "and no other child");
+        child
+    }
+
     pub(crate) fn signal(&self, signal: i32) {
         // SAFETY: as above.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
     }
 
     /// Ends it with a signal; how it ended and all it logged.
-    pub(crate) fn end(mut self, signal: i32) -> (ExitStatus, String) {
+    pub(crate) fn end(self, signal: i32) -> (ExitStatus, String) {
         self.signal(signal);
+        self.ended()
+    }
+
+    /// Waits until it ends by itself; how it ended and all it logged.
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
         let status = eventually("the agent ends", || self.child.try_wait().expect("a child"));
         if let Some(reader) = self.reader.take() {
             reader.join().expect("the log's reader");
@@ -186,7 +219,11 @@ impl Agent {
     pub(crate) fn settled(&self, expected: &[(&str, u64)]) -> Value {
         let enough = || {
             let status = self.status();
-            expected.iter().all(|(hook, packets)| frames(&status, hook).0 >= *packets).then_some(())
+            let there = |(hook, packets): &(&str, u64)| {
+                // One that was just attached is not in the status yet.
+                counted(&status, hook).is_some_and(|frames| frames.0 >= *packets)
+            };
+            expected.iter().all(there).then_some(())
         };
         eventually(&format!("{expected:?} come in: {}", self.status()["links"]), enough);
         self.two_sweeps();
@@ -223,12 +260,17 @@ impl Drop for Agent {
 
 /// Frames and bytes of `link rx` or `link tx` in a status.
 pub(crate) fn frames(status: &Value, hook: &str) -> (u64, u64) {
+    counted(status, hook).unwrap_or_else(|| panic!("nothing is counted at {hook}"))
+}
+
+/// The same, if anything is counted there.
+fn counted(status: &Value, hook: &str) -> Option<(u64, u64)> {
     let (name, hook) = hook.split_once(' ').expect("a link and a hook");
     let links = status["links"].as_array().expect("links");
     let link = links.iter().find(|link| link["name"] == name).unwrap_or_else(|| panic!("no link {name}"));
-    let outcomes = link[hook]["outcomes"].as_object().unwrap_or_else(|| panic!("{name} has no {hook}"));
+    let outcomes = link[hook]["outcomes"].as_object()?;
     let sum = |what: &str| outcomes.values().map(|counter| counter[what].as_u64().expect("a number")).sum();
-    (sum("packets"), sum("bytes"))
+    Some((sum("packets"), sum("bytes")))
 }
 
 /// Packets and bytes of anything that has them.

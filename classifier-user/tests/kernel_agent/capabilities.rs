@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::{
     agent::{Agent, binary, clean, counter, expected, rows, tc},
     lab::{in_namespace, run},
+    privileges,
     world::Files,
 };
 
@@ -71,6 +72,11 @@ fn counts(agent: Command) {
         (&status["links"][0]["rx"]["mode"], &status["links"][0]["tx"]["mode"]),
         (&json!("native"), &json!(tc()))
     );
+    // What of the bounding set could not be given up: SETPCAP is not among the three.
+    let bounding = privileges::bounding(std::process::id());
+    let bounding = if env::var_os(FEW).is_some() { bounding } else { privileges::THREE };
+    privileges::assert_without(agent.id(), bounding);
+    privileges::assert_counts(agent.other_half(), bounding, 1);
     let top = agent.ask("top");
     let (inside, outside) = (&top["directions"]["in"], &top["directions"]["out"]);
     assert_eq!(rows(&inside["rows"], "asn"), expected(&[("2906", 20, 20_000), ("15169", 30, 3_000)]));

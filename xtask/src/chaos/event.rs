@@ -27,6 +27,7 @@ const STORM: (usize, usize) = (64, 6);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Kill,
+    KillCounting,
     KillAtStart,
     Restart,
     Upgrade,
@@ -43,8 +44,9 @@ pub(super) enum Event {
 }
 
 impl Event {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Kill,
+        Self::KillCounting,
         Self::KillAtStart,
         Self::Restart,
         Self::Upgrade,
@@ -63,6 +65,7 @@ impl Event {
     const fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
+            Self::KillCounting => "kill-counting",
             Self::KillAtStart => "kill-at-start",
             Self::Restart => "restart",
             Self::Upgrade => "upgrade",
@@ -102,6 +105,11 @@ impl Event {
         match self {
             Self::Kill => {
                 world.stop(Signal::Kill)?;
+                pause(1_500);
+                world.start()
+            }
+            Self::KillCounting => {
+                world.lose_counting()?;
                 pause(1_500);
                 world.start()
             }

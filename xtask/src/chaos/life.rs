@@ -67,6 +67,24 @@ impl Life {
         Ok(self.child.try_wait()?.is_some())
     }
 
+    /// The process that it started.
+    pub(super) fn child(&self) -> Option<u32> {
+        family(self.id()).get(1).copied()
+    }
+
+    /// Waits until it ends by itself, which is not well.
+    pub(super) fn until_ended(&mut self) -> Result<()> {
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(!status.success(), "the agent ended as if all were well:\n{}", self.last_words());
+                return Ok(());
+            }
+            ensure!(since.elapsed() < LONG, "the agent does not end:\n{}", self.last_words());
+            thread::sleep(STEP);
+        }
+    }
+
     /// Waits until it is so, as long as the agent lives.
     pub(super) fn until(&mut self, what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
         let since = Instant::now();

@@ -116,7 +116,7 @@ fn play(options: &Options, program: PathBuf, faketime: PathBuf, seed: u64) -> Re
     })?;
     let (sent, counted) = world.settle()?;
     let mut wrong = compare::differences(&sent, &counted);
-    wrong.extend(world.gaps(happened.iter().filter(|event| **event == Event::Interface).count())?);
+    wrong.extend(world.gaps()?);
     wrong.extend(world.generations()?);
     wrong.extend(last.against(&first));
     let seconds = since.elapsed().as_secs();

@@ -60,6 +60,8 @@ pub(super) struct World<'a> {
     other: bool,
     /// Whether it keeps a history.
     history: bool,
+    /// How often the link was away.
+    away: usize,
     /// What was sent, by [`Direction`], then by place among the ASes.
     tally: [Vec<Count>; 2],
     random: Random,
@@ -104,6 +106,7 @@ impl<'a> World<'a> {
             life: None,
             other: false,
             history: true,
+            away: 0,
             tally: [vec![Count::default(); ases.len()], vec![Count::default(); ases.len()]],
             random: Random(seed ^ 0x5eed),
             directory,
@@ -171,6 +174,14 @@ impl<'a> World<'a> {
         let life = self.life.take().context("no agent runs")?;
         life.signal(signal)?;
         life.wait(signal == Signal::Terminate)
+    }
+
+    /// The process that counts is killed: the agent says so, and ends.
+    pub(super) fn lose_counting(&mut self) -> Result<()> {
+        let mut life = self.life.take().context("no agent runs")?;
+        let counting = life.child().context("the agent has no process that counts")?;
+        sys::kill(counting).context("could not kill the process that counts")?;
+        life.until_ended()
     }
 
     /// The agent's end, which something else brought about, is noted.
@@ -290,7 +301,12 @@ impl<'a> World<'a> {
             let status = status(client)?;
             let gaps = status["gaps"].as_array().cloned().unwrap_or_default();
             Ok(gaps.last().is_some_and(|gap| gap["link"] == FLAPPING_LINK && !gap["to"].is_null()))
-        })
+        })?;
+        // Handed over by then; its disk may take a moment.
+        let file = self.path("disk").join("gaps.jsonl");
+        let before = self.away;
+        self.away += 1;
+        self.until("its line in the state directory", |_| Ok(lines(&file)? > before))
     }
 
     /// What was sent, and what was counted of it since the first start. One more agent is asked, which keeps no history: all
@@ -305,12 +321,9 @@ impl<'a> World<'a> {
     }
 
     /// What is wrong with the recorded gaps: one is for each time that the link was away, and no other.
-    pub(super) fn gaps(&self, away: usize) -> Result<Vec<String>> {
-        let text = match fs::read_to_string(self.path("disk").join("gaps.jsonl")) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error.into()),
-        };
+    pub(super) fn gaps(&self) -> Result<Vec<String>> {
+        let text = text(&self.path("disk").join("gaps.jsonl"))?;
+        let away = self.away;
         let gaps: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
         let flapping = gaps.iter().filter(|gap| gap["link"] == FLAPPING_LINK).count();
         let mut wrong: Vec<String> = gaps
@@ -427,6 +440,18 @@ fn link(client: &Client, name: &str) -> Result<Value> {
     let status = status(client)?;
     let links = status["links"].as_array().context("links")?;
     links.iter().find(|link| link["name"] == name).cloned().context("no such link")
+}
+
+/// A file that may not be there.
+fn text(file: &Path) -> Result<String> {
+    match fs::read_to_string(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        read => Ok(read?),
+    }
+}
+
+fn lines(file: &Path) -> Result<usize> {
+    Ok(text(file)?.lines().count())
 }
 
 /// Every file below a directory.

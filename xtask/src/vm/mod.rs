@@ -13,7 +13,7 @@ use std::{fmt::Write as _, time::Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use self::{machine::Outcome, skipped::Skipped};
-use crate::{process, setup, test};
+use crate::{setup, test};
 
 /// What Debian has that operators have: that of Debian 12, and that of Debian 13 and of the backports.
 pub(crate) const KERNELS: [&str; 2] = ["6.1", "6.12"];
@@ -30,7 +30,7 @@ pub(crate) fn run(wanted: &[String], filter: Option<&str>) -> Result<()> {
         );
     }
     setup::for_machines()?;
-    process::run(&mut process::cargo(["build", "--package=classifier-user", "--bin=classifier"]))?;
+    // Cargo builds the binary with them.
     let programs: Vec<_> =
         test::kernel_tests()?.into_iter().filter(|(name, _)| PROGRAMS.contains(&name.as_str())).collect();
     let mut report = String::new();

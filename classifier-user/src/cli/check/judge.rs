@@ -25,9 +25,8 @@ use classifier_common::abi::MAX_IFINDEX;
 const KERNEL_FLOOR: Version = Version(6, 1);
 /// From here on programs on TC have links of their own.
 const TCX: Version = Version(6, 6);
-/// Capability numbers (linux/capability.h); `CAP_SYS_ADMIN` stands for BPF and PERFMON too.
+/// Capability numbers (linux/capability.h). The kernel would take SYS_ADMIN for BPF and PERFMON, but that is never kept.
 const NET_ADMIN: u32 = 12;
-const SYS_ADMIN: u32 = 21;
 const PERFMON: u32 = 38;
 const BPF: u32 = 39;
 const ETHERNET: u16 = 1;
@@ -159,7 +158,7 @@ impl Findings {
 pub(super) fn judge(plan: &RunPlan, host: &Host, prefixes: Result<Option<u64>, String>) -> Report {
     let mut findings = Findings(Vec::new());
     let version = kernel(host, &mut findings);
-    let capabilities = capabilities(host, &mut findings);
+    let capabilities = capabilities(plan, host, &mut findings);
     let links = plan.links.iter().map(|link| judge_link(link, plan, host, version, &mut findings)).collect();
     let memory = memory(plan, host, prefixes, &mut findings);
     features::judge(plan, host, &mut findings);
@@ -238,11 +237,7 @@ fn kernel(host: &Host, findings: &mut Findings) -> Version {
 /// The capabilities that are needed, and whether they are there.
 fn needed(host: &Host) -> [(&'static str, bool); 3] {
     let has = |bit: u32| host.capabilities & (1 << bit) != 0;
-    [
-        ("BPF", has(BPF) || has(SYS_ADMIN)),
-        ("NET_ADMIN", has(NET_ADMIN)),
-        ("PERFMON", has(PERFMON) || has(SYS_ADMIN)),
-    ]
+    [("BPF", has(BPF)), ("NET_ADMIN", has(NET_ADMIN)), ("PERFMON", has(PERFMON))]
 }
 
 /// Whether the programs can be tried.
@@ -250,12 +245,21 @@ pub(super) fn can_load(host: &Host) -> bool {
     needed(host).iter().all(|(_, has)| *has)
 }
 
-fn capabilities(host: &Host, findings: &mut Findings) -> Capabilities {
+fn capabilities(plan: &RunPlan, host: &Host, findings: &mut Findings) -> Capabilities {
     let needed = needed(host);
     let names =
         |held: bool| needed.iter().filter(|(_, has)| *has == held).map(|(name, _)| *name).collect::<Vec<_>>();
     let capabilities = Capabilities { held: names(true), missing: names(false) };
-    if !capabilities.missing.is_empty() {
+    if let Some(socket) = &plan.datapath {
+        findings.add(
+            Level::Note,
+            "capabilities",
+            format!(
+                "needed by the process that counts, at {}, and not here; as root this finds out more",
+                socket.display()
+            ),
+        );
+    } else if !capabilities.missing.is_empty() {
         findings.add(
             Level::Error,
             "capabilities",

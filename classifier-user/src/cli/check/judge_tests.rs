@@ -186,9 +186,15 @@ fn what_the_machine_lacks() {
         assert!(errors.contains(part), "{part}: {errors}");
     }
     assert!(messages(&report, Level::Warning).contains("bpf_jit_enable=1"));
-    // SYS_ADMIN stands for BPF and PERFMON.
+    // SYS_ADMIN is not kept, and stands for nothing. Where another process counts, none is needed here.
     let admin = Host { capabilities: 1 << 21 | 1 << 12, ..host("eth0", nic()) };
-    assert!(judge(&plan("eth0", XdpChoice::Auto), &admin, Ok(Some(PREFIXES))).ok);
+    let alone = plan("eth0", XdpChoice::Auto);
+    assert_eq!(judge(&alone, &admin, Ok(Some(PREFIXES))).capabilities.missing, ["BPF", "PERFMON"]);
+    let served = RunPlan { datapath: Some("/run/a.sock".into()), ..alone };
+    let report = judge(&served, &Host { capabilities: 0, ..host("eth0", nic()) }, Ok(Some(PREFIXES)));
+    assert!(report.ok, "{}", messages(&report, Level::Error));
+    let note = "capabilities: needed by the process that counts, at /run/a.sock, and not here";
+    assert!(messages(&report, Level::Note).contains(note));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use aya::{
     Ebpf,
     programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+        LinkOrder, ProgramError, TcAttachType,
         links::{FdLink, LinkError, PinnedLink},
         tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions},
         xdp::{XdpLink, XdpMode},
@@ -14,6 +14,7 @@ use aya::{
 use classifier_common::abi::{Hook, programs};
 
 use super::{
+    held, names,
     object::{self, LoadError},
     pins::PinError,
     probe, sys,
@@ -320,7 +321,7 @@ fn xdp(
         return Ok(Err(error));
     }
     let program =
-        crate::datapath::interface::xdp_program(interface).map(|id| Foreign { id, name: name_of(id) });
+        crate::datapath::interface::xdp_program(interface).map(|id| Foreign { id, name: names::of(id) });
     let interface = interface.to_owned();
     let ours = program.as_ref().and_then(|program| program.name.as_deref()).is_some_and(is_ours);
     Err(if ours {
@@ -337,20 +338,12 @@ pub(super) fn is_ours(name: &str) -> bool {
         .any(|ours| ours.as_bytes().iter().take(15).eq(name.as_bytes().iter()))
 }
 
-/// A program's name, where we may see it (CAP_SYS_ADMIN).
-fn name_of(id: u32) -> Option<String> {
-    aya::programs::loaded_programs()
-        .filter_map(Result::ok)
-        .find(|program| program.id() == id)
-        .and_then(|program| program.name_as_str().map(str::to_owned))
-}
-
 /// TC would take the same program a second time, and every frame would count twice.
 fn refuse_twice(interface: &str, ifindex: u32, hook: Hook) -> Result<(), AttachError> {
-    let (ours, side) = of_tc(hook);
+    let (ours, _) = of_tc(hook);
     let kept = |name: &str| ours.as_bytes().iter().take(15).eq(name.as_bytes().iter().take(15));
-    let tcx = SchedClassifier::query_tcx(interface, side).map(|(_, attached)| attached).unwrap_or_default();
-    let tcx = tcx.iter().find(|program| program.name_as_str().is_some_and(kept)).map(|program| program.id());
+    let tcx = held::tcx_programs(ifindex, hook).unwrap_or_default();
+    let tcx = tcx.into_iter().find(|&id| names::of(id).is_some_and(|name| kept(&name)));
     let filters = || netlink_tc::filters(ifindex, hook).unwrap_or_default();
     let clsact = || filters().into_iter().filter_map(|filter| filter.program).find(|(name, _)| kept(name));
     tcx.or_else(|| clsact().map(|(_, id)| id)).map_or(Ok(()), |id| {

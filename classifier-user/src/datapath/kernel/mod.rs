@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`object`] (loading), [`attach`] (hooks), `held` (whether they still are), `mapping` (shared memory),
 //! `sweep` (reading), `generation` (larger maps), `ports` (which interface is which link), `keep` and `pins` (what
-//! outlives the agent), `run` (single frames through `BPF_PROG_TEST_RUN`), `verified` (what the verifier says).
+//! outlives the agent), `starting` (all of it for an agent), `run` (single frames through `BPF_PROG_TEST_RUN`), `verified`
+//! (what the verifier says).
 
 use std::time::{Instant, SystemTime};
 
@@ -16,11 +17,13 @@ mod harness;
 mod held;
 mod keep;
 mod mapping;
+mod names;
 mod object;
 mod pins;
 mod ports;
 mod probe;
 mod run;
+mod starting;
 mod sweep;
 mod sys;
 mod verified;
@@ -29,6 +32,7 @@ pub(crate) use attach::BONDS;
 pub use attach::{AttachError, Foreign, TcChoice, XdpChoice};
 pub use detach::detach_all;
 pub use harness::{HarnessError, OBJECT_HARNESS};
+pub use names::remember_names;
 pub use object::{LoadError, OBJECT, Setup, cpu_slices};
 pub use pins::{MetaError, PinError, Place, can_pin, kept_programs};
 pub use probe::{OnHook, has_tcx, programs_on, try_load};

@@ -17,7 +17,7 @@ use classifier_common::{
 
 use super::{mapping::Mapping, pins::PinError, ports::Ports};
 use crate::{
-    datapath::{DatapathError, Sizes},
+    datapath::{DatapathError, Sizes, privileges},
     fib::memory::FibMemory,
     model::LinkId,
 };
@@ -221,6 +221,8 @@ pub(super) fn load(
         limit: u32::MAX,
     })?;
     let hook_entries = links * 2 * (slices + 1);
+    // The loader finds out by trial what the kernel can, which needs it, too.
+    let perfmon = privileges::raise_perfmon();
     let mut loader = EbpfLoader::new();
     for &(map, entries) in extra.entries {
         loader.map_max_entries(map, entries);
@@ -247,6 +249,7 @@ pub(super) fn load(
     let root6 = classifier_common::fib::V6_ROOT_WORDS * 4;
     let other6 = classifier_common::fib::V6_OTHER_WORDS * 4;
     load_programs(&mut ebpf, extra.xdp)?;
+    drop(perfmon);
     let fib = FibMemory {
         v4_root: mapping(&mut ebpf, maps::FIB4_ROOT, root4)?,
         v4_rows: mapping(&mut ebpf, maps::FIB4_ROWS, sizes.v4_rows.max(1) as usize * row)?,

@@ -72,6 +72,8 @@ pub struct Speaker {
     commands: Vec<mpsc::Sender<Command>>,
     tasks: JoinSet<()>,
     listeners: JoinSet<()>,
+    /// Where peers connect, and which of them, once bound.
+    sockets: Option<Vec<(SocketAddr, std::net::TcpListener, Vec<usize>)>>,
     strangers: Arc<AtomicU64>,
 }
 
@@ -88,6 +90,7 @@ impl Speaker {
             commands: Vec::new(),
             tasks: JoinSet::new(),
             listeners: JoinSet::new(),
+            sockets: None,
             strangers: Arc::default(),
         }
     }
@@ -110,11 +113,11 @@ impl Speaker {
         Arc::clone(&self.strangers)
     }
 
-    /// Begins; in a tokio runtime.
+    /// Opens the sockets where peers connect, which may need a privilege. They wait there until [`Speaker::start`].
     ///
     /// # Errors
-    /// [`SpeakerError`]: nothing was begun.
-    pub fn start(&mut self) -> Result<(), SpeakerError> {
+    /// [`SpeakerError`]: nothing is open.
+    pub fn bind(&mut self) -> Result<(), SpeakerError> {
         let mut places: BTreeMap<SocketAddr, Vec<usize>> = BTreeMap::new();
         for (index, peer) in self.peers.iter().enumerate() {
             if let Some(address) = peer.settings.listen {
@@ -126,8 +129,25 @@ impl Speaker {
             let settings: Vec<_> = indices.iter().filter_map(|&index| self.peers.get(index)).collect();
             let settings: Vec<&PeerSettings> = settings.iter().map(|peer| &peer.settings).collect();
             let socket = socket::listen(address, &settings)
-                .and_then(TcpListener::from_std)
                 .map_err(|source| SpeakerError::Listen { address, source })?;
+            sockets.push((address, socket, indices));
+        }
+        self.sockets = Some(sockets);
+        Ok(())
+    }
+
+    /// Begins; in a tokio runtime. What was not bound is now.
+    ///
+    /// # Errors
+    /// [`SpeakerError`]: nothing was begun.
+    pub fn start(&mut self) -> Result<(), SpeakerError> {
+        if self.sockets.is_none() {
+            self.bind()?;
+        }
+        let mut sockets = Vec::new();
+        for (address, socket, indices) in self.sockets.take().unwrap_or_default() {
+            let socket =
+                TcpListener::from_std(socket).map_err(|source| SpeakerError::Listen { address, source })?;
             sockets.push((address, socket, indices));
         }
         for (peer, id) in self.peers.iter().zip(0u16..) {

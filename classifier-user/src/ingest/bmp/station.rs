@@ -1,7 +1,7 @@
 //! Where routers connect, and a task for each of them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     io,
     net::{IpAddr, SocketAddr},
     sync::{
@@ -167,6 +167,8 @@ pub struct Station {
     routers: Vec<Arc<Reporter>>,
     events: mpsc::Sender<Said>,
     tasks: JoinSet<()>,
+    /// Where routers connect, once bound.
+    listeners: Option<BTreeMap<SocketAddr, std::net::TcpListener>>,
     strangers: Arc<AtomicU64>,
 }
 
@@ -185,22 +187,44 @@ impl Station {
             routers: routers.into_iter().zip(first..).map(reporter).collect(),
             events,
             tasks: JoinSet::new(),
+            listeners: None,
             strangers: Arc::default(),
         }
     }
 
-    /// Begins; in a tokio runtime. It ends when this is dropped.
+    /// Opens the sockets where routers connect, which may need a privilege. They wait there until [`Station::start`].
+    ///
+    /// # Errors
+    /// [`StationError`]: nothing is open.
+    pub fn bind(&mut self) -> Result<(), StationError> {
+        let mut bound = BTreeMap::new();
+        for address in self.routers.iter().map(|router| router.settings.listen) {
+            if let Entry::Vacant(place) = bound.entry(address) {
+                place.insert(listen(address).map_err(|source| StationError { address, source })?);
+            }
+        }
+        self.listeners = Some(bound);
+        Ok(())
+    }
+
+    /// Begins; in a tokio runtime. It ends when this is dropped. What was not bound is now.
     ///
     /// # Errors
     /// [`StationError`]: nothing was begun.
     pub fn start(&mut self) -> Result<(), StationError> {
+        if self.listeners.is_none() {
+            self.bind()?;
+        }
+        let mut bound = self.listeners.take().unwrap_or_default();
         let mut places: BTreeMap<SocketAddr, Vec<&Arc<Reporter>>> = BTreeMap::new();
         for router in &self.routers {
             places.entry(router.settings.listen).or_default().push(router);
         }
         let mut listeners = Vec::with_capacity(places.len());
         for (address, routers) in places {
-            let listener = listen(address).map_err(|source| StationError { address, source })?;
+            let Some(listener) = bound.remove(&address) else { continue };
+            let listener =
+                TcpListener::from_std(listener).map_err(|source| StationError { address, source })?;
             info!("listening for BMP on {address}");
             listeners.push((listener, routers));
         }
@@ -229,7 +253,7 @@ impl Station {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -238,7 +262,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(16)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 async fn accept(

@@ -1,0 +1,280 @@
+//! What this process may do: the kernel's capabilities (capabilities(7)), given up for good as soon as possible.
+//!
+//! Capabilities belong to threads. Everything here concerns the calling one, so a process gives them up before it has
+//! another.
+
+use std::{
+    fs, io,
+    os::fd::{FromRawFd as _, OwnedFd},
+};
+
+/// Numbers of capabilities (linux/capability.h).
+const SETPCAP: u32 = 8;
+const NET_ADMIN: u32 = 12;
+const PERFMON: u32 = 38;
+const BPF: u32 = 39;
+
+/// `_LINUX_CAPABILITY_VERSION_3`.
+const VERSION: u32 = 0x2008_0522;
+
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+/// One half of the three sets: 32 capabilities.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Half {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// A thread's sets, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sets {
+    effective: u64,
+    permitted: u64,
+    inheritable: u64,
+}
+
+const fn bit(capability: u32) -> u64 {
+    1 << capability
+}
+
+fn checked(result: libc::c_long) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+impl Sets {
+    fn get() -> io::Result<Self> {
+        let mut header = Header { version: VERSION, pid: 0 };
+        let mut halves = [Half::default(); 2];
+        // SAFETY: both live through the call, and version 3 has two halves.
+        checked(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, halves.as_mut_ptr()) })?;
+        let [low, high] = halves;
+        let join = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        Ok(Self {
+            effective: join(low.effective, high.effective),
+            permitted: join(low.permitted, high.permitted),
+            inheritable: join(low.inheritable, high.inheritable),
+        })
+    }
+
+    fn set(self) -> io::Result<()> {
+        let mut header = Header { version: VERSION, pid: 0 };
+        let half = |shift: u32| Half {
+            effective: (self.effective >> shift) as u32,
+            permitted: (self.permitted >> shift) as u32,
+            inheritable: (self.inheritable >> shift) as u32,
+        };
+        let halves = [half(0), half(32)];
+        // SAFETY: as above.
+        checked(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, halves.as_ptr()) })
+    }
+}
+
+fn prctl(option: libc::c_int, first: libc::c_ulong, second: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the options used here take numbers, no pointers.
+    checked(unsafe { libc::prctl(option, first, second, 0, 0) }.into())
+}
+
+/// Leaves no way back to a capability: nothing in the ambient and bounding sets, no privileges by exec.
+fn close_ways_back(sets: Sets) -> io::Result<()> {
+    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0)?;
+    if sets.effective & bit(SETPCAP) != 0 {
+        // Up to the last one that this kernel knows.
+        for capability in 0..64 {
+            match prctl(libc::PR_CAPBSET_DROP, capability, 0) {
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+                dropped => dropped?,
+            }
+        }
+    }
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
+}
+
+/// Gives up every capability but those of the datapath, for good: BPF and NET_ADMIN in effect, and PERFMON for
+/// [`raise_perfmon`]. Those that are not there are not missed here. What comes of it can be neither traced nor dumped
+/// by others of this user.
+///
+/// # Errors
+/// The kernel refused, which it has no reason to.
+pub fn keep_datapath() -> io::Result<()> {
+    alone()?;
+    let sets = Sets::get()?;
+    close_ways_back(sets)?;
+    let permitted = sets.permitted & (bit(BPF) | bit(NET_ADMIN) | bit(PERFMON));
+    Sets { effective: permitted & !bit(PERFMON), permitted, inheritable: 0 }.set()?;
+    prctl(libc::PR_SET_DUMPABLE, 0, 0)
+}
+
+/// Gives up every capability, for good.
+///
+/// # Errors
+/// This process has other threads already, or the kernel refused.
+pub fn drop_all() -> io::Result<()> {
+    alone()?;
+    let sets = Sets::get()?;
+    close_ways_back(sets)?;
+    // A service manager may have done that, and may forbid to do it again.
+    if sets == Sets::default() { Ok(()) } else { Sets::default().set() }
+}
+
+/// A user, and what it is a member of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+impl User {
+    /// The user of this name, as `/etc/passwd` and `/etc/group` have it.
+    ///
+    /// # Errors
+    /// There is none, or the files cannot be read.
+    pub fn find(name: &str) -> io::Result<Self> {
+        let (users, groups) = (fs::read_to_string("/etc/passwd")?, fs::read_to_string("/etc/group")?);
+        Self::of(name, &users, &groups).ok_or_else(|| io::Error::other(format!("there is no user `{name}`")))
+    }
+
+    fn of(name: &str, users: &str, groups: &str) -> Option<Self> {
+        let mut users = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let user = users.find(|fields| fields.first() == Some(&name))?;
+        let number = |place: usize| user.get(place)?.parse().ok();
+        let (uid, gid) = (number(2)?, number(3)?);
+        let member = |line: &str| {
+            let fields: Vec<_> = line.split(':').collect();
+            let is_in = fields.get(3)?.split(',').any(|member| member == name);
+            if is_in { fields.get(2)?.parse().ok() } else { None }
+        };
+        let mut groups: Vec<u32> = groups.lines().filter_map(member).collect();
+        groups.push(gid);
+        groups.sort_unstable();
+        groups.dedup();
+        Some(Self { uid, gid, groups })
+    }
+
+    /// Makes this process that user's, for good.
+    ///
+    /// # Errors
+    /// It has not the right to do so, or has other threads already.
+    pub fn become_it(&self) -> io::Result<()> {
+        alone()?;
+        // SAFETY: a list that is as long as is said; the other two take numbers.
+        unsafe {
+            checked(libc::setgroups(self.groups.len(), self.groups.as_ptr()).into())?;
+            checked(libc::setresgid(self.gid, self.gid, self.gid).into())?;
+            checked(libc::setresuid(self.uid, self.uid, self.uid).into())
+        }
+    }
+}
+
+/// Refuses where other threads would stay as they are.
+fn alone() -> io::Result<()> {
+    let threads = fs::read_dir("/proc/self/task")?.count();
+    if threads == 1 { Ok(()) } else { Err(io::Error::other(format!("{threads} threads run already"))) }
+}
+
+/// PERFMON in effect, until this is dropped.
+#[derive(Debug)]
+pub struct Raised(Option<Sets>);
+
+/// Puts PERFMON into effect where this thread may: loading programs needs it (Linux 5.8), and nothing else does.
+#[must_use]
+pub fn raise_perfmon() -> Raised {
+    let before = Sets::get().unwrap_or_default();
+    if before.effective & bit(PERFMON) != 0 || before.permitted & bit(PERFMON) == 0 {
+        return Raised(None);
+    }
+    let raised = Sets { effective: before.effective | bit(PERFMON), ..before };
+    Raised(raised.set().is_ok().then_some(before))
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        if let Some(before) = self.0.take()
+            && let Err(error) = before.set()
+        {
+            // Giving something up is always permitted.
+            tracing::error!("CAP_PERFMON stays in effect: {error}");
+        }
+    }
+}
+
+/// The signals that tell a service to end, as something to be polled: they end nothing by themselves any more.
+///
+/// # Errors
+/// There is no descriptor left.
+pub fn signals() -> io::Result<OwnedFd> {
+    // SAFETY: a set that is made before it is read; of this thread, which is the only one.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in [libc::SIGINT, libc::SIGTERM] {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        checked(libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()).into())?;
+        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC);
+        checked(fd.into())?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Does something with another umask, which is the whole process's.
+pub fn with_umask<T>(umask: libc::mode_t, body: impl FnOnce() -> T) -> T {
+    // SAFETY: no memory is passed, and it cannot fail.
+    let before = unsafe { libc::umask(umask) };
+    let done = body();
+    // SAFETY: as above.
+    unsafe { libc::umask(before) };
+    done
+}
+
+/// Ignores the signals that a terminal or a service manager sends to all processes of a group: the agent takes them, and
+/// ends the others by closing their connection.
+pub fn ignore_signals() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // SAFETY: ignoring runs no handler.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USERS: &str =
+        "root:x:0:0:root:/root:/bin/sh\nclassifier:x:995:990::/nonexistent:/usr/sbin/nologin\nbad:x::\n";
+    const GROUPS: &str =
+        "root:x:0:\nssl-cert:x:112:www,classifier\nclass:x:7:classifier2\nclassifier:x:990:\n";
+
+    #[test]
+    fn users_are_found_with_their_groups() {
+        let found = |name| User::of(name, USERS, GROUPS);
+        assert_eq!(found("classifier"), Some(User { uid: 995, gid: 990, groups: vec![112, 990] }));
+        assert_eq!(found("root"), Some(User { uid: 0, gid: 0, groups: vec![0] }));
+        assert_eq!((found("bad"), found("nobody"), found("")), (None, None, None));
+    }
+
+    #[test]
+    fn sets_are_those_of_proc() {
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        let set = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap()
+        };
+        let expected =
+            Sets { effective: set("CapEff:"), permitted: set("CapPrm:"), inheritable: set("CapInh:") };
+        assert_eq!(Sets::get().unwrap(), expected);
+        // What is in effect already is neither raised nor lowered.
+        drop(raise_perfmon());
+        assert_eq!(Sets::get().unwrap(), expected);
+        let error = drop_all().unwrap_err().to_string();
+        assert!(error.ends_with(" threads run already"), "{error}");
+        assert_eq!(Sets::get().unwrap(), expected);
+    }
+}
