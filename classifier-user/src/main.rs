@@ -50,16 +50,20 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli, filter: EnvFilter) -> anyhow::Result<Outcome> {
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(
             io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         )
-        .with_target(false)
-        .try_init()
-        .map_err(|error| anyhow::anyhow!(error))
-        .context("cannot start logging")?;
+        .with_target(false);
+    // The journal has the time of each line (systemd.exec(5)).
+    let journal = std::env::var_os("JOURNAL_STREAM").filter(|_| !io::stderr().is_terminal());
+    let started = match journal {
+        Some(_) => log.without_time().try_init(),
+        None => log.try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!(error)).context("cannot start logging")?;
     let mut out = io::BufWriter::new(io::stdout());
     let outcome = cli.execute(&mut out)?;
     out.flush().map_err(CliError::from)?;

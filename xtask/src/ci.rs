@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{chaos, licences, process, setup, test};
+use crate::{chaos, dist, licences, process, setup, test};
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<()>);
@@ -21,6 +21,7 @@ const STEPS: &[Step] = &[
     ("licences", licences::check),
     ("advisories", advisories),
     ("tests", || test::all(None)),
+    ("package", dist::test),
     ("chaos", || chaos::run(&chaos::Options::short())),
 ];
 

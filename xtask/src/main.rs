@@ -1,5 +1,5 @@
 //! The developer's commands, `cargo xtask COMMAND`: what a fresh machine needs, the tests, continuous integration,
-//! the benchmarks, fuzzing, the built-in table, the demo.
+//! the benchmarks, fuzzing, packages, the built-in table, the demo.
 //!
 //! Depends on no crate of the product: it runs the built `classifier` and reads what it prints.
 
@@ -7,6 +7,7 @@ mod bench;
 mod chaos;
 mod ci;
 mod demo;
+mod dist;
 mod fuzz;
 mod licences;
 mod process;
@@ -67,6 +68,12 @@ enum Command {
         With the pinned toolchain, and without cargo-fuzz. Exit code 1: an input was found that panics, hangs, or takes \
         too much memory; it is in fuzz/artifacts.")]
     Fuzz(fuzz::Options),
+    /// Makes what is given to others: the Debian package, and a static binary
+    #[command(
+        after_help = "Examples:\n  cargo xtask dist\n  cargo xtask dist deb\n  cargo xtask dist --test\n\n\
+        In target/dist, with SHA256SUMS. --test needs root."
+    )]
+    Dist(dist::Options),
     /// Makes the built-in table from the npm package @ip-location-db/asn, or from other tables
     #[command(after_help = "Examples:\n  cargo xtask snapshot\n  \
         cargo xtask snapshot --package ip-location-db-asn-2.3.2026061719.tgz\n  \
@@ -84,6 +91,7 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Bench(options) => bench::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Dist(options) => dist::run(&options),
         Command::Snapshot(options) => snapshot::run(&options),
     };
     match result {

@@ -44,6 +44,7 @@ const PACKAGES: &[Package] = &[
     package("libzstd-dev", File("/usr/include/zstd.h"), "bpf-linker links it, through LLVM"),
     package("zlib1g-dev", File("/usr/include/zlib.h"), "bpf-linker links it, through LLVM"),
     package("iproute2", Program("ip"), "network namespaces and links of the tests and the demo"),
+    package("systemd", Program("systemd-analyze"), "judges the units, and runs them in a test"),
     package("util-linux", Program("setpriv"), "tests with few capabilities"),
     package("libcap2-bin", Program("capsh"), "tests with few capabilities"),
     package("bpftool", Program("bpftool"), "looking at programs and maps"),
@@ -55,6 +56,8 @@ const PACKAGES: &[Package] = &[
     package("frr", File("/usr/lib/frr/bgpd"), "a BGP and BMP peer of the tests"),
     package("bgpdump", Program("bgpdump"), "a second reader of MRT"),
     package("prometheus", Program("promtool"), "promtool checks the metrics"),
+    package("curl", Program("curl"), "asks the agent as others do"),
+    package("openssl", Program("openssl"), "certificates of the tests"),
     package("rrdtool", Program("rrdtool"), "databases of AS-Stats that are imported"),
     package("chromium", Program("chromium"), "the tests look at the pages with it"),
 ];
@@ -75,6 +78,17 @@ const MACHINES: &[Package] = &[
 
 /// What `cargo xtask chaos` moves the agent's clock with.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
+/// What `cargo xtask dist` needs besides.
+const PACKERS: &[Package] = &[
+    package("dpkg-dev", Program("dpkg-shlibdeps"), "the package's dependencies"),
+    package("binutils", Program("strip"), "binaries, made smaller"),
+    package("zstd", Program("zstd"), "the archive"),
+];
+/// And for the static binary.
+const MUSL: &[Package] = &[package("musl-tools", Program("musl-gcc"), "compiles the C in it")];
+/// Makes Debian packages.
+const CARGO_DEB: &str = "3.8.0";
 
 /// What some packages would start at the next boot.
 const SERVICES: [(&str, &str); 3] =
@@ -127,6 +141,28 @@ pub(crate) fn faketime() -> Result<PathBuf> {
         return Ok(FAKETIME.into());
     }
     bail!("chaos moves the agent's clock with {FAKETIME} (Debian: libfaketime)")
+}
+
+/// Finds what packing needs, and installs it.
+pub(crate) fn for_packages(statically: bool) -> Result<()> {
+    let needed = PACKERS.iter().chain(if statically { MUSL } else { &[] });
+    let packages: Vec<_> = needed.filter(|package| !package.is_there()).collect();
+    if !packages.is_empty() && !install_packages(&packages)? {
+        bail!("without the packages above nothing can be packed");
+    }
+    let version = find_program("cargo-deb").and_then(|deb| Command::new(deb).arg("--version").output().ok());
+    if version.is_none_or(|version| !String::from_utf8_lossy(&version.stdout).trim().ends_with(CARGO_DEB)) {
+        let mut command =
+            process::cargo(["install", "cargo-deb", "--version", CARGO_DEB, "--locked", "--force"]);
+        process::run_quietly(&format!("cargo-deb {CARGO_DEB}"), &mut command)?;
+    }
+    if statically {
+        let target = format!("{}-unknown-linux-musl", env::consts::ARCH);
+        let mut command = Command::new("rustup");
+        command.args(["target", "add", "--toolchain", &channel()?, &target]);
+        process::run_quietly(&format!("Rust's standard library for {target}"), &mut command)?;
+    }
+    Ok(())
 }
 
 /// What fuzzing needs beside that: libFuzzer is C++.

@@ -5,7 +5,7 @@
 pub(crate) mod agent;
 pub(crate) mod api;
 pub(crate) mod compare;
-mod frame;
+pub(crate) mod frame;
 pub(crate) mod generator;
 mod history;
 pub(crate) mod internet;

@@ -1,0 +1,261 @@
+//! What a package does to a machine: it is installed, runs as its units say, is upgraded under traffic, removed, purged.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use super::machine::Machine;
+use crate::{
+    demo::{
+        frame::{Addresses, Frame},
+        lab::{self, INTERNET_INTERFACE, Lab, ROUTER_INTERFACE},
+    },
+    sys::PacketSocket,
+};
+
+/// Kernel names of the capabilities that the counting half may have: NET_ADMIN, PERFMON, BPF.
+const PRIVILEGED: u64 = 1 << 12 | 1 << 38 | 1 << 39;
+
+const UNITS: [&str; 3] = ["classifier.service", "classifier-datapath.service", "classifier-datapath.socket"];
+
+fn unit_file(name: &str) -> String {
+    format!("/usr/lib/systemd/system/{name}")
+}
+
+/// Tries both versions.
+pub(super) fn run(old: &Path, new: &Path) -> Result<()> {
+    let lab = Lab::new()?;
+    let machine = Machine::boot(&lab.router)?;
+    let tried = Trial { machine: &machine, lab: &lab }.all(old, new);
+    if tried.is_err() {
+        let journal = machine
+            .run("journalctl --no-pager --output=short-precise --unit=classifier* -n 200")
+            .unwrap_or_default();
+        eprintln!("--- the machine's journal\n{journal}");
+    }
+    tried
+}
+
+struct Trial<'a> {
+    machine: &'a Machine,
+    lab: &'a Lab,
+}
+
+impl Trial<'_> {
+    fn all(&self, old: &Path, new: &Path) -> Result<()> {
+        let say = |what: &str| eprintln!("dist: {what}");
+        self.installs(old)?;
+        say("installed: files, user, units, manual pages, completions");
+        self.counts()?;
+        say("counting, with the capabilities that the units say");
+        self.upgrades(new)?;
+        say("upgraded and restarted under traffic: no packet lost, none twice");
+        self.is_removed()?;
+        say("removed and purged: nothing is left");
+        Ok(())
+    }
+
+    /// dpkg, with what it says when it fails.
+    fn dpkg(&self, arguments: &str) -> Result<String> {
+        self.machine.run(&format!("dpkg {arguments}"))
+    }
+
+    fn install(&self, package: &Path) -> Result<String> {
+        self.machine.copy(package, "/tmp/classifier.deb")?;
+        self.dpkg("--force-confdef --install /tmp/classifier.deb")
+    }
+
+    fn installs(&self, package: &Path) -> Result<()> {
+        let machine = self.machine;
+        let said = self.install(package)?;
+        ensure!(said.contains("systemctl enable --now classifier"), "nobody says how to begin: {said}");
+        for file in [
+            "/usr/bin/classifier",
+            "/usr/share/man/man1/classifier.1.gz",
+            "/usr/share/man/man1/classifier-history-export.1.gz",
+            "/usr/share/bash-completion/completions/classifier",
+            "/usr/share/zsh/vendor-completions/_classifier",
+            "/usr/share/fish/vendor_completions.d/classifier.fish",
+            "/usr/share/doc/classifier/copyright",
+            "/usr/share/doc/classifier/NOTICE",
+            "/usr/share/doc/classifier/LICENSE-APACHE",
+            "/usr/share/doc/classifier/install.md",
+        ] {
+            machine.run(&format!("test -s {file}")).with_context(|| format!("{file} is missing"))?;
+        }
+        let modes = machine.run("stat --format=%a:%U:%G /etc/classifier /etc/classifier/classifier.toml")?;
+        ensure!(modes == "750:root:classifier\n640:root:classifier\n", "modes of the configuration: {modes}");
+        let listed = self.dpkg("--status classifier")?;
+        ensure!(listed.contains("/etc/classifier/classifier.toml"), "no conffile: {listed}");
+        let verified =
+            machine.output(&format!("systemd-analyze verify {}", UNITS.map(unit_file).join(" ")))?;
+        let complaints = String::from_utf8_lossy(&verified.stderr).into_owned();
+        let ours: Vec<_> = complaints.lines().filter(|line| line.contains("classifier")).collect();
+        ensure!(verified.status.success() && ours.is_empty(), "systemd-analyze verify: {complaints}");
+        // Without a link there is nothing to count; and the configuration is right but for that.
+        let check = machine.output("classifier run --config /etc/classifier/classifier.toml")?;
+        let said = String::from_utf8_lossy(&check.stderr).into_owned();
+        ensure!(check.status.code() == Some(2) && said.contains("no link to account"), "{said}");
+        ensure!(!self.is_active("classifier")?, "it runs without being told");
+        Ok(())
+    }
+
+    fn is_active(&self, unit: &str) -> Result<bool> {
+        Ok(self.machine.output(&format!("systemctl is-active --quiet {unit}"))?.status.success())
+    }
+
+    fn counts(&self) -> Result<()> {
+        let machine = self.machine;
+        let config = machine.run("cat /etc/classifier/classifier.toml")?;
+        let link = format!("[[link]]\ninterface = \"{ROUTER_INTERFACE}\"\nname = \"transit\"\n");
+        machine
+            .write("/etc/classifier/classifier.toml", &format!("interval = \"200ms\"\n{config}\n{link}"))?;
+        // As Type=notify has it, this returns when counting has begun.
+        machine.run("systemctl enable --now classifier")?;
+        let sent = self.send(100)?;
+        self.arrived(sent)?;
+        self.capabilities("classifier-datapath", PRIVILEGED)?;
+        self.capabilities("classifier", 0)?;
+        let owner = machine.run("stat --format=%U:%a /var/lib/classifier")?;
+        ensure!(owner == "classifier:750\n", "the state's directory: {owner}");
+        let status = machine.run("systemctl show --property=StatusText --value classifier")?;
+        ensure!(status.starts_with("1 link, "), "the status: {status}");
+        machine.run("systemctl reload classifier")?;
+        ensure!(self.is_active("classifier")?, "a reload ended it");
+        Ok(())
+    }
+
+    /// What a unit's main process may do, in `/proc/PID/status`.
+    fn capabilities(&self, unit: &str, allowed: u64) -> Result<()> {
+        let pid = self.pid(unit)?;
+        let status = self.machine.run(&format!("cat /proc/{pid}/status"))?;
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            let line = status.lines().find_map(|line| line.strip_prefix(&format!("{set}:")));
+            let line = line.with_context(|| format!("no {set} of {unit}"))?;
+            let has = u64::from_str_radix(line.trim(), 16)?;
+            ensure!(has & !allowed == 0, "{unit}: {set} is {has:x}");
+        }
+        ensure!(status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2"), "{unit}: {status}");
+        Ok(())
+    }
+
+    fn pid(&self, unit: &str) -> Result<u32> {
+        let pid = self.machine.run(&format!("systemctl show --property=MainPID --value {unit}"))?;
+        Ok(pid.trim().parse()?)
+    }
+
+    /// Sends so many frames, and says how many that were.
+    fn send(&self, frames: u64) -> Result<u64> {
+        let socket = lab::in_namespace(&self.lab.internet, || Ok(PacketSocket::open(INTERNET_INTERFACE)?))?;
+        let frame = frame()?;
+        let mut sent = 0;
+        while sent < frames {
+            let batch = usize::try_from(frames - sent).unwrap_or(PacketSocket::BATCH);
+            sent += socket.send(std::iter::repeat_n(frame.as_slice(), batch))? as u64;
+        }
+        Ok(sent)
+    }
+
+    /// IPv4 frames that were received, as the agent says it.
+    fn received(&self) -> Result<u64> {
+        let links = self.machine.run("classifier links --json")?;
+        let links: Value = serde_json::from_str(&links)?;
+        let count = links.pointer("/links/0/directions/in/outcomes/ipv4/packets").and_then(Value::as_u64);
+        count.with_context(|| format!("no counter in {links}"))
+    }
+
+    /// Waits until so many have come in, and sees that no more do.
+    fn arrived(&self, frames: u64) -> Result<()> {
+        let enough = |_: &Machine| self.received().ok().filter(|&received| received >= frames);
+        let received = self.machine.until("all frames are counted", enough);
+        let received = received.with_context(|| match self.received() {
+            Ok(received) => format!("{frames} frames were sent, {received} were counted"),
+            Err(error) => error.to_string(),
+        })?;
+        ensure!(received == frames, "{frames} frames were sent, {received} were counted");
+        Ok(())
+    }
+
+    /// Installs the next version while frames come in, restarts each half, and kills each.
+    fn upgrades(&self, package: &Path) -> Result<()> {
+        let before = self.received()?;
+        let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| -> Result<()> {
+                while !stop.load(Ordering::Relaxed) {
+                    sent.fetch_add(self.send(20)?, Ordering::Relaxed);
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Ok(())
+            });
+            let tried = self.restarts(package);
+            stop.store(true, Ordering::Relaxed);
+            match sender.join() {
+                Ok(sender) => sender.and(tried),
+                Err(_) => bail!("the sender panicked"),
+            }
+        })?;
+        self.arrived(before + sent.into_inner())
+    }
+
+    fn restarts(&self, package: &Path) -> Result<()> {
+        let machine = self.machine;
+        let processes =
+            || Ok::<_, anyhow::Error>((self.pid("classifier-datapath")?, self.pid("classifier")?));
+        let (datapath, agent) = processes()?;
+        self.install(package)?;
+        let upgraded = processes()?;
+        ensure!(upgraded.0 != datapath && upgraded.1 != agent, "an old version runs on");
+        let config = machine.run("cat /etc/classifier/classifier.toml")?;
+        ensure!(config.contains(ROUTER_INTERFACE), "the upgrade took the configuration away");
+        machine.run("systemctl restart classifier")?;
+        let restarted = processes()?;
+        ensure!(restarted.0 == upgraded.0 && restarted.1 != upgraded.1, "not the agent alone was restarted");
+        for unit in ["classifier", "classifier-datapath"] {
+            let killed = self.pid(unit)?;
+            machine.run(&format!("kill -KILL {killed}"))?;
+            machine.until("systemd starts what was killed", |_| {
+                let running = self.pid(unit).ok().filter(|&pid| pid != 0 && pid != killed);
+                running.filter(|_| self.is_active("classifier").unwrap_or(false))
+            })?;
+        }
+        machine.until("the agent answers again", |_| self.received().ok())?;
+        Ok(())
+    }
+
+    fn is_removed(&self) -> Result<()> {
+        let machine = self.machine;
+        self.dpkg("--remove classifier")?;
+        for unit in ["classifier", "classifier-datapath"] {
+            ensure!(!self.is_active(unit)?, "{unit} runs on");
+        }
+        let link = machine.run(&format!("ip link show {ROUTER_INTERFACE}"))?;
+        ensure!(!link.contains("xdp"), "there is still a program: {link}");
+        let programs = machine.run("bpftool net show")?;
+        ensure!(!programs.contains("classifier"), "there is still a program: {programs}");
+        machine.run("test -e /var/lib/classifier/history.sqlite3").context("its history went with it")?;
+        machine.run("test -e /etc/classifier/classifier.toml").context("its configuration went with it")?;
+        self.dpkg("--purge classifier")?;
+        for path in ["/var/lib/classifier", "/etc/classifier", "/run/classifier", "/sys/fs/bpf/classifier"] {
+            machine.run(&format!("test ! -e {path}")).with_context(|| format!("{path} is left"))?;
+        }
+        let left = machine.run("find /etc/systemd /usr/lib/systemd /usr/share/doc -name *classifier*")?;
+        let left: Vec<_> = left.lines().filter(|path| !path.contains("classifier-dist")).collect();
+        ensure!(left.is_empty(), "left are {left:?}");
+        Ok(())
+    }
+}
+
+/// From Netflix, 100 bytes.
+fn frame() -> Result<Vec<u8>> {
+    let addresses = Addresses::new("45.57.0.1".parse()?, "192.0.2.1".parse()?).context("one family")?;
+    let mut bytes = Vec::new();
+    Frame { vlan: None, addresses, length: 100 }.write(&mut bytes);
+    Ok(bytes)
+}
