@@ -61,7 +61,7 @@ enum Command {
     Ci,
     /// Measures, and prints a table
     #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench lookup packet\n  \
-        cargo xtask bench --json figures.json\n\nSections: lookup, packet, wire, table, sweep, memory, replay, history. Needs root.")]
+        cargo xtask bench --json figures.json\n\nSections: lookup, packet, wire, table, sweep, remote, rib, paths, memory, replay, history, bgp. Needs root.")]
     Bench(bench::Options),
     /// Runs the fuzz targets of `fuzz/`, each for so long
     #[command(after_help = "Examples:\n  cargo xtask fuzz\n  cargo xtask fuzz bgp mrt --seconds 600\n\n\
