@@ -457,6 +457,30 @@ mod tests {
     }
 
     #[test]
+    fn the_packaged_configuration_is_right_as_it_is_and_with_all_that_it_shows() {
+        let text = include_str!("../../../packaging/classifier.toml");
+        let path = std::path::Path::new("/etc/classifier/classifier.toml");
+        let settings = file::parse(path, text).unwrap();
+        assert_eq!(settings.state_dir, Some("/var/lib/classifier".into()));
+        assert!(matches!(settings.plan(), Err(ConfigError::Links(_))));
+        // A key that is commented out has no blank after its #, prose has one.
+        let shown: String = text
+            .lines()
+            .map(|line| {
+                line.strip_prefix('#')
+                    .filter(|key| key.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+                    .unwrap_or(line)
+            })
+            .filter(|line| !line.starts_with("web_config"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let plan = file::parse(path, &shown).unwrap().plan().unwrap();
+        assert_eq!((plan.links.len(), plan.bgp.len(), plan.bmp.len()), (3, 1, 1));
+        assert_eq!(plan.listen, DEFAULT_LISTEN);
+        assert!(plan.public.is_some());
+    }
+
+    #[test]
     fn own_ases_are_those_given_and_ours_in_sessions() {
         let peer = |text: &str| BgpSpec::parse(text).unwrap();
         let bgp = vec![

@@ -16,6 +16,7 @@ use crate::{
         frame::{Addresses, Frame},
         lab::{self, INTERNET_INTERFACE, Lab, ROUTER_INTERFACE},
     },
+    process,
     sys::PacketSocket,
 };
 
@@ -126,8 +127,35 @@ impl Trial<'_> {
         ensure!(owner == "classifier:750\n", "the state's directory: {owner}");
         let status = machine.run("systemctl show --property=StatusText --value classifier")?;
         ensure!(status.starts_with("1 link, "), "the status: {status}");
+        self.low_port()?;
         machine.run("systemctl reload classifier")?;
         ensure!(self.is_active("classifier")?, "a reload ended it");
+        Ok(())
+    }
+
+    /// A port below 1024, with the drop-in that docs/install.md has for it.
+    fn low_port(&self) -> Result<()> {
+        let machine = self.machine;
+        let page = std::fs::read_to_string(process::root().join("docs/install.md"))?;
+        let (_, drop_in) = page.split_once("  ```\n").context("a drop-in in docs/install.md")?;
+        let (drop_in, _) = drop_in.split_once("  ```\n").context("its end")?;
+        machine.run("mkdir /etc/systemd/system/classifier.service.d")?;
+        machine
+            .write("/etc/systemd/system/classifier.service.d/port.conf", &drop_in.replace("\n  ", "\n"))?;
+        let config = machine.run("cat /etc/classifier/classifier.toml")?;
+        let public = format!("{config}\n[public]\nlisten = \"127.0.0.1:80\"\n");
+        machine.write("/etc/classifier/classifier.toml", &public)?;
+        machine.run("systemctl daemon-reload")?;
+        machine.run("systemctl restart classifier")?;
+        machine.run("curl --silent --fail --output /dev/null http://127.0.0.1:80/about")?;
+        let status = machine.run(&format!("cat /proc/{}/status", self.pid("classifier")?))?;
+        for set in ["CapPrm", "CapEff", "CapAmb"] {
+            ensure!(status.contains(&format!("{set}:\t0000000000000000")), "with a low port it keeps {set}");
+        }
+        machine.write("/etc/classifier/classifier.toml", &config)?;
+        machine.run("rm -r /etc/systemd/system/classifier.service.d")?;
+        machine.run("systemctl daemon-reload")?;
+        machine.run("systemctl restart classifier")?;
         Ok(())
     }
 
