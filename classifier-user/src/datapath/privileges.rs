@@ -233,6 +233,34 @@ pub fn with_umask<T>(umask: libc::mode_t, body: impl FnOnce() -> T) -> T {
     done
 }
 
+/// While this lives, this process is killed when its parent ends.
+#[derive(Debug)]
+pub struct WithParent(());
+
+/// The process that started this one.
+#[must_use]
+pub fn parent() -> i32 {
+    // SAFETY: no arguments, and it cannot fail.
+    unsafe { libc::getppid() }
+}
+
+/// Ends this process with its parent, for as long as what is returned lives; at once where that is another one by now.
+///
+/// # Errors
+/// The parent is gone.
+pub fn end_with(its: i32) -> io::Result<WithParent> {
+    prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0)?;
+    let guard = WithParent(());
+    if parent() == its { Ok(guard) } else { Err(io::Error::other("the agent is gone")) }
+}
+
+impl Drop for WithParent {
+    fn drop(&mut self) {
+        // It takes a number that is no signal, too.
+        let _ = prctl(libc::PR_SET_PDEATHSIG, 0, 0);
+    }
+}
+
 /// Ignores the signals that a terminal or a service manager sends to all processes of a group: the agent takes them, and
 /// ends the others by closing their connection.
 pub fn ignore_signals() {

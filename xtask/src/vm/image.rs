@@ -42,6 +42,11 @@ const TOOLS: [&str; 17] = [
 const MODULES: [&str; 6] = ["net/sched", "net/8021q", "net/bridge", "net/802", "net/llc", "drivers/net"];
 /// Those that are loaded at once: in a namespace without the right to, nothing loads them.
 const LOADED: &str = "veth dummy tun bridge bonding 8021q sch_ingress cls_bpf act_bpf cls_matchall act_gact";
+/// Who there is: an agent may become somebody else.
+const USERS: [(&str, &str); 2] = [
+    ("passwd", "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/nonexistent:/bin/false\n"),
+    ("group", "root:x:0:\nnogroup:x:65534:\n"),
+];
 /// Seconds that a test has which is expected to fail.
 const TRIAL: u32 = 300;
 /// What tests read in the repository.
@@ -78,6 +83,9 @@ pub(super) fn build(
     let modules = root.join("lib/modules").join(&kernel.release);
     for name in MODULES {
         copy(&kernel.modules().join("kernel").join(name), &modules.join("kernel").join(name))?;
+    }
+    for (name, text) in USERS {
+        fs::write(root.join("etc").join(name), text)?;
     }
     for entry in fs::read_dir(kernel.modules())?.flatten() {
         if entry.path().is_file() {

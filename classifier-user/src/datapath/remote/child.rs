@@ -86,6 +86,7 @@ pub fn serve_parent(host: &mut KernelHost) -> Result<(), WireError> {
     use std::os::fd::AsFd as _;
     privileges::ignore_signals();
     privileges::keep_datapath()?;
+    host.agent = Some(privileges::parent());
     let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     server::serve(stream, host)
 }

@@ -10,6 +10,7 @@ use crate::{
     datapath::{
         DatapathError, Refused, Starting,
         kernel::{self, Kernel, LoadError, PinError, Place, TcChoice, cpu_slices},
+        privileges,
     },
     model::Link,
 };
@@ -43,6 +44,8 @@ pub struct KernelHost {
     pub fib_bytes: u64,
     /// CPUs that have counters of their own.
     pub slices: u32,
+    /// The agent's process, where that started this one.
+    pub agent: Option<i32>,
 }
 
 impl KernelHost {
@@ -53,7 +56,7 @@ impl KernelHost {
     pub fn new(place: Option<Place>, bank_bytes: u64, memory: u64) -> Result<Self, DatapathError> {
         /// What a FIB of today takes, twice.
         const LEAST: u64 = 256 << 20;
-        Ok(Self { place, bank_bytes, fib_bytes: LEAST.max(memory / 4), slices: cpu_slices()? })
+        Ok(Self { place, bank_bytes, fib_bytes: LEAST.max(memory / 4), slices: cpu_slices()?, agent: None })
     }
 }
 
@@ -73,6 +76,8 @@ impl Host for KernelHost {
 
     fn start(&mut self, start: &Start) -> Result<Box<dyn Starting>, Refused> {
         let Start { sizes, setups, labels, recorder, xdp, clsact } = start;
+        // Loading takes a while, and nothing is attached yet: without an agent there is no reason to go on.
+        let _end = self.agent.map(privileges::end_with).transpose().map_err(|error| Refused::of(&error))?;
         let mut kernel = match &self.place {
             None => Kernel::load(sizes, setups),
             Some(place) => {
