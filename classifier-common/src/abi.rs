@@ -50,6 +50,8 @@ pub mod maps {
     pub const BANKS: &str = "BANKS";
     /// Array of maps with one slot, updated only to wait for a grace period.
     pub const GRACE: &str = "GRACE";
+    /// What is put into its slot: a map that nobody reads.
+    pub const FILLER: &str = "FILLER";
 }
 
 /// Load-time constants (`.rodata`), as in the object.

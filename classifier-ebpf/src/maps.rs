@@ -47,7 +47,11 @@ static BANKS: Array<Counter, 1, MMAPABLE> = Array::new();
 #[btf_map]
 static GRACE: ArrayOfMaps<Filler, 1> = ArrayOfMaps::new();
 
-/// Any map: the slot of [`GRACE`] wants one.
+/// What is put there. From the object, as the slot's template: with another BTF, or none, Linux 6.1 does not take it.
+#[btf_map]
+static FILLER: Filler = Array::new();
+
+/// Any map.
 type Filler = Array<Counter, 1, { MMAPABLE | INNER_MAP }>;
 
 #[unsafe(no_mangle)]

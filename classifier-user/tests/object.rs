@@ -64,6 +64,7 @@ fn it_holds_the_programs_the_maps_and_the_licence() {
         maps::HOOKS,
         maps::BANKS,
         maps::GRACE,
+        maps::FILLER,
     ]);
     assert_eq!(symbols(&file, ".maps", SymbolKind::Data), expected);
 

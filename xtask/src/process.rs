@@ -39,13 +39,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What a command prints on its standard output; its standard error goes to ours.
+/// What a command prints on its standard output; its standard error goes to ours, and when it fails all of it.
 pub(crate) fn read(command: &mut Command) -> Result<Vec<u8>> {
     let output = command
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("could not run `{}`", line(command)))?;
     if !output.status.success() {
+        std::io::stderr().write_all(&output.stdout)?;
         bail!("`{}` failed ({})", line(command), output.status);
     }
     Ok(output.stdout)

@@ -39,7 +39,8 @@ const TOOLS: [&str; 17] = [
     "timeout",
 ];
 /// Directories of modules that have links, filters and what they need.
-const MODULES: [&str; 6] = ["net/sched", "net/8021q", "net/bridge", "net/802", "net/llc", "drivers/net"];
+const MODULES: [&str; 7] =
+    ["net/sched", "net/8021q", "net/bridge", "net/802", "net/llc", "net/tls", "drivers/net"];
 /// Those that are loaded at once: in a namespace without the right to, nothing loads them.
 const LOADED: &str = "veth dummy tun bridge bonding 8021q sch_ingress cls_bpf act_bpf cls_matchall act_gact";
 /// Who there is: an agent may become somebody else.
@@ -129,7 +130,9 @@ fn script(kernel: &Kernel, programs: &[(String, PathBuf)], filter: Option<&str>)
             Some(filter) => format!("{filter}{skips}"),
             None => format!("--exact{skips}"),
         };
-        script.push_str(&format!("echo '{BEGIN}{name}'\n{program} {which} --test-threads=1 2>&1\n"));
+        script.push_str(&format!(
+            "echo '{BEGIN}{name}'\n{program} {which} --test-threads=1 --nocapture 2>&1\n"
+        ));
         if name == "kernel_datapath" {
             script.push_str(&format!(
                 "{program} the_verifier_has_little_work --nocapture 2>&1 | grep 'at most'\n"

@@ -7,7 +7,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::{Array, ArrayOfMaps, Map, MapData},
+    maps::{Array, ArrayOfMaps, Map, MapData, MapError},
     programs::{ProgramError, ProgramFd, SchedClassifier, Xdp},
 };
 use classifier_common::{
@@ -24,9 +24,6 @@ use crate::{
 
 /// The object that the build made.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/classifier"));
-
-/// `BPF_F_MMAPABLE | BPF_F_INNER_MAP`: what the object's template of the grace map's slot says.
-const FILLER_FLAGS: u32 = 1 << 10 | 1 << 12;
 
 /// Why the kernel program could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +59,7 @@ pub enum LoadError {
         /// Which, and what was tried.
         what: &'static str,
         /// Why.
-        source: Box<aya::maps::MapError>,
+        source: Box<MapError>,
     },
     /// A system call failed.
     #[error(transparent)]
@@ -125,7 +122,10 @@ impl Grace {
     pub(super) fn wait(&mut self) -> Result<(), DatapathError> {
         self.slot.set(0, &self.filler, 0).map_err(|error| DatapathError::System {
             call: "waiting for a grace period",
-            source: io::Error::other(error),
+            source: match error {
+                MapError::SyscallError(error) => error.io_error,
+                error => io::Error::other(error),
+            },
         })
     }
 }
@@ -144,7 +144,7 @@ pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError
     ebpf.take_map(name).ok_or(LoadError::Missing(name))
 }
 
-pub(super) fn map_error(what: &'static str) -> impl FnOnce(aya::maps::MapError) -> LoadError {
+pub(super) fn map_error(what: &'static str) -> impl FnOnce(MapError) -> LoadError {
     move |source| LoadError::Map { what, source: Box::new(source) }
 }
 
@@ -159,13 +159,6 @@ fn descriptor(ebpf: &Ebpf, name: &'static str) -> Result<OwnedFd, LoadError> {
     let Some(Map::Array(data)) = ebpf.map(name) else { return Err(LoadError::Missing(name)) };
     let duplicate = data.fd().as_fd().try_clone_to_owned();
     duplicate.map_err(|source| DatapathError::System { call: "duplicating a descriptor", source }.into())
-}
-
-/// A map such as the grace map's slot takes.
-fn filler() -> Result<MapData, LoadError> {
-    const ARRAY: u32 = aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
-    let definition = aya_obj::Map::new_from_params(ARRAY, 4, size_of::<Counter>() as u32, 1, FILLER_FLAGS);
-    MapData::create(definition, "filler", None).map_err(map_error("the grace map's filler"))
 }
 
 /// Whether an error of the loader is one of permission.
@@ -267,9 +260,12 @@ pub(super) fn load(
     let hooks = mapping(&mut ebpf, maps::HOOKS, hook_entries as usize * size_of::<HookSlice>())?;
     let banks = mapping(&mut ebpf, maps::BANKS, bank_entries as usize * size_of::<Counter>())?;
     let bank_bytes = banks.len() + hooks.len();
+    let Map::Array(filler) = take(&mut ebpf, maps::FILLER)? else {
+        return Err(LoadError::Missing(maps::FILLER));
+    };
     let grace = Grace {
         slot: ArrayOfMaps::try_from(take(&mut ebpf, maps::GRACE)?).map_err(map_error("the grace map"))?,
-        filler: filler()?,
+        filler,
     };
     let ports = Ports::new(&mut ebpf, setups)?;
     let bank_bytes = bank_bytes as u64;
