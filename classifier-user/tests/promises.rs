@@ -28,6 +28,7 @@ fn every_promise_has_tests_that_are_there() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = read(&here.join("../docs/promises.md"));
     let events = read(&here.join("../xtask/src/chaos/event.rs"));
+    let steps = read(&here.join("../xtask/src/dist/installed.rs"));
     let (mut promises, mut missing) = (0, Vec::new());
     for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise")) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
@@ -37,10 +38,13 @@ fn every_promise_has_tests_that_are_there() {
         for named in proof.split('`').skip(1).step_by(2) {
             let there = if let Some(event) = named.strip_prefix("chaos: ") {
                 events.contains(&format!("=> \"{event}\","))
+            } else if let Some(step) = named.strip_prefix("dist: ") {
+                steps.contains(&format!("        self.{step}("))
             } else if let Some((file, test)) = named.split_once("::") {
-                let file = match file.strip_prefix("classifier-user/") {
-                    Some(rest) => here.join(rest),
-                    None => here.join("tests").join(file),
+                let crates = ["classifier-user/", "xtask/"];
+                let file = match crates.iter().any(|home| file.starts_with(home)) {
+                    true => here.join("..").join(file),
+                    false => here.join("tests").join(file),
                 };
                 file.is_file() && has_test(&read(&file), test)
             } else {

@@ -68,6 +68,7 @@ const MACHINES: &[Package] = &[
     package("busybox-static", Program("busybox"), "the machines' shell"),
     package("cpio", Program("cpio"), "the machines' files"),
     package("kmod", Program("depmod"), "the machines' modules"),
+    package("xz-utils", Program("xz"), "modules that are packed"),
     package("binutils", Program("strip"), "the machines' programs, made smaller"),
     package(
         "debian-archive-keyring",

@@ -34,7 +34,8 @@ impl Tcpdump {
     fn end(mut self, file: &Path, frames: u64) {
         // Its socket's buffer is read in its own time.
         eventually("tcpdump has written all", || {
-            let output = Command::new("tcpdump").args(["-n", "-r"]).arg(file).output().expect("tcpdump");
+            let output =
+                Command::new("tcpdump").args(["-n", "-Z", "root", "-r"]).arg(file).output().expect("tcpdump");
             (String::from_utf8_lossy(&output.stdout).lines().count() as u64 >= frames).then_some(())
         });
         // SAFETY: no memory is passed; the child is not waited for yet.

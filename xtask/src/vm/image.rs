@@ -93,6 +93,9 @@ pub(super) fn build(
             fs::copy(entry.path(), modules.join(entry.file_name()))?;
         }
     }
+    // Debian 13's are compressed, and busybox loads them as they are.
+    let unpack = ["-name", "*.ko.xz", "-exec", "xz", "--decompress", "{}", "+"];
+    process::run(Command::new("find").arg(&modules).args(unpack))?;
     process::run(Command::new("/sbin/depmod").arg("-b").arg(&root).arg(&kernel.release))?;
     let init = root.join("init");
     fs::write(&init, script(kernel, programs, filter))?;

@@ -15,6 +15,9 @@ use crate::process;
 const SUITES: [&str; 3] = ["bookworm", "bookworm-backports", "trixie"];
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// Where a package has its modules: since Debian 13, and before.
+const HOMES: [&str; 2] = ["usr/lib/modules", "lib/modules"];
+
 /// A kernel that was unpacked.
 #[derive(Debug)]
 pub(super) struct Kernel {
@@ -22,7 +25,9 @@ pub(super) struct Kernel {
     pub(super) version: String,
     /// What it calls itself: `6.1.0-54-cloud-amd64`.
     pub(super) release: String,
-    pub(super) directory: PathBuf,
+    directory: PathBuf,
+    /// One of [`HOMES`].
+    home: &'static str,
 }
 
 impl Kernel {
@@ -33,14 +38,16 @@ impl Kernel {
 
     /// Its modules.
     pub(super) fn modules(&self) -> PathBuf {
-        self.directory.join("lib/modules").join(&self.release)
+        self.directory.join(self.home).join(&self.release)
     }
 
     fn find(version: &str, directory: &Path) -> Option<Self> {
-        let entries = fs::read_dir(directory.join("lib/modules")).ok()?;
-        let release = entries.flatten().next()?.file_name().into_string().ok()?;
-        let kernel = Self { version: version.to_owned(), release, directory: directory.to_owned() };
-        kernel.image().is_file().then_some(kernel)
+        HOMES.into_iter().find_map(|home| {
+            let entries = fs::read_dir(directory.join(home)).ok()?;
+            let release = entries.flatten().next()?.file_name().into_string().ok()?;
+            let kernel = Self { version: version.to_owned(), release, directory: directory.to_owned(), home };
+            kernel.image().is_file().then_some(kernel)
+        })
     }
 }
 
