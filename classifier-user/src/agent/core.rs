@@ -227,11 +227,7 @@ impl Core {
 
     /// Sees whether the programs are still where they were put.
     fn look_at_hooks(&mut self) {
-        let now = self.datapath.attachments();
-        if now != self.status.attachments {
-            for taken in self.taken_off(&now) {
-                error!("{taken}");
-            }
+        if self.datapath.attachments() != self.status.attachments {
             self.publish_tables();
         }
     }
@@ -326,7 +322,12 @@ impl Core {
         self.status.ipv6_prefixes = counts.ipv6 as u64;
         self.status.attachments = self.datapath.attachments();
         self.status.memory = self.datapath.memory();
-        self.status.warnings = self.taken_off(&self.status.attachments);
+        let taken = self.taken_off(&self.status.attachments);
+        // Here, where what is known changes: each is said once, however many go in one look.
+        for taken in taken.iter().filter(|taken| !self.status.warnings.contains(taken)) {
+            error!("{taken}");
+        }
+        self.status.warnings = taken;
         let (gaps, away) = self.gaps_status();
         self.status.gaps = gaps;
         self.status.warnings.extend(away);

@@ -54,8 +54,10 @@ fn number(name: &str, attribute: &str) -> Option<u32> {
 #[must_use]
 pub fn names() -> Vec<String> {
     let Ok(entries) = fs::read_dir("/sys/class/net") else { return Vec::new() };
+    // There are files among them, such as `bonding_masters`.
+    let interfaces = entries.flatten().filter(|entry| entry.path().is_dir());
     let mut names: Vec<_> =
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        interfaces.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }

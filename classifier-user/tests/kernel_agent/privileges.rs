@@ -282,8 +282,10 @@ fn whichever_half_is_killed_the_other_ends_and_nothing_stays() {
             let said = format!("error: the process that counts ({other}) ended (signal: 9 (SIGKILL)): ");
             assert!(log.contains(&said), "{log}");
             assert!(log.contains("nothing is counted any more: start the agent again"), "{log}");
+            // Filters stay where nobody is left to take them off.
             crate::agent::classifier("detach");
             eventually("nothing stays", || (!attached()).then_some(()));
+            assert!(!run("tc qdisc show dev r0").contains("clsact"), "{mode}");
         }
     });
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::process;
 
 /// What tests call, and the script.
-const TOOLS: [&str; 17] = [
+const TOOLS: [&str; 18] = [
     "busybox",
     "bash",
     "ip",
@@ -31,6 +31,7 @@ const TOOLS: [&str; 17] = [
     "setpriv",
     "capsh",
     "promtool",
+    "openssl",
     "mount",
     "umount",
     "touch",

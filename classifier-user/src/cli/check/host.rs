@@ -9,6 +9,7 @@ use std::{
 
 use crate::config::{RunPlan, TableSpec};
 use crate::datapath::{
+    interface,
     kernel::{self, OnHook},
     netlink::{self, XdpFeatures, XdpProgram},
 };
@@ -87,11 +88,7 @@ impl Host {
     /// /proc or /sys is not there.
     pub(super) fn read(plan: &RunPlan) -> io::Result<Self> {
         let net = Path::new("/sys/class/net");
-        let mut names: Vec<String> =
-            fs::read_dir(net)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-        // `bonding_masters` is a file among them.
-        names.retain(|name| net.join(name).join("ifindex").exists());
-        names.sort();
+        let names = interface::names();
         let interfaces = plan
             .links
             .iter()

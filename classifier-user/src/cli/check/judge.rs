@@ -367,9 +367,8 @@ fn receive(
         );
         return None;
     }
-    // A VLAN device is no driver: it has no native XDP on any kernel.
     let native = match interface.features {
-        _ if interface.kind.as_deref() == Some("vlan") => Some(false),
+        _ if interface.kind.as_deref().is_some_and(|kind| WITHOUT_XDP.contains(&kind)) => Some(false),
         // A bond's program would run on its members, as one of theirs.
         _ if interface.kind.as_deref().is_some_and(|kind| BONDS.contains(&kind)) => Some(false),
         Some(features) if interface.mtu > ONE_PAGE_MTU => Some(features.native() && features.frags()),
@@ -417,6 +416,9 @@ fn receive(
         }
     }
 }
+
+/// Kinds of devices that have no native XDP on any kernel, also where the kernel does not say so (before 6.3).
+const WITHOUT_XDP: [&str; 8] = ["vlan", "bridge", "macvlan", "ipvlan", "vxlan", "dummy", "ifb", "vrf"];
 
 fn jumbo(interface: &Interface) -> String {
     match interface.features {

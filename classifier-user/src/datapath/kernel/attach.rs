@@ -7,7 +7,7 @@ use aya::{
     programs::{
         LinkOrder, ProgramError, TcAttachType,
         links::{FdLink, LinkError, PinnedLink},
-        tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions},
+        tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
         xdp::{XdpLink, XdpMode},
     },
 };
@@ -338,6 +338,9 @@ pub(super) fn is_ours(name: &str) -> bool {
         .any(|ours| ours.as_bytes().iter().take(15).eq(name.as_bytes().iter()))
 }
 
+/// A filter's handle where the agent made the qdisc too: whoever takes the filter off takes that away as well.
+pub(super) const MADE_QDISC: TcHandle = TcHandle::new(0, 2);
+
 /// TC would take the same program a second time, and every frame would count twice.
 fn refuse_twice(interface: &str, ifindex: u32, hook: Hook) -> Result<(), AttachError> {
     let (ours, _) = of_tc(hook);
@@ -392,9 +395,9 @@ fn classifier(
             true
         }
     };
-    let link = program
-        .attach_with_options(interface, side, TcAttachOptions::Netlink(NlOptions::default()))
-        .and_then(|id| program.take_link(id));
+    let handle = if qdisc { MADE_QDISC } else { TcHandle::AUTO_ASSIGN };
+    let options = TcAttachOptions::Netlink(NlOptions { handle, ..NlOptions::default() });
+    let link = program.attach_with_options(interface, side, options).and_then(|id| program.take_link(id));
     match link {
         Ok(link) => Ok(Fresh { attached: Attached::Tc(link), mode: Mode::Tc, why: None, qdisc }),
         Err(error) => {

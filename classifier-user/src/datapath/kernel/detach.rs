@@ -2,11 +2,11 @@
 
 use std::{collections::HashSet, io, os::fd::AsFd as _, path::Path};
 
-use aya::programs::{SchedClassifier, TcAttachType, loaded_links, loaded_programs, tc};
+use aya::programs::{SchedClassifier, TcAttachType, loaded_links, loaded_programs};
 use classifier_common::abi::{Hook, programs};
 
 use super::{
-    attach::is_ours,
+    attach::{self, is_ours},
     keep,
     pins::{self, Place, generation::Generation},
     sys,
@@ -59,7 +59,7 @@ fn detach_kept(place: &Place, named: bool, done: &mut Vec<String>) {
         done.push(format!("detached {name} (program {program}, link {id}, kept as {instance})"));
     }
     let ours: Vec<u32> = generations.iter().flat_map(Generation::programs).collect();
-    for (name, interface) in keep::drop_filters(&ours, &|_, _| false) {
+    for (name, interface) in drop_filters(&|_, id| ours.contains(&id), &|_, _| false) {
         done.push(format!("detached {name} (filter of {interface}, kept as {instance})"));
     }
     for label in generations.iter().flat_map(|generation| &generation.labels).filter(|label| label.qdisc) {
@@ -95,16 +95,37 @@ fn detach_named() -> Result<Vec<String>, DatapathError> {
         done.push(format!("detached {name} (program {id}, link {})", link.id()));
     }
     // Before TCX there are filters, and no links.
-    for name in interface::names() {
-        for (hook, program) in
-            [(TcAttachType::Ingress, programs::TC_RX), (TcAttachType::Egress, programs::TC_TX)]
-        {
-            if tc::qdisc_detach_program(&name, hook, program).is_ok() {
-                done.push(format!("detached {program} (filter of {name})"));
-            }
-        }
+    for (program, interface) in drop_filters(&|name, _| is_ours(name), &|_, _| false) {
+        done.push(format!("detached {program} (filter of {interface})"));
     }
     Ok(done)
+}
+
+/// Takes filters off all hooks, where their programs' name and number are `ours` and the hook is not held, and qdiscs
+/// that are idle then and were made for them. Gives the names of programs and interfaces.
+pub(super) fn drop_filters(
+    ours: &dyn Fn(&str, u32) -> bool,
+    held: &dyn Fn(u32, Hook) -> bool,
+) -> Vec<(String, String)> {
+    let mut dropped = Vec::new();
+    for name in interface::names() {
+        let Some(ifindex) = interface::index(&name) else { continue };
+        let mut made = false;
+        for hook in Hook::ALL.into_iter().filter(|&hook| !held(ifindex, hook)) {
+            for filter in netlink_tc::filters(ifindex, hook).unwrap_or_default() {
+                if let Some((program, _)) = filter.program.as_ref().filter(|(name, id)| ours(name, *id)) {
+                    // Dropped, it takes the filter away.
+                    drop(attach::filter(&name, hook, &filter));
+                    made |= filter.handle == u32::from(attach::MADE_QDISC);
+                    dropped.push((program.clone(), name.clone()));
+                }
+            }
+        }
+        if made {
+            let _ = netlink_tc::remove_idle_clsact(ifindex);
+        }
+    }
+    dropped
 }
 
 /// Numbers of the programs on this network namespace's interfaces. The kernel lists links of all namespaces, and does

@@ -346,7 +346,8 @@ impl Kernel {
                 unpin(&link);
             }
         }
-        drop_filters(&keeping.programs(), &held);
+        let ours = keeping.programs();
+        super::detach::drop_filters(&|_, id| ours.contains(&id), &held);
         self.grace.wait()?;
         let links = pins::sum(&keeping.pins, &mut keeping.generation)?;
         for (link, label) in self.links.iter_mut().zip(&keeping.generation.labels) {
@@ -466,25 +467,6 @@ pub(super) fn unpin(link: &pins::PinnedLink) {
     // An interface that is gone has taken it off already.
     let _ = sys::detach(link.fd.as_fd());
     let _ = fs::remove_file(&link.path);
-}
-
-/// Takes filters with these programs off all hooks but the ones that are held. Gives the names of programs and
-/// interfaces.
-pub(super) fn drop_filters(programs: &[u32], held: &dyn Fn(u32, Hook) -> bool) -> Vec<(String, String)> {
-    let mut dropped = Vec::new();
-    for name in crate::datapath::interface::names() {
-        let Some(ifindex) = crate::datapath::interface::index(&name) else { continue };
-        for hook in Hook::ALL.into_iter().filter(|&hook| !held(ifindex, hook)) {
-            for filter in netlink_tc::filters(ifindex, hook).unwrap_or_default() {
-                if let Some((program, _)) = filter.program.as_ref().filter(|(_, id)| programs.contains(id)) {
-                    // Dropped, it takes the filter away.
-                    drop(attach::filter(&name, hook, &filter));
-                    dropped.push((program.clone(), name.clone()));
-                }
-            }
-        }
-    }
-    dropped
 }
 
 impl Drop for Kernel {
