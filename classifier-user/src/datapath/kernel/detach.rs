@@ -1,6 +1,6 @@
 //! Taking this program off a machine, whoever put it there.
 
-use std::{collections::HashSet, io, os::fd::AsFd as _, path::Path};
+use std::{collections::HashSet, error::Error, io, iter, os::fd::AsFd as _, path::Path};
 
 use aya::programs::{SchedClassifier, TcAttachType, loaded_links, loaded_programs};
 use classifier_common::abi::{Hook, programs};
@@ -75,7 +75,7 @@ fn detach_kept(place: &Place, named: bool, done: &mut Vec<String>) {
 fn detach_named() -> Result<Vec<String>, DatapathError> {
     let failed = |call| move |source: io::Error| DatapathError::System { call, source };
     let mut ours = Vec::new();
-    for program in loaded_programs() {
+    for program in loaded_programs().filter_map(still_there) {
         let program = program.map_err(|error| failed("listing BPF programs")(io::Error::other(error)))?;
         if let Some(name) = program.name_as_str().filter(|name| is_ours(name)) {
             ours.push((program.id(), name.to_owned()));
@@ -83,15 +83,15 @@ fn detach_named() -> Result<Vec<String>, DatapathError> {
     }
     let mut done = Vec::new();
     let here = programs_here();
-    for link in loaded_links() {
+    for link in loaded_links().filter_map(still_there) {
         let link = link.map_err(|error| failed("listing BPF links")(io::Error::other(error)))?;
         let Some((id, name)) = ours.iter().find(|(id, _)| *id == link.program_id()) else { continue };
         if !here.contains(id) {
             continue;
         }
-        sys::link_of(link.id())
-            .and_then(|link| sys::detach(link.as_fd()))
-            .map_err(failed("detaching a BPF link"))?;
+        let detached = sys::link_of(link.id()).and_then(|link| sys::detach(link.as_fd()));
+        let Some(detached) = still_there(detached) else { continue };
+        detached.map_err(failed("detaching a BPF link"))?;
         done.push(format!("detached {name} (program {id}, link {})", link.id()));
     }
     // Before TCX there are filters, and no links.
@@ -99,6 +99,20 @@ fn detach_named() -> Result<Vec<String>, DatapathError> {
         done.push(format!("detached {program} (filter of {interface})"));
     }
     Ok(done)
+}
+
+/// What the kernel lists by number may be gone before it is opened (ENOENT), or not be made yet (EAGAIN, of links):
+/// others' programs and links come and go all the time.
+fn still_there<T, E: Error + 'static>(listed: Result<T, E>) -> Option<Result<T, E>> {
+    let passing = |error: &E| {
+        let mut chain = iter::successors(Some(error as &(dyn Error + 'static)), |error| (*error).source());
+        let cause = chain.find_map(|error| error.downcast_ref::<io::Error>());
+        cause.is_some_and(|cause| matches!(cause.raw_os_error(), Some(libc::ENOENT | libc::EAGAIN)))
+    };
+    match listed {
+        Err(error) if passing(&error) => None,
+        listed => Some(listed),
+    }
 }
 
 /// Takes filters off all hooks, where their programs' name and number are `ours` and the hook is not held, and qdiscs
@@ -141,4 +155,24 @@ fn programs_here() -> HashSet<u32> {
         }
     }
     here
+}
+
+#[cfg(test)]
+mod tests {
+    use aya::{programs::links::LinkError, sys::SyscallError};
+
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_passed_over_and_what_fails_is_said() {
+        let failing = |errno| {
+            let io_error = io::Error::from_raw_os_error(errno);
+            Err::<(), _>(LinkError::from(SyscallError { call: "bpf_link_get_fd_by_id", io_error }))
+        };
+        assert!(still_there(failing(libc::ENOENT)).is_none());
+        assert!(still_there(failing(libc::EAGAIN)).is_none());
+        assert!(matches!(still_there(failing(libc::EPERM)), Some(Err(_))));
+        assert!(still_there(Err::<(), _>(io::Error::from_raw_os_error(libc::ENOENT))).is_none());
+        assert!(matches!(still_there(Ok::<_, LinkError>(1)), Some(Ok(1))));
+    }
 }
