@@ -15,8 +15,10 @@ use crate::sys::{self, Namespace, Signal};
 /// What nothing here takes.
 pub(super) const LONG: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_millis(50);
-/// Descriptors beyond those of the first life: connections that are being closed.
-const FDS: usize = 24;
+/// Descriptors more than before: connections that are being closed.
+const FDS: usize = 8;
+/// Anonymous memory more than before: there are prefixes that had no traffic until then.
+const SEEN: u64 = 64 << 20;
 /// No agent with such a table takes more anonymous memory.
 const MEMORY: u64 = 1 << 30;
 
@@ -30,22 +32,23 @@ pub(super) struct Life {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
     fds: usize,
+    /// Bytes of anonymous memory.
     memory: u64,
+    /// Bytes of the kernel's maps that it has before it.
+    maps: u64,
 }
 
 impl fmt::Display for Sizes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} MiB and {} descriptors", self.memory >> 20, self.fds)
+        let [memory, maps] = [self.memory, self.maps].map(|bytes| bytes >> 20);
+        write!(f, "{memory} MiB, {maps} MiB of maps, {} descriptors", self.fds)
     }
 }
 
 impl Sizes {
-    /// What is more than it may be, after `first`.
-    pub(super) fn against(&self, first: &Self) -> Option<String> {
-        // What was seen of prefixes grows with the traffic; what leaks grows with events.
-        let most = (first.memory * 2).max(first.memory + (192 << 20));
-        (self.fds > first.fds + FDS || self.memory > most.min(MEMORY))
-            .then(|| format!("the agent has grown from {first} to {self}"))
+    /// Whether it is no more than `before`, but for what passes.
+    pub(super) const fn fits(&self, before: &Self) -> bool {
+        self.fds <= before.fds + FDS && self.memory <= before.memory + SEEN && self.maps <= before.maps
     }
 }
 
@@ -137,13 +140,15 @@ impl Life {
 
     /// What it takes now, with its children.
     pub(super) fn sizes(&self) -> Result<Sizes> {
-        let mut sizes = Sizes { fds: 0, memory: 0 };
+        let mut sizes = Sizes { fds: 0, memory: 0, maps: 0 };
         for process in family(self.id()) {
-            sizes.fds += fs::read_dir(format!("/proc/{process}/fd"))?.count();
-            let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+            let of = |file: &str| PathBuf::from(format!("/proc/{process}/{file}"));
+            sizes.fds += fs::read_dir(of("fd"))?.count();
+            let status = fs::read_to_string(of("status"))?;
             let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
             let kib = anonymous.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
             sizes.memory += kib.context("RssAnon")? << 10;
+            sizes.maps += fs::read_to_string(of("maps"))?.lines().filter_map(mapped).sum::<u64>();
         }
         Ok(sizes)
     }
@@ -155,6 +160,19 @@ impl Life {
         ensure!(sizes.memory < MEMORY, "the agent takes {sizes}");
         Ok(sizes)
     }
+
+    /// Waits until it takes no more than before: connections and memory on their way out have gone then.
+    pub(super) fn until_fits(&mut self, before: &Sizes) -> Result<Sizes> {
+        let since = Instant::now();
+        loop {
+            let sizes = self.check()?;
+            if sizes.fits(before) {
+                return Ok(sizes);
+            }
+            ensure!(since.elapsed() < LONG, "the agent has grown from {before} to {sizes}");
+            thread::sleep(STEP);
+        }
+    }
 }
 
 impl Drop for Life {
@@ -162,6 +180,14 @@ impl Drop for Life {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Bytes that a line of `/proc/PID/maps` has of a BPF map.
+fn mapped(line: &str) -> Option<u64> {
+    let range = line.strip_suffix("anon_inode:bpf-map")?.split(' ').next()?;
+    let (from, to) = range.split_once('-')?;
+    let [from, to] = [from, to].map(|address| u64::from_str_radix(address, 16).ok());
+    to?.checked_sub(from?)
 }
 
 /// A process and those that it started.

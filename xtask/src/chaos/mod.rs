@@ -12,7 +12,7 @@ mod world;
 
 use std::{
     path::PathBuf,
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -26,6 +26,9 @@ use crate::{
     sys::{self, private_mounts},
 };
 
+/// Frames a second that no machine reaches here.
+const FULL_RATE: u32 = u32::MAX / 16;
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// How long; everything happens once at least
@@ -34,9 +37,9 @@ pub(crate) struct Options {
     /// What decides the order, and all that is left to chance [default: another one each time]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// Frames a second, both directions together
-    #[arg(long, value_name = "PPS", default_value_t = 40_000, value_parser = clap::value_parser!(u32).range(2..))]
-    rate: u32,
+    /// Frames a second, both directions together [default: as many as the machine can]
+    #[arg(long, value_name = "PPS", value_parser = clap::value_parser!(u32).range(2..))]
+    rate: Option<u32>,
     /// Only these, by their names
     #[arg(long, value_name = "EVENT", value_delimiter = ',', value_parser = event::parse)]
     only: Vec<Event>,
@@ -48,7 +51,23 @@ pub(crate) struct Options {
 impl Options {
     /// Everything once: what continuous integration has time for.
     pub(crate) const fn short() -> Self {
-        Self { minutes: 0, seed: None, rate: 20_000, only: Vec::new(), dev: true }
+        Self { minutes: 0, seed: None, rate: Some(20_000), only: Vec::new(), dev: true }
+    }
+}
+
+impl Options {
+    /// What does the same again.
+    fn again(&self, seed: u64) -> String {
+        let mut command = format!("cargo xtask chaos --minutes {} --seed {seed}", self.minutes);
+        if let Some(rate) = self.rate {
+            command.push_str(&format!(" --rate {rate}"));
+        }
+        if !self.only.is_empty() {
+            let names: Vec<_> = self.only.iter().map(Event::to_string).collect();
+            command.push_str(&format!(" --only {}", names.join(",")));
+        }
+        command.push_str(if self.dev { " --dev" } else { "" });
+        command
     }
 }
 
@@ -67,12 +86,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let seed = options.seed.unwrap_or(now.as_nanos() as u64 % 1_000_000);
     eprintln!("chaos: seed {seed}");
-    play(options, program, faketime, seed).with_context(|| {
-        format!(
-            "seed {seed}: `cargo xtask chaos --minutes {} --seed {seed}` does the same again",
-            options.minutes
-        )
-    })
+    play(options, program, faketime, seed)
+        .with_context(|| format!("seed {seed}: `{}` does the same again", options.again(seed)))
 }
 
 fn play(options: &Options, program: PathBuf, faketime: PathBuf, seed: u64) -> Result<()> {
@@ -81,58 +96,89 @@ fn play(options: &Options, program: PathBuf, faketime: PathBuf, seed: u64) -> Re
             .args(["table", "export", "--table", "builtin", "--format", "csv"]),
     )?)?;
     let ases = table.ases()?;
-    let interrupted = sys::catch_interrupts();
-    let mut random = Random(seed);
-    let events: Vec<Event> = if options.only.is_empty() { Event::ALL.to_vec() } else { options.only.clone() };
-    let mut world = World::new(program, faketime, &table, &ases, seed, options.rate)?;
-    let first = world.life()?.sizes()?;
-    let mut last = first;
-    let since = Instant::now();
-    let ends = Duration::from_secs(options.minutes * 60);
-    let mut happened = Vec::new();
-    let mut left: Vec<Event> = Vec::new();
+    let mut world = World::new(program, faketime, &table, &ases, seed, options.rate.unwrap_or(FULL_RATE))?;
+    let mut course = Course {
+        since: Instant::now(),
+        interrupted: sys::catch_interrupts(),
+        random: Random(seed),
+        happened: 0,
+    };
+    let chosen = |event: &Event| options.only.is_empty() || options.only.contains(event);
+    let events: Vec<Event> = Event::ALL.into_iter().filter(chosen).collect();
+    let survived: Vec<Event> = events.iter().copied().filter(|event| event.is_survived()).collect();
+    let time = Duration::from_secs(options.minutes * 60);
+    let mut sizes = Vec::new();
     world.traffic(|world| {
-        loop {
-            if left.is_empty() {
-                if !happened.is_empty() && since.elapsed() >= ends {
-                    return Ok(());
-                }
-                left.clone_from(&events);
-            }
-            if interrupted.load(Ordering::Relaxed)
-                || (happened.len() >= events.len() && since.elapsed() >= ends)
-            {
-                return Ok(());
-            }
-            let event = left.swap_remove(random.below(left.len() as u64) as usize);
-            eprintln!("chaos: {:>4} s  {event}", since.elapsed().as_secs());
-            happened.push(event);
-            event
-                .happen(world, &mut random)
-                .with_context(|| format!("{event}, number {}", happened.len()))?;
-            world.flap()?;
-            last = world.life()?.check()?;
+        course.round(world, &events)?;
+        while course.goes_on(time / 2) {
+            course.round(world, &events)?;
         }
+        // From here on it is one process, which must not grow.
+        if survived.is_empty() {
+            return Ok(());
+        }
+        course.round(world, &survived)?;
+        let first = world.life()?.check()?;
+        sizes.push(first);
+        course.round(world, &survived)?;
+        while course.goes_on(time) {
+            course.round(world, &survived)?;
+        }
+        // What is on its way out goes.
+        let last = world.life()?.until_fits(&first)?;
+        sizes.push(last);
+        Ok(())
     })?;
     let (sent, counted) = world.settle()?;
     let mut wrong = compare::differences(&sent, &counted);
     wrong.extend(world.gaps()?);
     wrong.extend(world.generations()?);
-    wrong.extend(last.against(&first));
-    let seconds = since.elapsed().as_secs();
-    wrong.extend(world.end(&sent, &happened)?);
+    let seconds = course.since.elapsed().as_secs();
+    wrong.extend(world.end(&sent)?);
     for line in wrong.iter().take(40) {
         eprintln!("{line}");
     }
     let total = sent.iter().flat_map(|sent| sent.values().copied()).sum();
     let ases = sent.iter().flat_map(|sent| sent.keys()).collect::<std::collections::BTreeSet<_>>().len();
-    println!(
-        "{} events in {seconds} s, seed {seed}; {first} after the first start, {last} at the end\n{}",
-        happened.len(),
-        compare::verdict(total, counted.total(), ases, wrong.is_empty())
-    );
+    println!("{} events in {seconds} s, seed {seed}", course.happened);
+    if let [first, last] = sizes.as_slice() {
+        println!("one agent through many of them: {first}; at the end {last}");
+    }
+    println!("{}", compare::verdict(total, counted.total(), ases, wrong.is_empty()));
     if !wrong.is_empty() {
         bail!("{} things are not as promised", wrong.len());
     }
     Ok(())
+}
+
+/// How far it has come.
+struct Course<'a> {
+    since: Instant,
+    interrupted: &'a AtomicBool,
+    random: Random,
+    happened: usize,
+}
+
+impl Course<'_> {
+    /// Whether there is time left, and nobody wants it to end.
+    fn goes_on(&self, until: Duration) -> bool {
+        !self.interrupted.load(Ordering::Relaxed) && self.since.elapsed() < until
+    }
+
+    /// Lets each of them happen, in an order of this round's own.
+    fn round(&mut self, world: &mut World<'_>, events: &[Event]) -> Result<()> {
+        let mut left = events.to_vec();
+        while !left.is_empty() && !self.interrupted.load(Ordering::Relaxed) {
+            let event = left.swap_remove(self.random.below(left.len() as u64) as usize);
+            eprintln!("chaos: {:>4} s  {event}", self.since.elapsed().as_secs());
+            self.happened += 1;
+            event
+                .happen(world, &mut self.random)
+                .with_context(|| format!("{event}, number {}", self.happened))?;
+            world.flap()?;
+            let sizes = world.life()?.check()?;
+            eprintln!("chaos:         {sizes}");
+        }
+        Ok(())
+    }
 }

@@ -1,6 +1,6 @@
 //! What was sent against what the agent counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
@@ -76,22 +76,27 @@ pub(crate) fn by_as(ases: &[As], tally: &[Count]) -> ByAs {
     counts.map(|(entry, count)| (entry.asn, *count)).collect()
 }
 
+/// The ASes that differ in one direction, a line each.
+pub(crate) fn unequal(name: &str, sent: &ByAs, counted: &ByAs) -> Vec<String> {
+    let ases: BTreeSet<_> = sent.keys().chain(counted.keys()).collect();
+    let of = |map: &ByAs, asn| map.get(asn).copied().unwrap_or_default();
+    ases.into_iter()
+        .map(|asn| (asn, of(sent, asn), of(counted, asn)))
+        .filter(|(_, sent, counted)| sent != counted)
+        .map(|(asn, sent, counted)| {
+            format!("AS{asn} {name}: sent {}; counted {}", exact(sent), exact(counted))
+        })
+        .collect()
+}
+
 /// Where the two differ, a line each; nothing where they are equal.
 pub(crate) fn differences(sent: &[ByAs; 2], counted: &Counted) -> Vec<String> {
     let mut lines = Vec::new();
     for direction in Direction::ALL {
         let index = direction as usize;
         let name = direction.name();
-        let (sent, found) = (&sent[index], &counted.ases[index]);
-        let mut ases: Vec<_> = sent.keys().chain(found.keys()).collect();
-        ases.sort_unstable();
-        ases.dedup();
-        for asn in ases {
-            let of = |map: &ByAs| map.get(asn).copied().unwrap_or_default();
-            if of(sent) != of(found) {
-                lines.push(format!("AS{asn} {name}: sent {}; counted {}", exact(of(sent)), exact(of(found))));
-            }
-        }
+        let sent = &sent[index];
+        lines.extend(unequal(name, sent, &counted.ases[index]));
         if counted.elsewhere[index] != Count::default() {
             lines.push(format!("{name}: under no AS: {}", exact(counted.elsewhere[index])));
         }

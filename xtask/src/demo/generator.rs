@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{
     lab::{Counters, CountersFile},
@@ -21,6 +21,8 @@ use crate::sys::PacketSocket;
 
 /// Frames sent that have not arrived; `VETH_RING_SIZE` in the kernel is 256.
 const WINDOW: u64 = 128;
+/// Bytes.
+const ETHERNET_HEADER: u64 = 14;
 /// How long a frame may be on its way before it is lost.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -130,7 +132,16 @@ impl Generator<'_> {
                 rest = rest.get(taken..).unwrap_or_default();
             }
         }
-        self.wait_for_arrivals(&before, sent.count().packets, 0)?;
+        let sent = sent.count();
+        self.wait_for_arrivals(&before, sent.packets, 0)?;
+        let bytes = self.receiver.read()?.rx_bytes - before.rx_bytes;
+        // Where no program receives, a veth device counts what is left when the Ethernet header has been taken off.
+        let headers = sent.packets * ETHERNET_HEADER;
+        ensure!(
+            [bytes, bytes + headers].contains(&sent.bytes),
+            "{} bytes were sent, and {bytes} have arrived",
+            sent.bytes
+        );
         Ok(tally)
     }
 

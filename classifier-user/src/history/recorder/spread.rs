@@ -30,20 +30,21 @@ pub(super) fn spread(delta: &SweepDelta, from: SystemTime, to: SystemTime) -> Ve
     let mut begins = from;
     for end in ends {
         let passed = |at: SystemTime| at.duration_since(from).unwrap_or_default().as_micros();
-        let share = |number: u64| {
-            // Differences of running sums add up to the whole.
-            let until = |at| {
-                let whole = whole.as_micros();
-                if whole == 0 || at == to {
-                    u128::from(number)
-                } else {
-                    u128::from(number) * passed(at) / whole
-                }
-            };
-            (until(end) - if begins == from { 0 } else { until(begins) }) as u64
+        // Differences of running sums add up to the whole.
+        let until = |at: SystemTime, packets: u64| {
+            let whole = whole.as_micros();
+            if whole == 0 || at == to { packets } else { (u128::from(packets) * passed(at) / whole) as u64 }
         };
-        let share =
-            |counter: Counter| Counter { packets: share(counter.packets), bytes: share(counter.bytes) };
+        // A packet's bytes are where the packet is.
+        let share = |Counter { packets, bytes }: Counter| {
+            let running = |packets_until: u64| match packets {
+                0 => 0,
+                _ => (u128::from(bytes) * u128::from(packets_until) / u128::from(packets)) as u64,
+            };
+            let before = if begins == from { 0 } else { until(begins, packets) };
+            let after = until(end, packets);
+            Counter { packets: after - before, bytes: running(after) - running(before) }
+        };
         let scratch = &mut Vec::new();
         let hooks = delta.hooks.iter().map(|hook| HookDelta {
             outcomes: hook.outcomes.map(share),
@@ -116,7 +117,9 @@ mod tests {
         ) {
             let counters: Vec<_> = counters
                 .into_iter()
-                .map(|(owner, (packets, bytes))| (owner, Counter { packets: packets.into(), bytes: bytes >> 8 }))
+                .map(|(owner, (packets, bytes))| {
+                    (owner, Counter { packets: packets.into(), bytes: if packets == 0 { 0 } else { bytes >> 8 } })
+                })
                 .collect();
             let delta = delta(&counters);
             let (from, to) = (at(from), at(from + length));
@@ -130,6 +133,9 @@ mod tests {
                     prop_assert!(length.as_secs() <= SLOT_SECONDS as u64);
                 }
                 begins = *at;
+                for (_, counter) in delta.hooks.iter().flat_map(|hook| hook.remote.iter()) {
+                    prop_assert!(counter.packets != 0 || counter.bytes == 0, "bytes of no packet: {:?}", counter);
+                }
                 sum.absorb(delta);
             }
             prop_assert_eq!(begins, to);
