@@ -135,7 +135,7 @@ impl Generator<'_> {
         let sent = sent.count();
         self.wait_for_arrivals(&before, sent.packets, 0)?;
         let bytes = self.receiver.read()?.rx_bytes - before.rx_bytes;
-        // Where no program receives, a veth device counts what is left when the Ethernet header has been taken off.
+        // Where an XDP program receives, a veth device counts what is left when the Ethernet header has been taken off.
         let headers = sent.packets * ETHERNET_HEADER;
         ensure!(
             [bytes, bytes + headers].contains(&sent.bytes),
