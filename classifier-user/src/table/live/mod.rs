@@ -134,7 +134,11 @@ impl Live {
             Event::Up => self.shared.peer(peer).come_up(now),
             Event::Down(lost) => self.shared.peer(peer).go_down(lost, now),
             Event::Refresh(family) => self.shared.peer(peer).refresh(family, now),
-            Event::EndOfRib(family) => self.finish(peer, family),
+            Event::EndOfRib(family) => {
+                if let Some(epoch) = self.shared.peer(peer).finish(family) {
+                    self.goes(peer, family, epoch);
+                }
+            }
             Event::Routes(routes) => {
                 self.shared.peer(peer).changed = Some(now);
                 let now = now.saturating_duration_since(self.began).as_secs() as u32;
@@ -166,11 +170,11 @@ impl Live {
 
     /// Sees which stale routes have been so for too long; they go with [`Live::clean`].
     pub fn tick(&mut self, now: Instant) {
-        for number in 0..self.shared.peers.len() {
-            let Some(peer) = self.shared.peers.get_mut(number) else { return };
-            for family in peer.due(now) {
-                self.finish(PeerId(number as u16), family);
-            }
+        let peers = (0..).zip(&mut self.shared.peers);
+        let due = peers.flat_map(|(number, peer)| peer.due(now).map(move |due| (PeerId(number), due)));
+        let due: Vec<_> = due.collect();
+        for (peer, (family, epoch)) in due {
+            self.goes(peer, family, epoch);
         }
     }
 
@@ -185,8 +189,7 @@ impl Live {
         let mut left = limit;
         while let Some(cleaning) = self.cleaning.last_mut() {
             let (peer, epoch) = (cleaning.peer, cleaning.epoch);
-            // Before it in the order of epochs, which begin again at 0.
-            let gone = |route: &Route| route.peer == peer && epoch.wrapping_sub(route.epoch) as i16 > 0;
+            let gone = |route: &Route| is_before(route, peer, epoch);
             while left > 0
                 && let Some(prefix) = cleaning.prefixes.pop()
             {
@@ -211,11 +214,10 @@ impl Live {
         !self.cleaning.is_empty()
     }
 
-    /// What is stale of a peer's family has to go.
-    fn finish(&mut self, peer: PeerId, family: Family) {
-        let Some(epoch) = self.shared.peer(peer).finish(family) else { return };
+    /// What a peer announced of a family before an epoch has to go.
+    fn goes(&mut self, peer: PeerId, family: Family, epoch: u16) {
         let shared = &self.shared;
-        let gone = |first| shared.routes.chain(first).any(|route| route.peer == peer && route.epoch != epoch);
+        let gone = |first| shared.routes.chain(first).any(|route| is_before(route, peer, epoch));
         fn prefixes<K: Key>(index: &Index<K>, gone: impl Fn(u32) -> bool) -> Vec<Prefix> {
             index.iter().filter(|(_, first)| gone(*first)).filter_map(|(key, _)| key.prefix()).collect()
         }
@@ -298,6 +300,11 @@ impl Live {
         };
         first.into_iter().flat_map(|first| self.shared.routes.chain(first))
     }
+}
+
+/// Whether a route is of this peer and came before an epoch, in the order of epochs, which begin again at 0.
+fn is_before(route: &Route, peer: PeerId, epoch: u16) -> bool {
+    route.peer == peer && epoch.wrapping_sub(route.epoch) as i16 > 0
 }
 
 impl Shared {
