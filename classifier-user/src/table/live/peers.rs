@@ -48,7 +48,7 @@ impl Times {
     /// Takes out what is due: before which epoch.
     fn due(&mut self, now: Instant) -> Option<u16> {
         let due = self.0.iter().take_while(|(_, until)| *until <= now).count();
-        self.0.drain(..due).last().map(|(epoch, _)| epoch)
+        self.0.drain(..due).next_back().map(|(epoch, _)| epoch)
     }
 }
 

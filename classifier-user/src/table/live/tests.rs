@@ -251,6 +251,29 @@ fn cleaning_leaves_what_came_again() {
     assert!(!world.live.cleaning());
 }
 
+/// A router with many neighbours is lost: they are looked for together, a family at a time, and each prefix goes once.
+#[test]
+fn what_many_peers_leave_goes_in_one_walk() {
+    let mut world = World::new();
+    let nets = ["10.0.0.0/8", "11.0.0.0/8", "2001:db8::/32"];
+    for peer in 0..1000 {
+        world.say(peer, Event::Up);
+        nets.iter().for_each(|net| world.announce(peer, net, &path(&[peer.into(), 1])));
+    }
+    world.changes();
+    (0..1000).for_each(|peer| world.down(peer, if peer < 999 { 0 } else { 60 }));
+    assert!(world.live.clean(usize::MAX, &mut world.differences), "IPv6 is next");
+    assert_eq!(world.live.counts(), PrefixCounts { ipv4: 2, ipv6: 1 });
+    assert_eq!(world.differences.len(), 2, "to the one that stays");
+    assert!(!world.live.clean(usize::MAX, &mut world.differences));
+    assert_eq!(world.differences.len(), 3);
+    let left: usize = (0..1000).map(|peer| world.peer(peer).routes.total()).sum();
+    assert_eq!(left, 3);
+    world.changes();
+    world.wait(60);
+    assert_eq!(world.changes(), nets.map(|net| format!("{net} gone")));
+}
+
 /// A session that comes and goes renews nothing: each route has the time of the loss in which it became stale.
 #[test]
 fn a_session_that_flaps_does_not_keep_what_it_does_not_repeat() {
