@@ -54,9 +54,10 @@ impl Preferred {
         }
     }
 
-    /// Whether the Loc-RIB goes before what neighbours announce, of some family.
-    pub(super) const fn loc_rib(&self) -> bool {
-        self.loc_rib.ipv4 || self.loc_rib.ipv6
+    /// Whether what is not taken of a RIB would be, but for the Loc-RIB.
+    pub(super) fn leaves_out(&self, choice: RibChoice, rib: Rib) -> bool {
+        let of_neighbor = matches!(rib, Rib::PostPolicy | Rib::PrePolicy);
+        choice == RibChoice::Auto && of_neighbor && (self.loc_rib.ipv4 || self.loc_rib.ipv6)
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     codec::{Gone, Message, PeerHeader, PeerKey, PeerUp, REASON, Rib, SYS_DESCR, SYS_NAME, TEXT, Tlvs},
     preferred::{self, Preferred},
     settings::RouterSettings,
+    status::RouterStatus,
 };
 use crate::{
     ingest::{
@@ -53,37 +54,6 @@ impl PeerIds {
     fn next(&self) -> Option<PeerId> {
         u16::try_from(self.0.fetch_add(1, Ordering::Relaxed)).ok().map(PeerId)
     }
-}
-
-/// What is known of a router. Counters never fall.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RouterStatus {
-    /// Its sysName, where it said so.
-    pub sys_name: Option<String>,
-    /// Its sysDescr.
-    pub sys_descr: Option<String>,
-    /// Its peers that are up, its Loc-RIB included.
-    pub peers: u64,
-    /// Routes that it has reported on this connection and not withdrawn.
-    pub held: Families<u64>,
-    /// Messages that came.
-    pub messages: u64,
-    /// UPDATEs that came, of whatever RIB.
-    pub updates: u64,
-    /// Routes announced, also those announced again.
-    pub announced: u64,
-    /// Routes withdrawn.
-    pub withdrawn: u64,
-    /// Peer Ups and UPDATEs that could not be read, and were left out.
-    pub malformed: u64,
-    /// UPDATEs whose routes were withdrawn because of a malformed attribute (RFC 7606).
-    pub treated_as_withdraw: u64,
-    /// UPDATEs of which a malformed attribute was left out.
-    pub discarded_attributes: u64,
-    /// UPDATEs of RIBs that are not taken, and of peers that are not up.
-    pub ignored: u64,
-    /// By peer: its counters by their type (RFC 7854, section 4.8).
-    pub statistics: BTreeMap<PeerKey, BTreeMap<u16, u64>>,
 }
 
 /// Why a connection ends with a message.
@@ -332,7 +302,8 @@ impl Router {
         };
         let families = self.preferred.families(self.settings.rib, peer, rib);
         if families == Families::default() {
-            self.pass_over(rib);
+            self.status.ignored += 1;
+            self.left_out |= self.preferred.leaves_out(self.settings.rib, rib);
             return Ok(());
         }
         let Some(id) = self.number(peer, rib, session) else {
@@ -370,9 +341,9 @@ impl Router {
                 return Ok(());
             }
         };
-        if contents.ignored > 0 && routes.len() == first {
-            self.pass_over(rib);
-            return Ok(());
+        if contents.ignored > 0 {
+            self.status.ignored += u64::from(routes.len() == first);
+            self.left_out |= self.preferred.leaves_out(self.settings.rib, rib);
         }
         if !taken.up {
             taken.up(said);
@@ -420,12 +391,6 @@ impl Router {
         if count.is_power_of_two() {
             warn!("BMP {}: {what} ({count} such messages so far)", self.settings.name);
         }
-    }
-
-    /// An UPDATE of what is not taken.
-    fn pass_over(&mut self, rib: Rib) {
-        self.status.ignored += 1;
-        self.left_out |= matches!(rib, Rib::PostPolicy | Rib::PrePolicy) && self.preferred.loc_rib();
     }
 
     /// Something better than before comes of a family: what is behind it is left, once this has come, or after a while.

@@ -212,6 +212,14 @@ fn without_its_loc_rib_a_router_has_to_send_all_again() {
     world.said();
     world.hear(&post.monitoring(&announce(&[9], [10, 0, 0])));
     assert_eq!(world.said().last().unwrap(), "7: 10.0.0.0/24#0 [9]", "by the number of the Loc-RIB");
+    // Nothing else is wanted.
+    let mut world = World::new(RibChoice::Only(Rib::LocRib));
+    for peer in [post, loc] {
+        world.hear(&peer.up(false));
+        world.hear(&loc.monitoring(&announce(&[9], [10, 0, 0])));
+        world.hear(&post.monitoring(&announce(&[9], [10, 0, 0])));
+    }
+    world.hear(&loc.down(&[6, 0, 0]));
     // Taken before, or passed over: both are missed.
     for before in [true, false] {
         let mut world = World::new(RibChoice::Auto);

@@ -22,8 +22,9 @@ use tracing::{debug, info, warn};
 
 use super::{
     codec::{self, Malformed, Message},
-    router::{End, PeerIds, Router, RouterStatus},
+    router::{End, PeerIds, Router},
     settings::RouterSettings,
+    status::RouterStatus,
 };
 use crate::ingest::{
     bgp::LastError,
