@@ -1,9 +1,12 @@
 //! Who is listened to: BGP sessions and BMP routers, begun, introduced to the core, and shown.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-    mpsc::Sender,
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::Sender,
+    },
 };
 
 use tokio::sync::{Semaphore, mpsc};
@@ -13,13 +16,14 @@ use crate::{
     ingest::{
         bgp::{LastError, PeerSettings, PeerStatus, Speaker, SpeakerError, State, Timers},
         bmp::{
+            codec::PeerKey,
             settings::RouterSettings,
             station::{Reporter, Station, StationError},
         },
         live::{Event, PeerId, PeerInfo, PeerKind, Said, Standing},
     },
     totals::{
-        answer::{SessionError, SessionStatus, Strangers},
+        answer::{NeighborStatistics, SessionError, SessionStatus, Strangers},
         view::AskSessions,
     },
 };
@@ -99,13 +103,17 @@ impl Sessions {
     /// How they are, whenever it is asked.
     pub(super) fn ask(&self) -> AskSessions {
         let (peers, routers) = (self.speaker.peers().to_vec(), self.station.routers().to_vec());
-        let strangers = [self.speaker.strangers_counter(), self.station.strangers_counter()];
+        let strangers = [
+            self.speaker.strangers_counter(),
+            self.station.strangers_counter(),
+            self.speaker.md5_dropped_counter(),
+        ];
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Arc::new(move || {
             let peers = peers.iter().map(|peer| peer_status(peer));
             let sessions = peers.chain(routers.iter().map(|router| router_status(router))).collect();
-            let [bgp, bmp] = &strangers;
-            (sessions, Strangers { bgp: count(bgp), bmp: count(bmp) })
+            let [bgp, bmp, md5] = &strangers;
+            (sessions, Strangers { bgp: count(bgp), bmp: count(bmp), md5: count(md5) })
         })
     }
 
@@ -160,11 +168,18 @@ fn peer_status(peer: &PeerStatus) -> SessionStatus {
         ipv4_routes: now.held.ipv4,
         ipv6_routes: now.held.ipv6,
         messages: counts.messages,
+        updates: counts.updates,
         announced: counts.announced,
         withdrawn: counts.withdrawn,
         losses: counts.failures,
         malformed: counts.treated_as_withdraw + counts.discarded_attributes,
         ignored: counts.ignored,
+        connect_failures: Some(counts.connect_failures),
+        notifications_sent: Some(counts.notifications_sent),
+        notifications_received: Some(counts.notifications_received),
+        refused: None,
+        sys_name: None,
+        statistics: Vec::new(),
         last_error: now.last_error.map(error),
     }
 }
@@ -183,15 +198,53 @@ fn router_status(router: &Reporter) -> SessionStatus {
         ipv4_routes: status.held.ipv4,
         ipv6_routes: status.held.ipv6,
         messages: status.messages,
+        updates: status.updates,
         announced: status.announced,
         withdrawn: status.withdrawn,
         losses: now.losses,
         malformed: status.malformed + status.treated_as_withdraw + status.discarded_attributes,
         ignored: status.ignored,
+        connect_failures: None,
+        notifications_sent: None,
+        notifications_received: None,
+        refused: Some(now.refused),
+        sys_name: status.sys_name,
+        statistics: statistics(status.statistics),
         last_error: now.last_error.map(error),
     }
 }
 
+fn statistics(of: BTreeMap<PeerKey, BTreeMap<u16, u64>>) -> Vec<NeighborStatistics> {
+    let of = of.into_iter().map(|(peer, counters)| {
+        let neighbor = (!peer.loc_rib).then_some(peer.address);
+        NeighborStatistics { neighbor, counters }
+    });
+    of.collect()
+}
+
 fn error(LastError { at, what }: LastError) -> SessionError {
     SessionError { at, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of the contract, with what each kind of session has of them.
+    #[tokio::test]
+    async fn sessions_as_json() {
+        let (say, _said) = mpsc::channel(1);
+        let peer = PeerSettings::new("192.0.2.1".parse().unwrap(), 64_500);
+        let speaker = Speaker::new(vec![peer], Timers::default(), say.clone());
+        let station = Station::new(vec![RouterSettings::new("2001:db8::9".parse().unwrap())], 1, say);
+        let json = |status: SessionStatus| {
+            let since = status.since.to_string();
+            serde_json::to_string(&status).unwrap().replace(&since, "SINCE")
+        };
+        insta::assert_snapshot!(json(peer_status(&speaker.peers()[0])), @r#"{"name":"192.0.2.1","kind":"bgp","address":"192.0.2.1","state":"idle","up":false,"since":"SINCE","peers":null,"ipv4_routes":0,"ipv6_routes":0,"messages":0,"updates":0,"announced":0,"withdrawn":0,"losses":0,"malformed":0,"ignored":0,"connect_failures":0,"notifications_sent":0,"notifications_received":0,"refused":null,"sys_name":null,"last_error":null}"#);
+        insta::assert_snapshot!(json(router_status(&station.routers()[0])), @r#"{"name":"2001:db8::9","kind":"bmp","address":"2001:db8::9","state":"waiting","up":false,"since":"SINCE","peers":0,"ipv4_routes":0,"ipv6_routes":0,"messages":0,"updates":0,"announced":0,"withdrawn":0,"losses":0,"malformed":0,"ignored":0,"connect_failures":null,"notifications_sent":null,"notifications_received":null,"refused":0,"sys_name":null,"last_error":null}"#);
+        let key = |loc_rib| PeerKey { loc_rib, distinguisher: 0, address: "198.51.100.7".parse().unwrap() };
+        let of = [(key(false), BTreeMap::from([(7, 9)])), (key(true), BTreeMap::from([(8, 11)]))];
+        insta::assert_snapshot!(serde_json::to_string(&statistics(of.into())).unwrap(), @r#"[{"neighbor":"198.51.100.7","counters":{"7":9}},{"neighbor":null,"counters":{"8":11}}]"#);
+    }
 }

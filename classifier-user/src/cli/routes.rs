@@ -279,6 +279,13 @@ mod tests {
             losses: 0,
             malformed: 0,
             ignored: 0,
+            updates: 0,
+            connect_failures: None,
+            notifications_sent: None,
+            notifications_received: None,
+            refused: None,
+            sys_name: None,
+            statistics: Vec::new(),
             last_error: None,
         }
     }

@@ -276,28 +276,50 @@ fn sessions(text: &mut Text, reading: &MetricsReading) {
     if sessions.is_empty() {
         return;
     }
-    type Of = fn(&SessionStatus) -> u64;
-    let families: [(&str, &str, &str, Of); 7] = [
+    // None where a session of that kind has no such thing.
+    type Of = fn(&SessionStatus) -> Option<u64>;
+    let families: [(&str, &str, &str, Of); 12] = [
         ("up", "gauge", "1 where the BGP session is established, or the BMP router connected.", |its| {
-            its.up.into()
+            Some(its.up.into())
         }),
-        ("messages_total", "counter", "Messages that came.", |its| its.messages),
-        ("announced_total", "counter", "Routes announced, also those announced again.", |its| its.announced),
-        ("withdrawn_total", "counter", "Routes withdrawn.", |its| its.withdrawn),
-        ("losses_total", "counter", "Sessions lost, and tries that failed once connected.", |its| its.losses),
+        ("messages_total", "counter", "Messages that came.", |its| Some(its.messages)),
+        ("updates_total", "counter", "UPDATEs that came, or were reported.", |its| Some(its.updates)),
+        ("announced_total", "counter", "Routes announced, also those announced again.", |its| {
+            Some(its.announced)
+        }),
+        ("withdrawn_total", "counter", "Routes withdrawn.", |its| Some(its.withdrawn)),
+        ("losses_total", "counter", "Sessions lost, and tries that failed once connected.", |its| {
+            Some(its.losses)
+        }),
         (
             "malformed_total",
             "counter",
             "Messages with something malformed in them: left out, or taken as RFC 7606 says.",
-            |its| its.malformed,
+            |its| Some(its.malformed),
         ),
-        ("ignored_total", "counter", "What came and was not asked for.", |its| its.ignored),
+        ("ignored_total", "counter", "What came and was not asked for.", |its| Some(its.ignored)),
+        ("connect_failures_total", "counter", "Connections of BGP that we could not make.", |its| {
+            its.connect_failures
+        }),
+        ("notifications_sent_total", "counter", "NOTIFICATIONs that we sent.", |its| its.notifications_sent),
+        ("notifications_received_total", "counter", "NOTIFICATIONs that came.", |its| {
+            its.notifications_received
+        }),
+        (
+            "refused_total",
+            "counter",
+            "Connections from a BMP router's address that ended before an Initiation, or came while it is not listened to.",
+            |its| its.refused,
+        ),
     ];
     for (name, kind, help, of) in families {
         let name = format!("classifier_session_{name}");
-        text.family(&name, kind, help);
-        for session in sessions {
-            text.sample(&name, &[("session", &session.name), ("kind", &session.kind)], of(session));
+        let samples: Vec<_> = sessions.iter().filter_map(|session| Some((session, of(session)?))).collect();
+        if !samples.is_empty() {
+            text.family(&name, kind, help);
+        }
+        for (session, value) in samples {
+            text.sample(&name, &[("session", &session.name), ("kind", &session.kind)], value);
         }
     }
     text.family("classifier_session_routes", "gauge", "Routes announced in this session and not withdrawn.");
@@ -312,6 +334,11 @@ fn sessions(text: &mut Text, reading: &MetricsReading) {
     for (kind, strangers) in [("bgp", reading.strangers.bgp), ("bmp", reading.strangers.bmp)] {
         text.sample(name, &[("kind", kind)], strangers);
     }
+    let name = "classifier_tcp_md5_dropped_total";
+    let help =
+        "TCP segments dropped for their MD5 signature, or for having none, of all programs on this machine.";
+    text.family(name, "counter", help);
+    text.sample(name, &[], reading.strangers.md5);
 }
 
 fn stale(text: &mut Text, reading: &MetricsReading) {

@@ -16,7 +16,11 @@ use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::totals::{TopQuery, answer::TopAnswer, testing};
+use crate::totals::{
+    TopQuery,
+    answer::{SessionStatus, Strangers, TopAnswer},
+    testing,
+};
 
 /// The example's view, without a past.
 pub(super) fn questions() -> Questions {
@@ -115,6 +119,70 @@ fn samples(text: &str) -> HashMap<&str, f64> {
         .map(|line| line.rsplit_once(' ').unwrap())
         .map(|(series, value)| (series, value.parse().unwrap()))
         .collect()
+}
+
+/// Each kind of session has what it has, and no series of what it has not.
+#[tokio::test]
+async fn sessions_are_in_the_metrics() {
+    let session = |name: &str, kind: &str, more: Value| -> SessionStatus {
+        let mut all = json!({
+            "name": name, "kind": kind, "address": "192.0.2.1", "state": "idle", "up": false,
+            "since": "2026-01-01T00:00:00Z", "peers": null, "ipv4_routes": 1, "ipv6_routes": 2, "messages": 3,
+            "announced": 4, "withdrawn": 5, "losses": 6, "malformed": 7, "ignored": 8, "last_error": null,
+        });
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    };
+    let bgp = json!({
+        "updates": 9, "connect_failures": 10, "notifications_sent": 11, "notifications_received": 12
+    });
+    let sessions =
+        vec![session("a", "bgp", bgp), session("b", "bmp", json!({ "updates": 13, "refused": 14 }))];
+    let view = testing::example();
+    view.set_sessions(Arc::new(move || (sessions.clone(), Strangers { bgp: 15, bmp: 16, md5: 17 })));
+    let request = Request::builder().uri("/metrics").body(Body::empty()).unwrap();
+    let response = router(Questions::new(view, None)).oneshot(request).await.unwrap();
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let mut lines: Vec<_> = text
+        .lines()
+        .filter(|line| {
+            ["classifier_session_", "classifier_strangers_", "classifier_tcp_"]
+                .iter()
+                .any(|its| line.starts_with(its))
+        })
+        .collect();
+    lines.sort_unstable();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    classifier_session_announced_total{session="a",kind="bgp"} 4
+    classifier_session_announced_total{session="b",kind="bmp"} 4
+    classifier_session_connect_failures_total{session="a",kind="bgp"} 10
+    classifier_session_ignored_total{session="a",kind="bgp"} 8
+    classifier_session_ignored_total{session="b",kind="bmp"} 8
+    classifier_session_losses_total{session="a",kind="bgp"} 6
+    classifier_session_losses_total{session="b",kind="bmp"} 6
+    classifier_session_malformed_total{session="a",kind="bgp"} 7
+    classifier_session_malformed_total{session="b",kind="bmp"} 7
+    classifier_session_messages_total{session="a",kind="bgp"} 3
+    classifier_session_messages_total{session="b",kind="bmp"} 3
+    classifier_session_notifications_received_total{session="a",kind="bgp"} 12
+    classifier_session_notifications_sent_total{session="a",kind="bgp"} 11
+    classifier_session_refused_total{session="b",kind="bmp"} 14
+    classifier_session_routes{session="a",kind="bgp",family="ipv4"} 1
+    classifier_session_routes{session="a",kind="bgp",family="ipv6"} 2
+    classifier_session_routes{session="b",kind="bmp",family="ipv4"} 1
+    classifier_session_routes{session="b",kind="bmp",family="ipv6"} 2
+    classifier_session_up{session="a",kind="bgp"} 0
+    classifier_session_up{session="b",kind="bmp"} 0
+    classifier_session_updates_total{session="a",kind="bgp"} 9
+    classifier_session_updates_total{session="b",kind="bmp"} 13
+    classifier_session_withdrawn_total{session="a",kind="bgp"} 5
+    classifier_session_withdrawn_total{session="b",kind="bmp"} 5
+    classifier_strangers_total{kind="bgp"} 15
+    classifier_strangers_total{kind="bmp"} 16
+    classifier_tcp_md5_dropped_total 17
+    "#);
+    assert!(text.contains("# TYPE classifier_session_refused_total counter"), "{text}");
 }
 
 #[tokio::test]

@@ -343,9 +343,13 @@ fn the_agent_counts_by_what_a_router_reports() {
             ("ipv4_routes", json!(2)),
             ("losses", json!(0)),
             ("malformed", json!(0)),
+            ("refused", json!(0)),
+            ("connect_failures", json!(null)),
         ] {
             assert_eq!(session[key], value, "{key}: {session}");
         }
+        assert!(session["updates"].as_u64().is_some_and(|updates| updates > 0), "{session}");
+        assert!(session["sys_name"].is_string(), "{session}");
         assert_eq!(now["warnings"], json!([]));
         let metrics = agent.get("/metrics").1;
         for line in [

@@ -55,11 +55,14 @@ impl Agreed {
     }
 
     /// For how many seconds the peer's routes are good when the session is lost (RFC 4724, section 4.2; RFC 9494, section
-    /// 4.2): that is what its restart may take, and what it says of routes of a longer life, up to [`LONGEST`].
+    /// 4.2): that is what its restart may take, if it keeps forwarding meanwhile and is not only a helper, and what it says
+    /// of routes of a longer life, up to [`LONGEST`].
     pub(super) fn good_for(&self) -> u32 {
         let Some(graceful) = self.graceful_restart else { return 0 };
-        let long_lived = self.long_lived_restart.map_or(0, |long_lived| long_lived.stale_time);
-        (u32::from(graceful.restart_time) + long_lived).min(LONGEST)
+        let promised = |families| self.families.and(families) != Families::default();
+        let restart = if promised(graceful.families) { graceful.restart_time.into() } else { 0 };
+        let long_lived = self.long_lived_restart.filter(|long_lived| promised(long_lived.families));
+        (restart + long_lived.map_or(0, |long_lived| long_lived.stale_time)).min(LONGEST)
     }
 
     /// Whether the peer keeps forwarding through a restart: then a new connection of its replaces the old session
@@ -217,18 +220,28 @@ mod tests {
     #[test]
     fn how_long_routes_are_good() {
         let mut open = theirs(&settings());
-        let mut good_for = |graceful: Option<u16>, long_lived: Option<u32>| {
-            open.capabilities.graceful_restart =
-                graceful.map(|restart_time| GracefulRestart { restart_time, ..GracefulRestart::default() });
-            open.capabilities.long_lived_restart =
-                long_lived.map(|stale_time| LongLivedRestart { stale_time, families: Families::BOTH });
-            agree(&settings(), &ours(&settings()), &open).unwrap().good_for()
-        };
+        let both = Families::BOTH;
+        let mut good_for =
+            |graceful: Option<(u16, Families<bool>)>, long_lived: Option<(u32, Families<bool>)>| {
+                open.capabilities.graceful_restart = graceful.map(|(restart_time, families)| {
+                    GracefulRestart { restart_time, families, ..GracefulRestart::default() }
+                });
+                open.capabilities.long_lived_restart =
+                    long_lived.map(|(stale_time, families)| LongLivedRestart { stale_time, families });
+                let ipv4 = PeerSettings { families: Families { ipv4: true, ipv6: false }, ..settings() };
+                agree(&ipv4, &ours(&ipv4), &open).unwrap().good_for()
+            };
         assert_eq!(good_for(None, None), 0);
-        assert_eq!(good_for(Some(120), None), 120);
-        assert_eq!(good_for(Some(120), Some(3600)), 3720);
-        assert_eq!(good_for(None, Some(3600)), 0, "RFC 9494, section 3.1");
-        assert_eq!(good_for(Some(120), Some(0xff_ffff)), 604_800);
+        assert_eq!(good_for(Some((120, both)), None), 120);
+        assert_eq!(good_for(Some((120, both)), Some((3600, both))), 3720);
+        assert_eq!(good_for(None, Some((3600, both))), 0, "RFC 9494, section 3.1");
+        assert_eq!(good_for(Some((120, both)), Some((0xff_ffff, both))), 604_800);
+        // A helper promises nothing, nor does who speaks of another family.
+        for other in [Families::default(), Families { ipv4: false, ipv6: true }] {
+            assert_eq!(good_for(Some((120, other)), None), 0);
+            assert_eq!(good_for(Some((120, other)), Some((3600, both))), 3600);
+            assert_eq!(good_for(Some((120, both)), Some((3600, other))), 120);
+        }
     }
 
     #[test]

@@ -255,7 +255,11 @@ impl Connection {
     pub(super) async fn next(&mut self, reading: bool) -> Step {
         // Nobody can tell how long the peer was silent while we did not listen.
         if reading && mem::replace(&mut self.paused, !reading) {
-            self.heard(Instant::now());
+            let now = Instant::now();
+            self.heard(now);
+            if let Some(quiet_at) = self.session.as_mut().and_then(|session| session.quiet_at.as_mut()) {
+                *quiet_at = now + self.timers.quiet;
+            }
         }
         self.paused = !reading;
         loop {
@@ -288,8 +292,10 @@ impl Connection {
                     }
                 }
                 () = passed => {
-                    let silent = reading && self.hold_at.is_some_and(|at| at <= Instant::now());
-                    if silent && self.read_late() {
+                    let now = Instant::now();
+                    let over = |at: Option<Instant>| reading && at.is_some_and(|at| at <= now);
+                    let quiet_at = self.session.as_ref().and_then(|session| session.quiet_at);
+                    if (over(self.hold_at) || over(quiet_at)) && self.read_late() {
                         continue;
                     }
                     if let Some(step) = self.expired(reading) {
@@ -602,6 +608,48 @@ pub(super) async fn linger(stream: TcpStream, output: &[u8]) -> io::Result<()> {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::ingest::bgp::{agreed::agree, settings::PeerSettings};
+
+    /// While nothing is read it cannot be told whether the peer is quiet.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_peer_is_not_quiet_while_we_do_not_listen() {
+        let quiet = Duration::from_secs(1);
+        let settings = PeerSettings::new("127.0.0.1".parse().unwrap(), 64_500);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let status = Arc::new(PeerStatus::new(settings.clone()));
+        let mut connection = Connection::new(stream, status, Timers { quiet, ..Timers::default() }).unwrap();
+        let mut theirs = connection.ours().clone();
+        theirs.identifier = std::net::Ipv4Addr::new(192, 0, 2, 1);
+        theirs.capabilities.graceful_restart = None;
+        let mut bytes = Vec::new();
+        theirs.append(&mut bytes);
+        codec::append_keepalive(&mut bytes);
+        peer.write_all(&bytes).unwrap();
+        let Step::Opened(theirs) = connection.next(true).await else { panic!("an OPEN") };
+        connection.confirm(agree(&settings, &connection.ours().clone(), &theirs).unwrap());
+        assert!(matches!(connection.next(true).await, Step::Established));
+        let long = quiet * 3 / 2;
+        assert!(tokio::time::timeout(long, connection.next(false)).await.is_err(), "nothing is read");
+        assert!(
+            tokio::time::timeout(quiet / 2, connection.next(true)).await.is_err(),
+            "its time begins again"
+        );
+        match tokio::time::timeout(long, connection.next(true)).await.unwrap() {
+            Step::Said(events) => {
+                assert_eq!(events, [Family::Ipv4, Family::Ipv6].map(Event::EndOfRib));
+            }
+            other => panic!("{other:?}"),
         }
     }
 }

@@ -86,6 +86,12 @@ impl Held {
         Ok(())
     }
 
+    /// Takes all of a family out.
+    pub(in crate::ingest) fn forget(&mut self, family: Family) {
+        let gone = std::mem::take(&mut self.routes[family]);
+        self.ases -= gone.iter().map(|entry| entry.ases()).sum::<u64>();
+    }
+
     pub(in crate::ingest) fn counts(&self) -> Families<u64> {
         Families { ipv4: self.routes.ipv4.len() as u64, ipv6: self.routes.ipv6.len() as u64 }
     }
@@ -144,5 +150,8 @@ mod tests {
             held.take(&[if n % 2 == 0 { route } else { gone }]).unwrap();
         }
         assert_eq!((held.counts().ipv4, held.ases()), (25_000, 25_000_000));
+        held.take(&[Route { prefix: "2001:db8::/32".parse().unwrap(), ..with(0, &[1]) }]).unwrap();
+        held.forget(Family::Ipv4);
+        assert_eq!((held.counts(), held.ases()), (Families { ipv4: 0, ipv6: 1 }, 3));
     }
 }

@@ -1,6 +1,10 @@
 //! Passwords that differ are dropped by the kernel without a word to either program: it only counts them.
 
-use std::{fs, io, time::Duration};
+use std::{
+    fs, io,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use tracing::warn;
 
@@ -14,19 +18,27 @@ const COUNTERS: [(&str, &str); 3] = [
     ("TCPMD5Failure", "with another password than is configured here"),
 ];
 
-/// Says so whenever segments were dropped for their signature; for ever.
-pub(super) async fn watch() {
+/// Says so whenever segments were dropped for their signature, and counts them; for ever.
+pub(super) async fn watch(dropped: &AtomicU64) {
     let mut before = read().unwrap_or_default();
     loop {
         tokio::time::sleep(EVERY).await;
         let Ok(now) = read() else { return };
-        for ((_, meaning), (before, now)) in COUNTERS.iter().zip(before.iter().zip(now)) {
-            if now > *before {
-                warn!("TCP MD5: {} segments came {meaning} (of all programs on this machine)", now - before);
-            }
-        }
+        dropped.fetch_add(say(before, now), Relaxed);
         before = now;
     }
+}
+
+/// Says what was dropped between the two, and how many segments these were together.
+fn say(before: [u64; 3], now: [u64; 3]) -> u64 {
+    let mut dropped = 0;
+    for ((_, meaning), (before, now)) in COUNTERS.iter().zip(before.into_iter().zip(now)) {
+        if now > before {
+            warn!("TCP MD5: {} segments came {meaning} (of all programs on this machine)", now - before);
+            dropped += now - before;
+        }
+    }
+    dropped
 }
 
 fn read() -> io::Result<[u64; 3]> {
@@ -53,6 +65,13 @@ mod tests {
         let text = "TcpExt: A TCPMD5NotFound TCPMD5Unexpected TCPMD5Failure B\nTcpExt: 9 1 2 3 9\nIpExt: A\nIpExt: 5\n";
         assert_eq!(counters(text), [1, 2, 3]);
         assert_eq!(counters(""), [0, 0, 0]);
+    }
+
+    #[test]
+    fn what_was_dropped_is_added_up() {
+        assert_eq!(say([1, 2, 3], [1, 5, 4]), 4);
+        // Another network namespace's counters may be lower.
+        assert_eq!(say([9, 9, 9], [0, 0, 9]), 0);
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::{
     model::Family,
 };
 
+/// Connections that may bring their last bytes over at the same time; others are closed without a word.
+const CLOSING: usize = 8;
+
 /// What a peer's task is told.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -45,6 +48,8 @@ pub(super) struct Task {
     closing: JoinSet<()>,
     /// When we connect again.
     retry_at: Option<Instant>,
+    /// Until then the peer may not connect either: it reached a limit, and would only do so again.
+    refused_until: Option<Instant>,
     /// Failures since the last session that was stable.
     failures: u32,
     /// Events that wait for room. While there are any, the session reads nothing.
@@ -71,6 +76,7 @@ impl Task {
             incoming: None,
             closing: JoinSet::new(),
             retry_at: None,
+            refused_until: None,
             failures: 0,
             pending: VecDeque::new(),
             established_at: None,
@@ -139,6 +145,13 @@ impl Task {
 
     fn close(&mut self, way: Way, notification: Option<&Notification>) {
         if let Some(connection) = self.at(way).take() {
+            self.end(connection, notification);
+        }
+    }
+
+    /// Whoever connects again and again is told so as long as there is room; a session that ends always is.
+    fn end(&mut self, connection: Connection, notification: Option<&Notification>) {
+        if connection.state() == State::Established || self.closing.len() < CLOSING {
             self.closing.spawn(connection.close(notification));
         }
     }
@@ -189,6 +202,14 @@ impl Task {
             self.report(format!("its connection cannot be used: {error}"), |counts| counts.failures += 1);
             return;
         }
+        if self.refused_until.is_some_and(|until| Instant::now() < until) {
+            debug!("{}: refused, for it reached a limit", self.settings().name);
+            // RFC 4486, section 4: connection rejected.
+            if let Ok(connection) = self.connection(stream) {
+                self.end(connection, Some(&Notification::cease(5)));
+            }
+            return;
+        }
         // One that came before and has not come to a session may be dead.
         if self.incoming.as_ref().is_none_or(|old| old.state() != State::Established) {
             self.close(Way::In, Some(&Notification::cease(7)));
@@ -199,7 +220,7 @@ impl Task {
         } else {
             debug!("{}: a second connection, though there is a session", self.settings().name);
             if let Ok(second) = self.connection(stream) {
-                self.closing.spawn(second.close(Some(&Notification::cease(7))));
+                self.end(second, Some(&Notification::cease(7)));
             }
             return;
         }
@@ -216,8 +237,7 @@ impl Task {
             .into_iter()
             .any(|way| self.at(way).as_mut().is_some_and(|connection| connection.ask_again(family)));
         if !asked {
-            let name = &self.settings().name;
-            warn!("{name}: cannot be asked for its {} routes again", family.name());
+            debug!("{}: cannot be asked for its {} routes again", self.settings().name, family.name());
         }
     }
 
@@ -326,6 +346,14 @@ impl Task {
         }
         if limit {
             self.failures = u32::MAX;
+            let until = Instant::now() + self.pause();
+            self.refused_until = Some(until);
+            for way in [Way::Out, Way::In] {
+                self.close(way, Some(&Notification::cease(5)));
+            }
+            self.connecting = None;
+            // We wait for as long.
+            self.retry_at = (!self.settings().passive).then_some(until);
         }
         self.again_later();
     }
@@ -340,17 +368,21 @@ impl Task {
         }
     }
 
-    /// The next try, later with each failure, and never at the same time as everybody else's (RFC 4271, section 10).
     fn again_later(&mut self) {
         let idle = self.outgoing.is_none() && self.incoming.is_none() && self.connecting.is_none();
         if self.settings().passive || !idle || self.retry_at.is_some() {
             return;
         }
-        let doubled = self.timers.retry_first.saturating_mul(1 << self.failures.min(16));
-        let random = std::hash::RandomState::new().hash_one(0) % 256;
-        let pause = doubled.min(self.timers.retry_max) * (768 + random as u32) / 1024;
+        let pause = self.pause();
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(Instant::now() + pause);
+    }
+
+    /// Until the next try: longer with each failure, and never the same as everybody else's (RFC 4271, section 10).
+    fn pause(&self) -> Duration {
+        let doubled = self.timers.retry_first.saturating_mul(1 << self.failures.min(16));
+        let random = std::hash::RandomState::new().hash_one(0) % 256;
+        doubled.min(self.timers.retry_max) * (768 + random as u32) / 1024
     }
 }
 
@@ -376,5 +408,75 @@ async fn at(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+    use crate::ingest::bgp::codec::{self, Kind};
+
+    /// A task for a peer on the loopback that connects, and connections of it: ours, and the peer's end.
+    struct World {
+        task: Task,
+        listener: tokio::net::TcpListener,
+    }
+
+    impl World {
+        async fn new(timers: Timers) -> Self {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let settings = PeerSettings {
+                passive: true,
+                listen: Some(listener.local_addr().unwrap()),
+                ..PeerSettings::new("127.0.0.1".parse().unwrap(), 64_500)
+            };
+            let status = Arc::new(PeerStatus::new(settings));
+            let task = Task::new(PeerId(0), status, timers, mpsc::channel(16).0, mpsc::channel(4).1);
+            Self { task, listener }
+        }
+
+        /// The peer connects, and says nothing.
+        async fn accept(&mut self) -> std::net::TcpStream {
+            let stream = std::net::TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
+            self.task.accepted(self.listener.accept().await.unwrap().0);
+            stream
+        }
+    }
+
+    /// A peer that reached a limit is told so when it connects, until we would connect ourselves.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_peer_over_its_limit_may_not_connect_for_a_while() {
+        let timers = Timers { retry_max: Duration::from_secs(1), ..Timers::default() };
+        let mut world = World::new(timers).await;
+        let _first = world.accept().await;
+        world.task.lost(Way::In, Loss::Reset(Reset::new(6, 1, "more than 5 routes")));
+        let mut second = world.accept().await;
+        assert!(world.task.incoming.is_none());
+        second.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut said = Vec::new();
+        second.read_to_end(&mut said).unwrap();
+        let open = codec::message(&said, false).unwrap().unwrap();
+        let last = codec::message(&said[open.len..], false).unwrap().unwrap();
+        assert_eq!((open.kind, last.kind, last.body), (Kind::Open, Kind::Notification, &[6, 5][..]));
+        let why = world.task.status.snapshot().last_error.unwrap().what;
+        assert_eq!(
+            why,
+            "no session: more than 5 routes (sent cease: maximum number of prefixes reached (6/1))"
+        );
+        tokio::time::sleep(timers.retry_max).await;
+        let _third = world.accept().await;
+        assert!(world.task.incoming.is_some());
+    }
+
+    #[tokio::test]
+    async fn connections_that_end_are_few() {
+        let mut world = World::new(Timers::default()).await;
+        let mut streams = Vec::new();
+        for _ in 0..20 {
+            streams.push(world.accept().await);
+        }
+        assert_eq!((world.task.closing.len(), world.task.incoming.is_some()), (CLOSING, true));
     }
 }

@@ -75,6 +75,7 @@ pub struct Speaker {
     /// Where peers connect, and which of them, once bound.
     sockets: Option<Vec<(SocketAddr, std::net::TcpListener, Vec<usize>)>>,
     strangers: Arc<AtomicU64>,
+    md5_dropped: Arc<AtomicU64>,
 }
 
 impl Speaker {
@@ -92,6 +93,7 @@ impl Speaker {
             listeners: JoinSet::new(),
             sockets: None,
             strangers: Arc::default(),
+            md5_dropped: Arc::default(),
         }
     }
 
@@ -111,6 +113,13 @@ impl Speaker {
     #[must_use]
     pub fn strangers_counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.strangers)
+    }
+
+    /// TCP segments that the kernel dropped for their MD5 signature, as it goes on: since [`Speaker::start`], of all programs of
+    /// this network namespace.
+    #[must_use]
+    pub fn md5_dropped_counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.md5_dropped)
     }
 
     /// Opens the sockets where peers connect, which may need a privilege. They wait there until [`Speaker::start`].
@@ -157,7 +166,8 @@ impl Speaker {
             self.commands.push(say);
         }
         if self.peers.iter().any(|peer| peer.settings.password.is_some()) || !sockets.is_empty() {
-            self.listeners.spawn(super::md5::watch());
+            let dropped = Arc::clone(&self.md5_dropped);
+            self.listeners.spawn(async move { super::md5::watch(&dropped).await });
         }
         for (address, socket, indices) in sockets {
             info!("listening for BGP on {address}");

@@ -7,13 +7,16 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use tracing::{debug, info, warn};
 
 use super::{
     codec::{Gone, Message, PeerHeader, PeerKey, PeerUp, REASON, Rib, SYS_DESCR, SYS_NAME, TEXT, Tlvs},
-    settings::{RibChoice, RouterSettings},
+    preferred::{self, Preferred},
+    settings::RouterSettings,
+    status::RouterStatus,
 };
 use crate::{
     ingest::{
@@ -25,16 +28,16 @@ use crate::{
             },
             held::{Held, ROUTE_BYTES},
         },
-        live::{Attributes, Event, Lost, PeerId, PeerInfo, PeerKind, Route, Said, Standing},
+        live::{Attributes, Event, Lost, PeerId, PeerInfo, PeerKind, Route, Said},
     },
-    model::Asn,
+    model::{Asn, Family},
 };
 
 /// Routes that are put together into one event, about.
 const BATCH: usize = 4096;
 /// RIBs of a router that are taken, at most.
 const MAX_RIBS: usize = 1024;
-/// Routes of a RIB that is not taken any more stay for so long, until the better one has come.
+/// Routes of a RIB that is gone stay for so long, until what is in its place has come.
 const OVERLAP: u32 = 300;
 
 /// Gives peers of routers their numbers, each once.
@@ -53,37 +56,6 @@ impl PeerIds {
     }
 }
 
-/// What is known of a router. Counters never fall.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RouterStatus {
-    /// Its sysName, where it said so.
-    pub sys_name: Option<String>,
-    /// Its sysDescr.
-    pub sys_descr: Option<String>,
-    /// Its peers that are up, its Loc-RIB included.
-    pub peers: u64,
-    /// Routes that it has reported on this connection and not withdrawn.
-    pub held: Families<u64>,
-    /// Messages that came.
-    pub messages: u64,
-    /// UPDATEs that came, of whatever RIB.
-    pub updates: u64,
-    /// Routes announced, also those announced again.
-    pub announced: u64,
-    /// Routes withdrawn.
-    pub withdrawn: u64,
-    /// Peer Ups and UPDATEs that could not be read, and were left out.
-    pub malformed: u64,
-    /// UPDATEs whose routes were withdrawn because of a malformed attribute (RFC 7606).
-    pub treated_as_withdraw: u64,
-    /// UPDATEs of which a malformed attribute was left out.
-    pub discarded_attributes: u64,
-    /// UPDATEs of RIBs that are not taken, and of peers that are not up.
-    pub ignored: u64,
-    /// By peer: its counters by their type (RFC 7854, section 4.8).
-    pub statistics: BTreeMap<PeerKey, BTreeMap<u16, u64>>,
-}
-
 /// Why a connection ends with a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum End {
@@ -96,6 +68,9 @@ pub enum End {
     /// A limit.
     #[error("its routes take more than {0} bytes; `max_memory` can be raised")]
     Memory(u64),
+    /// The Loc-RIB is gone, and what was not taken because of it is sent once only, at the beginning.
+    #[error("its Loc-RIB is gone; what else it reports was not taken, and comes with its next connection")]
+    LocRib,
 }
 
 /// A peer of the router that is up.
@@ -112,6 +87,8 @@ struct Taken {
     id: PeerId,
     info: Arc<PeerInfo>,
     up: bool,
+    /// When the table has none of its routes any more, once it is down; `None`: it has none.
+    empty_at: Option<Instant>,
     decoder: Option<(Context, Decoder)>,
     held: Held,
 }
@@ -123,6 +100,11 @@ impl Taken {
         said.push(Said { peer: self.id, event: Event::Peer(Arc::clone(&self.info)) });
         said.push(Said { peer: self.id, event: Event::Up });
     }
+
+    /// Whether its number is of no use to it.
+    fn is_free(&self, now: Instant) -> bool {
+        !self.up && self.empty_at.is_none_or(|at| at <= now)
+    }
 }
 
 /// A router, over all its connections.
@@ -133,8 +115,9 @@ pub struct Router {
     ids: Arc<PeerIds>,
     sessions: HashMap<PeerKey, Session>,
     ribs: BTreeMap<(PeerKey, Rib), Taken>,
-    /// The best standing of what came on this connection.
-    best: Option<Standing>,
+    preferred: Preferred,
+    /// Whether something was not taken because of the Loc-RIB, on this connection.
+    left_out: bool,
     batch: Option<(PeerId, Vec<Route>)>,
     /// ASes of the paths of all routes that are held.
     ases: u64,
@@ -152,7 +135,8 @@ impl Router {
             ids,
             sessions: HashMap::new(),
             ribs: BTreeMap::new(),
-            best: None,
+            preferred: Preferred::default(),
+            left_out: false,
             batch: None,
             ases: 0,
             status: RouterStatus::default(),
@@ -167,7 +151,8 @@ impl Router {
 
     /// A connection begins.
     pub fn connected(&mut self, said: &mut Vec<Said>) {
-        self.best = None;
+        self.preferred = Preferred::default();
+        self.left_out = false;
         said.push(Said { peer: self.id, event: Event::Up });
     }
 
@@ -180,7 +165,7 @@ impl Router {
         match message {
             Message::RouteMonitoring(header, update) => return self.update(header, update, said),
             Message::PeerUp(header, up) => self.peer_up(header, &up, said),
-            Message::PeerDown(header, gone) => self.peer_down(header, gone, said),
+            Message::PeerDown(header, gone) => return self.peer_down(header, gone, said),
             Message::Statistics(header, numbers) => {
                 if self.sessions.contains_key(&header.peer) {
                     self.status.statistics.entry(header.peer).or_default().extend(numbers.numbers());
@@ -231,6 +216,7 @@ impl Router {
         self.ases -= taken.held.ases();
         taken.held = Held::new(u32::MAX);
         if std::mem::take(&mut taken.up) {
+            taken.empty_at = Some(Instant::now() + Duration::from_secs(stale_seconds.into()));
             let lost = Lost { why: why.to_owned(), stale_seconds };
             said.push(Said { peer: taken.id, event: Event::Down(lost) });
         }
@@ -269,40 +255,58 @@ impl Router {
         // Of a peer that was there: nobody said that it went, but it must have.
         let again = self.sessions.insert(peer, Session { local_as, internal, add_path }).is_some();
         self.status.peers = self.sessions.len() as u64;
+        self.preferred.gone(peer);
         for key in self.keys(|its, _| its == peer) {
             if again {
                 self.down(key, "it came up again", OVERLAP, said);
             }
+            let wanted = self.preferred.families(self.settings.rib, peer, key.1) != Families::default();
             if let Some(taken) = self.ribs.get_mut(&key) {
                 taken.decoder = None;
                 if taken.info.local_as != local_as {
                     taken.info = Arc::new(PeerInfo { local_as, ..(*taken.info).clone() });
                 }
-                if wanted(self.settings.rib, self.best, key.1) {
+                if wanted {
                     taken.up(said);
                 }
             }
         }
     }
 
-    fn peer_down(&mut self, header: PeerHeader, gone: Gone, said: &mut Vec<Said>) {
+    fn peer_down(&mut self, header: PeerHeader, gone: Gone, said: &mut Vec<Said>) -> Result<(), End> {
         self.flush(said);
-        self.status.statistics.remove(&header.peer);
-        if self.sessions.remove(&header.peer).is_none() {
-            return;
+        let peer = header.peer;
+        self.status.statistics.remove(&peer);
+        if self.sessions.remove(&peer).is_none() {
+            return Ok(());
         }
         self.status.peers = self.sessions.len() as u64;
-        info!("BMP {}: {} is down: {gone}", self.settings.name, describe(header.peer));
-        for key in self.keys(|its, _| its == header.peer) {
-            // The router itself has none of its routes any more (RFC 7854, section 4.9).
-            self.down(key, &gone.to_string(), 0, said);
+        info!("BMP {}: {} is down: {gone}", self.settings.name, describe(peer));
+        let others_are_needed = peer.loc_rib && self.left_out;
+        self.preferred.gone(peer);
+        // The router itself has none of its routes any more (RFC 7854, section 4.9).
+        let stale_seconds = if others_are_needed { OVERLAP } else { 0 };
+        for key in self.keys(|its, _| its == peer) {
+            self.down(key, &gone.to_string(), stale_seconds, said);
         }
+        // A router sends a RIB when it connects, and then what changes: there is no asking for it.
+        if others_are_needed { Err(End::LocRib) } else { Ok(()) }
     }
 
     fn update(&mut self, header: PeerHeader, update: &[u8], said: &mut Vec<Said>) -> Result<(), End> {
         self.status.updates += 1;
         let PeerHeader { peer, rib, two_octet, .. } = header;
-        let Some((session, id)) = self.open(peer, rib, said) else {
+        let Some(session) = self.sessions.get(&peer).copied() else {
+            self.status.ignored += 1;
+            return Ok(());
+        };
+        let families = self.preferred.families(self.settings.rib, peer, rib);
+        if families == Families::default() {
+            self.status.ignored += 1;
+            self.left_out |= self.preferred.leaves_out(self.settings.rib, rib);
+            return Ok(());
+        }
+        let Some(id) = self.number(peer, rib, session) else {
             self.status.ignored += 1;
             return Ok(());
         };
@@ -312,8 +316,9 @@ impl Router {
         let Some(taken) = self.ribs.get_mut(&(peer, rib)) else { return Ok(()) };
         let context = Context {
             four_octet: !two_octet,
-            internal: session.internal,
-            families: Families::BOTH,
+            // A LOCAL_PREF that policy gave a neighbour's route is the router's own.
+            internal: session.internal || rib != Rib::PrePolicy,
+            families,
             add_path: session.add_path,
         };
         let decoder = match &mut taken.decoder {
@@ -336,7 +341,17 @@ impl Router {
                 return Ok(());
             }
         };
-        without_own_as(routes.get_mut(first..).unwrap_or_default(), session.local_as);
+        if contents.ignored > 0 {
+            self.status.ignored += u64::from(routes.len() == first);
+            self.left_out |= self.preferred.leaves_out(self.settings.rib, rib);
+        }
+        if !taken.up {
+            taken.up(said);
+        }
+        let routes = routes.get_mut(first..).unwrap_or_default();
+        without_own_as(routes, session.local_as);
+        let announced = routes.iter().filter(|route| route.attributes.is_some());
+        let announced: Families<bool> = announced.map(|route| Family::of(&route.prefix)).collect();
         let status = &mut self.status;
         status.announced += contents.announced as u64;
         status.withdrawn += contents.withdrawn as u64;
@@ -344,12 +359,17 @@ impl Router {
         status.discarded_attributes += u64::from(contents.discarded.is_some());
         let (before, ases) = (taken.held.counts(), taken.held.ases());
         // It takes as many as there are: what is too much is too much for the router.
-        let _ = taken.held.take(routes.get(first..).unwrap_or_default());
+        let _ = taken.held.take(routes);
         let now = taken.held.counts();
         status.held.ipv4 = status.held.ipv4 + now.ipv4 - before.ipv4;
         status.held.ipv6 = status.held.ipv6 + now.ipv6 - before.ipv6;
         self.ases = self.ases + taken.held.ases() - ases;
-        let held = status.held.ipv4 + status.held.ipv6;
+        for family in announced.iter() {
+            if self.preferred.came(peer, rib, family) {
+                self.leave((peer, rib), family, said);
+            }
+        }
+        let held = self.status.held.ipv4 + self.status.held.ipv6;
         if let Some(family) = contents.end_of_rib {
             self.flush(said);
             said.push(Said { peer: id, event: Event::EndOfRib(family) });
@@ -373,37 +393,35 @@ impl Router {
         }
     }
 
-    /// A RIB whose routes are taken, ready for them, and its number.
-    fn open(&mut self, peer: PeerKey, rib: Rib, said: &mut Vec<Said>) -> Option<(Session, PeerId)> {
-        let session = self.sessions.get(&peer).copied()?;
-        let standing = rib.standing()?;
-        if !wanted(self.settings.rib, self.best, rib) {
-            return None;
-        }
-        if self.best.is_none_or(|best| standing < best) {
-            self.prefer(standing, said);
-        }
-        Some((session, self.taken(peer, rib, session, said)?))
-    }
-
-    /// Something better than before comes from this router: what is less good is left, once this has come.
-    fn prefer(&mut self, standing: Standing, said: &mut Vec<Said>) {
-        self.flush(said);
-        self.best = Some(standing);
-        for key in self.keys(|_, rib| rib.standing().is_some_and(|its| its > standing)) {
-            self.down(key, "the router sends a better RIB", OVERLAP, said);
-        }
-    }
-
-    /// The number of a RIB that is up; it is made if need be.
-    fn taken(&mut self, peer: PeerKey, rib: Rib, session: Session, said: &mut Vec<Said>) -> Option<PeerId> {
-        if let Some(taken) = self.ribs.get_mut(&(peer, rib)) {
-            if !taken.up {
-                taken.up(said);
+    /// Something better than before comes of a family: what is behind it is left, once this has come, or after a while.
+    fn leave(&mut self, better: (PeerKey, Rib), family: Family, said: &mut Vec<Said>) {
+        for key in self.keys(|peer, rib| preferred::behind(peer, rib, better)) {
+            let Some(taken) = self.ribs.get_mut(&key).filter(|taken| taken.up) else { continue };
+            let (count, ases) = (taken.held.counts()[family], taken.held.ases());
+            if count == 0 {
+                continue;
             }
+            taken.held.forget(family);
+            self.status.held[family] -= count;
+            self.ases -= ases - taken.held.ases();
+            self.left_out |= better.1 == Rib::LocRib;
+            // Which does not come.
+            said.push(Said { peer: taken.id, event: Event::Refresh(family) });
+        }
+    }
+
+    /// The number of a RIB; it is made if need be.
+    fn number(&mut self, peer: PeerKey, rib: Rib, session: Session) -> Option<PeerId> {
+        if let Some(taken) = self.ribs.get(&(peer, rib)) {
             return Some(taken.id);
         }
-        let id = if self.ribs.len() < MAX_RIBS { self.ids.next() } else { None };
+        let now = Instant::now();
+        let free = self.ribs.iter().find(|(_, taken)| taken.is_free(now)).map(|(key, _)| *key);
+        let id = match free.and_then(|key| self.ribs.remove(&key)) {
+            Some(before) => Some(before.id),
+            None if self.ribs.len() < MAX_RIBS => self.ids.next(),
+            None => None,
+        };
         let Some(id) = id else {
             self.malformed(format_args!("there is no number left for {}, which is ignored", describe(peer)));
             return None;
@@ -420,9 +438,8 @@ impl Router {
             local_as: session.local_as,
             router: Some(self.id),
         };
-        let mut taken =
-            Taken { id, info: Arc::new(info), up: false, decoder: None, held: Held::new(u32::MAX) };
-        taken.up(said);
+        let held = Held::new(u32::MAX);
+        let taken = Taken { id, info: Arc::new(info), up: false, empty_at: None, decoder: None, held };
         self.ribs.insert((peer, rib), taken);
         Some(id)
     }
@@ -442,14 +459,6 @@ fn without_own_as(routes: &mut [Route], own: Asn) {
         };
         let before = std::mem::replace(attributes, Arc::clone(&without));
         last = Some((before, without));
-    }
-}
-
-/// Whether a RIB is taken, beside others whose best standing this is.
-fn wanted(choice: RibChoice, best: Option<Standing>, rib: Rib) -> bool {
-    match choice {
-        RibChoice::Only(only) => rib == only,
-        RibChoice::Auto => rib.standing().is_some_and(|its| best.is_none_or(|best| its <= best)),
     }
 }
 

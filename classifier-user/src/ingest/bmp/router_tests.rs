@@ -4,8 +4,10 @@ use super::*;
 use crate::{
     ingest::bmp::{
         codec::message,
+        settings::RibChoice,
         testing::{
             LEGACY, LOCAL_AS, OUT, POST, Peer, end_of_rib, initiation, message as whole, path, tlv, update,
+            update_v6,
         },
     },
     model::{Family, Prefix},
@@ -156,48 +158,120 @@ fn the_rib_nearest_to_what_the_router_does() {
     world.hear(&pre.monitoring(&announce(&[9, 1], [10, 0, 0])));
     assert_eq!(world.said()[0], "7: border 198.51.100.7 pre-policy Unfiltered AS64500");
     world.hear(&post.monitoring(&announce(&[9, 2], [10, 0, 0])));
-    assert_eq!(
-        world.said(),
-        [
-            "7: down 300: the router sends a better RIB",
-            "8: border 198.51.100.7 post-policy Neighbor AS64500",
-            "8: up",
-            "8: 10.0.0.0/24#0 [9, 2]",
-        ]
-    );
+    let post_up = ["8: border 198.51.100.7 post-policy Neighbor AS64500", "8: up"];
+    let post_route = "8: 10.0.0.0/24#0 [9, 2]";
+    assert_eq!(world.said(), [&post_up[..], &["7: again ipv4", post_route]].concat());
+    assert_eq!(world.router.status().held.ipv4, 1, "not that of before policy");
     world.hear(&pre.monitoring(&announce(&[9, 3], [10, 0, 0])));
     assert_eq!((world.said(), world.router.status().ignored), (vec![], 1));
+    // The other family, and another neighbour, have nothing better.
+    let other = Peer::new(address(8), 9);
+    world.hear(&pre.monitoring(&update_v6(9)));
+    world.hear(&other.up(false));
+    world.hear(&other.monitoring(&announce(&[9, 3], [10, 0, 0])));
+    let other_up = ["9: border 198.51.100.8 pre-policy Unfiltered AS64500", "9: up"];
+    let routes = ["7: 2001:db8::/32#0 [9]", "9: 10.0.0.0/24#0 [9, 3]"];
+    assert_eq!(world.said(), [&routes[..1], &other_up, &routes[1..]].concat());
+    // That the Loc-RIB is promised, or empty, or cannot be read, is no reason to leave the others.
     world.hear(&loc.up(true));
+    world.hear(&loc.monitoring(&end_of_rib(Family::Ipv6)));
+    world.hear(&loc.monitoring(&[0xff; 30]));
+    world.hear(&post.monitoring(&announce(&[9, 2], [10, 0, 0])));
+    let loc_up = ["10: border Loc-RIB Router AS64500", "10: up"];
+    assert_eq!(world.said(), [&loc_up[..], &["10: all of ipv6", post_route]].concat());
     world.hear(&loc.monitoring(&update(Some(&path(&[9, 2])), &[[10, 0, 0]], Some(4))));
-    assert_eq!(
-        world.said(),
-        [
-            "8: down 300: the router sends a better RIB",
-            "9: border Loc-RIB Router AS64500",
-            "9: up",
-            "9: 10.0.0.0/24#4 [9, 2]",
-        ]
-    );
+    assert_eq!(world.said(), ["8: again ipv4", "9: again ipv4", "10: 10.0.0.0/24#4 [9, 2]"]);
+    let before = world.router.status().ignored;
     world.hear(&post.monitoring(&announce(&[9, 3], [10, 0, 0])));
-    world.hear(&post.down(&[4]));
-    assert_eq!(world.said(), [""; 0]);
+    world.hear(&other.monitoring(&announce(&[9, 3], [10, 0, 0])));
+    assert_eq!((world.said(), world.router.status().ignored), (vec![], before + 2));
+    world.hear(&pre.monitoring(&update_v6(9)));
+    assert_eq!(world.said(), ["7: 2001:db8::/32#0 [9]"], "of this family the Loc-RIB has nothing");
+    assert_eq!(world.router.status().held, Families { ipv4: 1, ipv6: 1 });
     // Another connection, which may send less.
     world.lose("x");
+    world.said();
     world.connect();
     world.hear(&post.up(false));
-    world.hear(&post.monitoring(&announce(&[9, 3], [10, 0, 0])));
-    assert_eq!(
-        world.said(),
-        [
-            "9: down 1800: x",
-            "7: border 198.51.100.7 pre-policy Unfiltered AS64500",
-            "7: up",
-            "8: border 198.51.100.7 post-policy Neighbor AS64500",
-            "8: up",
-            "7: down 300: the router sends a better RIB",
-            "8: 10.0.0.0/24#0 [9, 3]"
-        ]
-    );
+    world.hear(&post.monitoring(&announce(&[9, 2], [10, 0, 0])));
+    let pre_up = ["7: border 198.51.100.7 pre-policy Unfiltered AS64500", "7: up"];
+    assert_eq!(world.said(), [&pre_up[..], &post_up, &[post_route]].concat());
+}
+
+/// What was not taken because of the Loc-RIB does not come again on this connection.
+#[test]
+fn without_its_loc_rib_a_router_has_to_send_all_again() {
+    let mut world = World::new(RibChoice::Auto);
+    let (post, loc) = (Peer::new(address(7), 9).with(POST), Peer::loc_rib());
+    for peer in [post, loc] {
+        world.hear(&peer.up(false));
+    }
+    // Nothing was left out: the neighbours' routes come from now on.
+    world.hear(&loc.monitoring(&announce(&[9], [10, 0, 0])));
+    world.hear(&loc.down(&[6, 0, 0]));
+    world.said();
+    world.hear(&post.monitoring(&announce(&[9], [10, 0, 0])));
+    assert_eq!(world.said().last().unwrap(), "7: 10.0.0.0/24#0 [9]", "by the number of the Loc-RIB");
+    // Nothing else is wanted.
+    let mut world = World::new(RibChoice::Only(Rib::LocRib));
+    for peer in [post, loc] {
+        world.hear(&peer.up(false));
+        world.hear(&loc.monitoring(&announce(&[9], [10, 0, 0])));
+        world.hear(&post.monitoring(&announce(&[9], [10, 0, 0])));
+    }
+    world.hear(&loc.down(&[6, 0, 0]));
+    // Taken before, or passed over: both are missed.
+    for before in [true, false] {
+        let mut world = World::new(RibChoice::Auto);
+        for peer in [post, loc] {
+            world.hear(&peer.up(false));
+        }
+        for loc_first in [!before, before] {
+            world.hear(&if loc_first { loc } else { post }.monitoring(&announce(&[9], [10, 0, 0])));
+        }
+        world.said();
+        let end = world.try_hear(&loc.down(&[6, 0, 0]));
+        assert_eq!(end, Err(End::LocRib));
+        // They stay until the others have come with the next connection.
+        let said = world.said();
+        assert!(said[0].ends_with(": down 300: the router's Loc-RIB is no more reported"), "{said:?}");
+        world.lose("x");
+        world.said();
+        world.connect();
+        world.hear(&post.up(false));
+        world.hear(&post.monitoring(&announce(&[9, 4], [10, 0, 0])));
+        assert!(world.said().last().unwrap().ends_with("10.0.0.0/24#0 [9, 4]"));
+    }
+}
+
+/// A number is given to another RIB once the table has nothing under it.
+#[test]
+fn numbers_of_ribs_that_are_gone_are_used_again() {
+    let mut world = World::new(RibChoice::Auto);
+    for last in 0..=255 {
+        let peer = Peer::new(address(last), 9);
+        world.hear(&peer.up(false));
+        world.hear(&peer.monitoring(&announce(&[9], [10, 0, last])));
+        assert_eq!(world.said().last(), Some(&format!("7: 10.0.{last}.0/24#0 [9]")));
+        world.hear(&peer.down(&[4]));
+    }
+    // Routes that are stale are under their number for as long as they may be.
+    let peer = |last| Peer::new(address(last), 9);
+    world.hear(&peer(1).up(false));
+    world.hear(&peer(1).monitoring(&announce(&[9], [10, 0, 1])));
+    world.lose("x");
+    world.said();
+    world.connect();
+    world.hear(&peer(2).up(false));
+    world.hear(&peer(2).monitoring(&announce(&[9], [10, 0, 2])));
+    assert_eq!(world.said().last().unwrap(), "8: 10.0.2.0/24#0 [9]");
+    for n in 0..2000u32 {
+        let other = Peer { address: Ipv4Addr::from_bits(n).into(), ..peer(0) };
+        world.hear(&other.up(false));
+        world.hear(&other.monitoring(&announce(&[9], [10, 0, 0])));
+    }
+    let status = world.router.status();
+    assert_eq!((status.peers, status.held.ipv4, status.malformed), (2001, 1023, 978), "there are 1024");
 }
 
 #[test]
@@ -235,6 +309,17 @@ fn what_was_agreed_says_how_updates_look() {
     let attributes = Attributes { local_pref: Some(200), ..Attributes::default() };
     assert_eq!(routes[0].attributes.as_deref(), Some(&attributes));
     assert_eq!(routes[0].prefix, "10.0.2.0/24".parse::<Prefix>().unwrap());
+    // eBGP: what the neighbour says of it is none of its business, but policy may give a route one.
+    let peer = Peer::new(address(9), 9);
+    world.hear(&peer.up(false));
+    for (flags, local_pref) in [(0, None), (POST, Some(200))] {
+        world.hear(&peer.with(flags).monitoring(&announce(&[9], [10, 0, 3])));
+        world.router.flush(&mut world.said);
+        let Some(Said { event: Event::Routes(routes), .. }) = world.said.last() else { panic!("routes") };
+        assert_eq!(routes[0].attributes.as_ref().unwrap().local_pref, local_pref);
+    }
+    let discarded = world.router.status().discarded_attributes;
+    assert_eq!(discarded, 3, "those of before policy");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Where routers connect, and a task for each of them.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    io,
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
+    future, io,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -16,14 +16,15 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     codec::{self, Malformed, Message},
-    router::{End, PeerIds, Router, RouterStatus},
+    router::{End, PeerIds, Router},
     settings::RouterSettings,
+    status::RouterStatus,
 };
 use crate::ingest::{
     bgp::LastError,
@@ -32,13 +33,15 @@ use crate::ingest::{
 
 /// Bytes that are read at a time.
 const READ: usize = 1 << 16;
-/// A connection on which no message came after this is closed.
+/// A connection on which no Initiation came after this is closed.
 const FIRST_MESSAGE: Duration = Duration::from_secs(60);
 /// A router that says nothing is asked whether it is still there: after this long, ...
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// ... and then at this interval, a few times.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMES: u32 = 3;
+/// Connections of one router that may have no Initiation yet; with another one the oldest is closed.
+const BEGINNING: usize = 4;
 /// After the system had no room for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A router that reported more than a limit allows is not listened to for so long: it would only do so again.
@@ -69,14 +72,12 @@ enum Lost {
     Closed,
     #[error("the router closed it within a message")]
     Cut,
-    #[error("nothing came for {} s", FIRST_MESSAGE.as_secs())]
+    #[error("no Initiation came for {} s", FIRST_MESSAGE.as_secs())]
     Silent,
     #[error("its first message is no Initiation")]
     NoInitiation,
     #[error("it connected once more")]
     Newer,
-    #[error("the agent ends")]
-    Ending,
     #[error(transparent)]
     Malformed(#[from] Malformed),
     #[error(transparent)]
@@ -96,7 +97,9 @@ pub struct Reported {
     pub since: Timestamp,
     /// Connections that were lost.
     pub losses: u64,
-    /// Why the last one was.
+    /// Connections from its address that ended before an Initiation, or came while it is not listened to.
+    pub refused: u64,
+    /// Why the last one of either was no use.
     pub last_error: Option<LastError>,
     /// What it says.
     pub status: RouterStatus,
@@ -115,13 +118,14 @@ struct Connection {
     up: bool,
     since: Timestamp,
     losses: u64,
+    refused: u64,
     last_error: Option<LastError>,
 }
 
 impl Reporter {
     fn new(settings: RouterSettings, router: Router) -> Self {
         let since = Timestamp::now();
-        let connection = Connection { up: false, since, losses: 0, last_error: None };
+        let connection = Connection { up: false, since, losses: 0, refused: 0, last_error: None };
         Self { settings, router: Mutex::new(router), connection: Mutex::new(connection) }
     }
 
@@ -135,6 +139,7 @@ impl Reporter {
             connected: connection.up,
             since: connection.since,
             losses: connection.losses,
+            refused: connection.refused,
             last_error: connection.last_error.clone(),
             status,
         }
@@ -152,6 +157,20 @@ impl Reporter {
         let mut connection = lock(&self.connection);
         (connection.up, connection.since) = (false, Timestamp::now());
         connection.losses += 1;
+        connection.last_error = Some(LastError { at: Timestamp::now(), what });
+    }
+
+    /// A connection was no use from the beginning: loud the first time, and when the reason is another one.
+    fn refused(&self, why: &Lost) {
+        let (name, what) = (&self.settings.name, why.to_string());
+        let mut connection = lock(&self.connection);
+        connection.refused += 1;
+        let count = connection.refused;
+        if connection.last_error.as_ref().is_none_or(|last| last.what != what) {
+            warn!("BMP {name}: a connection is of no use: {what} ({count} such connections so far)");
+        } else {
+            debug!("BMP {name}: a connection is of no use: {what}");
+        }
         connection.last_error = Some(LastError { at: Timestamp::now(), what });
     }
 }
@@ -231,7 +250,7 @@ impl Station {
         for (listener, routers) in listeners {
             let mut doors = BTreeMap::new();
             for router in routers {
-                let (door, streams) = mpsc::channel(1);
+                let (door, streams) = mpsc::channel(BEGINNING);
                 doors.insert(router.settings.address, door);
                 self.tasks.spawn(serve(Arc::clone(router), streams, self.events.clone()));
             }
@@ -281,7 +300,7 @@ async fn accept(
         };
         let from = from.ip();
         match doors.get(&from) {
-            // One that waits already is as good.
+            // Where there is no room, enough others wait already.
             Some(door) => drop(door.try_send(stream)),
             None => {
                 let count = strangers.fetch_add(1, Ordering::Relaxed) + 1;
@@ -294,89 +313,173 @@ async fn accept(
     }
 }
 
-/// One connection of a router after the other; a newer one takes the place of an older one.
+/// A router's connections: the one that is read, and those that have not said yet that they are BMP.
+struct Line {
+    router: Arc<Reporter>,
+    reading: Option<Reading>,
+    beginning: JoinSet<Result<Reading, Lost>>,
+    /// Those of `beginning`, the oldest first.
+    order: VecDeque<AbortHandle>,
+    /// It has begun, and is read once nothing is pending.
+    begun: Option<Reading>,
+    /// What waits for room in the channel. While there is any, nothing is read.
+    pending: VecDeque<Said>,
+    /// It is not listened to until then.
+    refusing: Option<tokio::time::Instant>,
+}
+
+/// A connection that has begun.
+struct Reading {
+    stream: TcpStream,
+    /// What is read, and not yet taken.
+    bytes: Vec<u8>,
+    chunk: Box<[u8]>,
+}
+
+/// One connection of a router after the other; a newer one takes the place of an older one as soon as it has begun with an
+/// Initiation.
 async fn serve(router: Arc<Reporter>, mut streams: mpsc::Receiver<TcpStream>, events: mpsc::Sender<Said>) {
-    let name = &router.settings.name;
-    let mut next = streams.recv().await;
-    while let Some(stream) = next.take() {
-        info!("BMP {name}: connected");
-        let mut said = Vec::new();
-        router.connected(&mut said);
-        let mut newer = None;
-        let why = tokio::select! {
-            why = read(&router, stream, &events, said) => why,
-            stream = streams.recv() => {
-                newer = stream;
-                Lost::Newer
+    let mut line = Line {
+        router,
+        reading: None,
+        beginning: JoinSet::new(),
+        order: VecDeque::new(),
+        begun: None,
+        pending: VecDeque::new(),
+        refusing: None,
+    };
+    loop {
+        // Each of these can be dropped at any point: what it has not given, it still has.
+        let quiet = line.pending.is_empty();
+        if quiet && let Some(reading) = line.begun.take() {
+            line.begin(reading);
+            continue;
+        }
+        tokio::select! {
+            room = events.reserve(), if !quiet => {
+                let Ok(room) = room else { return };
+                if let Some(said) = line.pending.pop_front() {
+                    room.send(said);
+                }
             }
-        };
-        let mut said = Vec::new();
-        router.lost(&why, &mut said);
-        warn!("BMP {name}: the connection is lost: {why}");
-        if !give(&events, said).await {
+            read = more(&mut line.reading), if quiet => line.read(read),
+            Some(begun) = line.beginning.join_next() => match begun {
+                Ok(Ok(reading)) => line.begun = Some(reading),
+                Ok(Err(why)) => line.router.refused(&why),
+                // It had to make room.
+                Err(_) => {}
+            },
+            stream = streams.recv() => match stream {
+                Some(stream) => line.accepted(stream),
+                None => return,
+            },
+        }
+    }
+}
+
+impl Line {
+    fn accepted(&mut self, stream: TcpStream) {
+        if self.refusing.is_some_and(|until| tokio::time::Instant::now() < until) {
+            lock(&self.router.connection).refused += 1;
             return;
         }
+        self.order.retain(|task| !task.is_finished());
+        if self.order.len() >= BEGINNING
+            && let Some(oldest) = self.order.pop_front()
+        {
+            oldest.abort();
+        }
+        let max_message = self.router.settings.max_message;
+        let begun = self.beginning.spawn(async move {
+            let reading = tokio::time::timeout(FIRST_MESSAGE, begun(stream, max_message));
+            reading.await.unwrap_or(Err(Lost::Silent))
+        });
+        self.order.push_back(begun);
+    }
+
+    /// A connection has begun: it is the one that is read from now on.
+    fn begin(&mut self, reading: Reading) {
+        if self.reading.is_some() {
+            self.lost(&Lost::Newer);
+        }
+        info!("BMP {}: connected", self.router.settings.name);
+        let mut said = Vec::new();
+        self.router.connected(&mut said);
+        self.pending.extend(said);
+        self.reading = Some(reading);
+        self.take();
+    }
+
+    /// So many bytes came.
+    fn read(&mut self, read: io::Result<usize>) {
+        match read {
+            Ok(0) => {
+                let between = self.reading.as_ref().is_some_and(|reading| reading.bytes.is_empty());
+                self.lost(&if between { Lost::Closed } else { Lost::Cut });
+            }
+            Ok(_) => self.take(),
+            Err(error) => self.lost(&Lost::Socket(error)),
+        }
+    }
+
+    /// Takes all whole messages out of what was read.
+    fn take(&mut self) {
+        let Some(reading) = &mut self.reading else { return };
+        let mut said = Vec::new();
+        let taken = take(&self.router, &mut reading.bytes, &mut said);
+        self.pending.extend(said);
+        if let Err(why) = taken {
+            self.lost(&why);
+        }
+    }
+
+    fn lost(&mut self, why: &Lost) {
+        self.reading = None;
+        let mut said = Vec::new();
+        self.router.lost(why, &mut said);
+        self.pending.extend(said);
+        warn!("BMP {}: the connection is lost: {why}", self.router.settings.name);
         if matches!(why, Lost::End(End::Prefixes(_) | End::Memory(_))) {
-            refuse(&mut streams).await;
+            self.refusing = Some(tokio::time::Instant::now() + PENALTY);
+            self.beginning.abort_all();
+            self.begun = None;
         }
-        next = match newer {
-            Some(stream) => Some(stream),
-            None => streams.recv().await,
-        };
+    }
+}
+
+/// Reads a connection until its first message is there, which is an Initiation (RFC 7854, section 4.3).
+async fn begun(stream: TcpStream, max_message: u32) -> Result<Reading, Lost> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_TIMES);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    let mut reading = Reading { stream, bytes: Vec::new(), chunk: vec![0; READ].into() };
+    loop {
+        match codec::message(&reading.bytes, max_message)? {
+            Some((Message::Initiation(_), _)) => return Ok(reading),
+            Some(_) => return Err(Lost::NoInitiation),
+            None => {}
+        }
+        if reading.more().await? == 0 {
+            return Err(if reading.bytes.is_empty() { Lost::Closed } else { Lost::Cut });
+        }
     }
 }
 
-/// Closes what comes, for a while.
-async fn refuse(streams: &mut mpsc::Receiver<TcpStream>) {
-    let refusing = async { while streams.recv().await.is_some() {} };
-    let _ = tokio::time::timeout(PENALTY, refusing).await;
-}
-
-async fn give(events: &mpsc::Sender<Said>, said: Vec<Said>) -> bool {
-    for said in said {
-        if events.send(said).await.is_err() {
-            return false;
-        }
+async fn more(reading: &mut Option<Reading>) -> io::Result<usize> {
+    match reading {
+        Some(reading) => reading.more().await,
+        None => future::pending().await,
     }
-    true
 }
 
-/// Reads a connection to its end, once `said` is said.
-async fn read(router: &Reporter, stream: TcpStream, events: &mpsc::Sender<Said>, said: Vec<Said>) -> Lost {
-    let ended = async {
-        if !give(events, said).await {
-            return Err(Lost::Ending);
-        }
-        let keepalive = TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE_INTERVAL)
-            .with_retries(KEEPALIVE_TIMES);
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-        let mut chunk = vec![0; READ];
-        let mut bytes = Vec::new();
-        let mut begun = false;
-        loop {
-            let some = some(&stream, &mut chunk);
-            let count = if begun {
-                some.await?
-            } else {
-                tokio::time::timeout(FIRST_MESSAGE, some).await.map_err(|_| Lost::Silent)??
-            };
-            bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
-            if count == 0 {
-                return Err(if bytes.is_empty() { Lost::Closed } else { Lost::Cut });
-            }
-            let mut said = Vec::new();
-            let taken = take(router, &mut bytes, &mut begun, &mut said);
-            if !give(events, said).await {
-                return Err(Lost::Ending);
-            }
-            taken?;
-        }
-    };
-    let ended: Result<std::convert::Infallible, Lost> = ended.await;
-    match ended {
-        Err(why) => why,
+impl Reading {
+    /// Waits for bytes; how many came. 0 is the end.
+    async fn more(&mut self) -> io::Result<usize> {
+        let count = some(&self.stream, &mut self.chunk).await?;
+        self.bytes.extend_from_slice(self.chunk.get(..count).unwrap_or_default());
+        Ok(count)
     }
 }
 
@@ -392,23 +495,13 @@ async fn some(stream: &TcpStream, chunk: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Takes all whole messages out of what was read.
-fn take(
-    reporter: &Reporter,
-    bytes: &mut Vec<u8>,
-    begun: &mut bool,
-    said: &mut Vec<Said>,
-) -> Result<(), Lost> {
+fn take(reporter: &Reporter, bytes: &mut Vec<u8>, said: &mut Vec<Said>) -> Result<(), Lost> {
     let mut router = lock(&reporter.router);
     let mut at = 0;
     let mut taken = || {
         while let Some((message, len)) =
             codec::message(bytes.get(at..).unwrap_or_default(), reporter.settings.max_message)?
         {
-            // RFC 7854, section 4.3: an Initiation is the first message.
-            if !*begun && !matches!(message, Message::Initiation(_)) {
-                return Err(Lost::NoInitiation);
-            }
-            *begun = true;
             at += len;
             router.take(message, said)?;
         }

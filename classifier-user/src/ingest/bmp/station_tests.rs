@@ -70,8 +70,9 @@ async fn messages_in_pieces_and_a_lost_connection() {
     assert_eq!((reported.status.messages, reported.status.sys_name.as_deref()), (4, Some("border")));
     assert_eq!((reported.status.peers, reported.status.held.ipv4, reported.losses), (1, 1, 0));
 
-    // A newer connection takes the older one's place.
+    // A newer connection takes the older one's place, once it has begun.
     let mut newer = TcpStream::connect(address).unwrap();
+    newer.write_all(&all).unwrap();
     is(
         next(&mut said).await,
         |event| matches!(event, Event::Down(lost) if lost.why == "it connected once more" && lost.stale_seconds == 1800),
@@ -80,7 +81,6 @@ async fn messages_in_pieces_and_a_lost_connection() {
     let lost = next(&mut said).await;
     assert!(lost.peer == PeerId(3) && matches!(lost.event, Event::Down(_)), "{lost:?}");
     assert_eq!(next(&mut said).await, Said { peer: PeerId(3), event: Event::Up });
-    newer.write_all(&all).unwrap();
     is(next(&mut said).await, |event| matches!(event, Event::Peer(_)));
     is(next(&mut said).await, |event| *event == Event::Up);
     is(next(&mut said).await, |event| matches!(event, Event::Routes(_)));
@@ -119,47 +119,100 @@ async fn a_router_over_its_limit() {
     }
     assert_eq!(station.routers()[0].snapshot().last_error.unwrap().what, why);
     closed(TcpStream::connect(address).unwrap());
-    assert!(!station.routers()[0].snapshot().connected);
+    let reported = station.routers()[0].snapshot();
+    assert_eq!((reported.connected, reported.refused), (false, 1));
 }
 
+/// Nor those who have the router's own address, whether it is connected or not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_and_strangers_disturb_nobody() {
     let (station, mut said, address) = station("127.0.0.1");
-    let no_initiation = Peer::new("198.51.100.7".parse().unwrap(), 9).up(false);
-    for (garbage, why) in [
-        (&b"GET / HTTP/1.1\r\n\r\n"[..], "this is not BMP version 3 (its first byte is 71)"),
-        (
-            &[3, 0xff, 0xff, 0xff, 0xff, 0],
-            "a message of 4294967295 bytes is announced; the longest one taken has 1048576 (`max_message`)",
-        ),
-        (&no_initiation, "its first message is no Initiation"),
-        (&initiation()[..9], "the router closed it within a message"),
-    ] {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(garbage).unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
-        closed(stream);
-        assert_eq!(next(&mut said).await, Said { peer: PeerId(3), event: Event::Up });
-        match next(&mut said).await.event {
-            Event::Down(lost) => assert_eq!(lost.why, why),
-            other => panic!("{other:?}"),
+    let peer = Peer::new("198.51.100.7".parse().unwrap(), 9);
+    let garbage = |already: u64| {
+        let no_initiation = peer.up(false);
+        for (count, (garbage, why)) in (already + 1..).zip([
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], "this is not BMP version 3 (its first byte is 71)"),
+            (
+                &[3, 0xff, 0xff, 0xff, 0xff, 0],
+                "a message of 4294967295 bytes is announced; the longest one taken has 1048576 (`max_message`)",
+            ),
+            (&no_initiation, "its first message is no Initiation"),
+            (&initiation()[..9], "the router closed it within a message"),
+        ]) {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(garbage).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            closed(stream);
+            let reported = loop {
+                let reported = station.routers()[0].snapshot();
+                if reported.refused == count {
+                    break reported;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            };
+            assert_eq!((reported.losses, reported.last_error.unwrap().what.as_str()), (0, why));
         }
+    };
+    garbage(0);
+    assert_eq!((station.routers()[0].snapshot().status.messages, said.len()), (0, 0));
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(&[initiation(), peer.up(false)].concat()).unwrap();
+    assert_eq!(next(&mut said).await, Said { peer: PeerId(3), event: Event::Up });
+    garbage(4);
+    // Of those that say nothing, four are kept; the router's own connection is none of them.
+    let silent = std::iter::repeat_with(|| {
+        std::thread::sleep(Duration::from_millis(20));
+        TcpStream::connect(address).unwrap()
+    });
+    let silent: Vec<_> = silent.take(6).collect();
+    for stream in silent.into_iter().take(2) {
+        closed(stream);
     }
     let stranger = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     stranger.bind(&"127.0.0.2:0".parse::<SocketAddr>().unwrap().into()).unwrap();
     stranger.connect(&address.into()).unwrap();
     closed(stranger.into());
     assert_eq!(station.strangers_counter().load(Ordering::Relaxed), 1);
-    let reported = station.routers()[0].snapshot();
-    assert_eq!((reported.status.messages, reported.losses), (0, 4));
-    // It is still there.
-    let mut stream = TcpStream::connect(address).unwrap();
-    let peer = Peer::new("198.51.100.7".parse().unwrap(), 9);
-    stream
-        .write_all(&[initiation(), peer.up(false), peer.monitoring(&end_of_rib(Family::Ipv6))].concat())
-        .unwrap();
-    assert_eq!(next(&mut said).await, Said { peer: PeerId(3), event: Event::Up });
+    stream.write_all(&peer.monitoring(&end_of_rib(Family::Ipv6))).unwrap();
     assert!(matches!(next(&mut said).await.event, Event::Peer(_)), "nothing before it");
+    let reported = station.routers()[0].snapshot();
+    assert_eq!((reported.connected, reported.losses, reported.status.messages), (true, 0, 3));
+}
+
+/// A connection that takes the place of another one while the table is behind: what was taken of the older one is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_was_taken_is_lost_when_the_table_is_behind() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (events, mut said) = mpsc::channel(1);
+    let router = RouterSettings { listen: free, ..RouterSettings::new("127.0.0.1".parse().unwrap()) };
+    let mut station = Station::new(vec![router], 3, events);
+    station.start().unwrap();
+    let peer = |last| Peer::new(std::net::Ipv4Addr::new(198, 51, 100, last).into(), 9);
+    let route = |last| peer(last).monitoring(&update(Some(&path(&[9])), &[[10, 0, last]], None));
+    let all: Vec<u8> = (0..50).flat_map(|last| [peer(last).up(false), route(last)].concat()).collect();
+    let mut older = TcpStream::connect(free).unwrap();
+    older.write_all(&[initiation(), all].concat()).unwrap();
+    while station.routers()[0].snapshot().status.updates < 50 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut newer = TcpStream::connect(free).unwrap();
+    newer.write_all(&initiation()).unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let (mut ups, mut routes, mut downs) = (0, 0, 0);
+    loop {
+        let Said { peer, event } = next(&mut said).await;
+        match event {
+            Event::Up => ups += 1,
+            Event::Routes(_) => routes += 1,
+            Event::Down(_) => downs += 1,
+            _ => {}
+        }
+        if (peer, downs) == (PeerId(3), 51) {
+            break;
+        }
+    }
+    assert_eq!((ups, routes), (51, 50));
+    assert_eq!(next(&mut said).await, Said { peer: PeerId(3), event: Event::Up });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

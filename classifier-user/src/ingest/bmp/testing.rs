@@ -140,6 +140,23 @@ pub(super) fn update(path: Option<&[u8]>, nets: &[[u8; 3]], path_id: Option<u32>
     out
 }
 
+/// An UPDATE with the path of one AS for 2001:db8::/32.
+pub(super) fn update_v6(asn: Asn) -> Vec<u8> {
+    let mut out = Vec::new();
+    append(&mut out, Kind::Update, |out| {
+        let mut attributes = vec![0x40, 1, 1, 0, 0x40, 2, 6];
+        attributes.extend(path(&[asn]));
+        // MP_REACH_NLRI: IPv6 unicast, a next hop of 16 bytes.
+        attributes.extend([0x80, 14, 26, 0, 2, 1, 16]);
+        attributes.extend([0; 16]);
+        attributes.extend([0, 32, 0x20, 1, 0x0d, 0xb8]);
+        out.extend([0, 0]);
+        out.extend((attributes.len() as u16).to_be_bytes());
+        out.extend(attributes);
+    });
+    out
+}
+
 /// A path of one sequence, of numbers of 4 bytes.
 pub(super) fn path(asns: &[Asn]) -> Vec<u8> {
     let mut out = vec![2, asns.len() as u8];

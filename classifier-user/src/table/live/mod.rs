@@ -6,9 +6,11 @@
 //! `routes` (where they are), [`peers`] (who they are of, and when they are stale), here.
 //!
 //! Nothing here takes long at a time: a lost session marks its routes by a number, and what is stale for too long, or
-//! was not announced again, goes in portions ([`Live::clean`]).
+//! was not announced again, goes in portions ([`Live::clean`]). Looking for what goes is one walk over a family's prefixes,
+//! however many peers it is of: those of a BMP router that is lost go together.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -81,12 +83,17 @@ pub struct Candidate {
     pub lost_by: Option<Criterion>,
 }
 
-/// Stale routes of a peer that have to go.
+/// From which epoch on routes of peers stay: what came before has to go.
+type Going = HashMap<PeerId, u16>;
+
+/// Stale routes that have to go.
+#[derive(Default)]
 struct Cleaning {
-    peer: PeerId,
-    /// What came at this epoch or later stays.
-    epoch: u16,
-    /// Prefixes that had such routes, ascending.
+    /// Of peers' families, by [`Family`], that were not looked for yet.
+    waiting: [Going; 2],
+    /// Of what is going now.
+    going: Going,
+    /// Prefixes that had such routes and were not looked at yet, ascending.
     prefixes: Vec<Prefix>,
 }
 
@@ -95,7 +102,7 @@ pub struct Live {
     v4: Index<KeyV4>,
     v6: Index<KeyV6>,
     shared: Shared,
-    cleaning: Vec<Cleaning>,
+    cleaning: Cleaning,
     began: Instant,
 }
 
@@ -121,7 +128,7 @@ impl Live {
             v4: Index::default(),
             v6: Index::default(),
             shared: Shared::default(),
-            cleaning: Vec::new(),
+            cleaning: Cleaning::default(),
             began: now,
         }
     }
@@ -134,7 +141,11 @@ impl Live {
             Event::Up => self.shared.peer(peer).come_up(now),
             Event::Down(lost) => self.shared.peer(peer).go_down(lost, now),
             Event::Refresh(family) => self.shared.peer(peer).refresh(family, now),
-            Event::EndOfRib(family) => self.finish(peer, family),
+            Event::EndOfRib(family) => {
+                if let Some(epoch) = self.shared.peer(peer).finish(family) {
+                    self.goes(peer, family, epoch);
+                }
+            }
             Event::Routes(routes) => {
                 self.shared.peer(peer).changed = Some(now);
                 let now = now.saturating_duration_since(self.began).as_secs() as u32;
@@ -161,16 +172,19 @@ impl Live {
             }
         }
         // A session that ends without a time for its routes leaves none behind.
-        self.tick(now);
+        let due: Vec<_> = self.shared.peer(peer).due(now).collect();
+        for (family, epoch) in due {
+            self.goes(peer, family, epoch);
+        }
     }
 
     /// Sees which stale routes have been so for too long; they go with [`Live::clean`].
     pub fn tick(&mut self, now: Instant) {
-        for number in 0..self.shared.peers.len() {
-            let Some(peer) = self.shared.peers.get_mut(number) else { return };
-            for family in peer.due(now) {
-                self.finish(PeerId(number as u16), family);
-            }
+        let peers = (0..).zip(&mut self.shared.peers);
+        let due = peers.flat_map(|(number, peer)| peer.due(now).map(move |due| (PeerId(number), due)));
+        let due: Vec<_> = due.collect();
+        for (peer, (family, epoch)) in due {
+            self.goes(peer, family, epoch);
         }
     }
 
@@ -180,42 +194,47 @@ impl Live {
         self.shared.peers.iter().filter_map(Peer::until).min()
     }
 
-    /// Takes out up to `limit` prefixes' routes that have to go. Whether there are more.
+    /// Takes out up to `limit` prefixes' routes that have to go, or looks for them once, over a family. Whether there are
+    /// more.
     pub fn clean(&mut self, limit: usize, differences: &mut Vec<Difference>) -> bool {
-        let mut left = limit;
-        while let Some(cleaning) = self.cleaning.last_mut() {
-            let (peer, epoch) = (cleaning.peer, cleaning.epoch);
-            // Before it in the order of epochs, which begin again at 0.
-            let gone = |route: &Route| route.peer == peer && epoch.wrapping_sub(route.epoch) as i16 > 0;
-            while left > 0
-                && let Some(prefix) = cleaning.prefixes.pop()
-            {
-                left -= 1;
-                let changed = match &prefix {
-                    Prefix::V4(net) => self.shared.withdraw(&mut self.v4, net.into(), gone),
-                    Prefix::V6(net) => self.shared.withdraw(&mut self.v6, net.into(), gone),
-                };
-                differences.extend(changed.map(|changed| changed.of(prefix)));
-            }
-            if !cleaning.prefixes.is_empty() {
-                return true;
-            }
-            self.cleaning.pop();
+        if self.cleaning.prefixes.is_empty() {
+            self.look();
         }
-        false
+        let Self { v4, v6, shared, cleaning, .. } = self;
+        let gone = |route: &Route| goes(&cleaning.going, route);
+        for _ in 0..limit {
+            let Some(prefix) = cleaning.prefixes.pop() else { break };
+            let changed = match &prefix {
+                Prefix::V4(net) => shared.withdraw(v4, net.into(), gone),
+                Prefix::V6(net) => shared.withdraw(v6, net.into(), gone),
+            };
+            differences.extend(changed.map(|changed| changed.of(prefix)));
+        }
+        self.cleaning()
     }
 
     /// Whether [`Live::clean`] has something to do.
     #[must_use]
-    pub const fn cleaning(&self) -> bool {
-        !self.cleaning.is_empty()
+    pub fn cleaning(&self) -> bool {
+        let Cleaning { waiting, prefixes, .. } = &self.cleaning;
+        !prefixes.is_empty() || waiting.iter().any(|going| !going.is_empty())
     }
 
-    /// What is stale of a peer's family has to go.
-    fn finish(&mut self, peer: PeerId, family: Family) {
-        let Some(epoch) = self.shared.peer(peer).finish(family) else { return };
+    /// What a peer announced of a family before an epoch has to go.
+    fn goes(&mut self, peer: PeerId, family: Family, epoch: u16) {
+        self.cleaning.waiting[family as usize].insert(peer, epoch);
+    }
+
+    /// Looks for what has to go of a family, of all peers at once.
+    fn look(&mut self) {
+        let [v4, v6] = &mut self.cleaning.waiting;
+        let (family, waiting) = if v4.is_empty() { (Family::Ipv6, v6) } else { (Family::Ipv4, v4) };
+        let going = std::mem::take(waiting);
+        if going.is_empty() {
+            return;
+        }
         let shared = &self.shared;
-        let gone = |first| shared.routes.chain(first).any(|route| route.peer == peer && route.epoch != epoch);
+        let gone = |first| shared.routes.chain(first).any(|route| goes(&going, route));
         fn prefixes<K: Key>(index: &Index<K>, gone: impl Fn(u32) -> bool) -> Vec<Prefix> {
             index.iter().filter(|(_, first)| gone(*first)).filter_map(|(key, _)| key.prefix()).collect()
         }
@@ -225,7 +244,8 @@ impl Live {
         };
         // Neighbours together: that is several times faster for RIB and FIB.
         prefixes.sort_unstable();
-        self.cleaning.push(Cleaning { peer, epoch, prefixes });
+        self.cleaning.prefixes = prefixes;
+        self.cleaning.going = going;
     }
 
     /// How many prefixes have a route, each counted once.
@@ -298,6 +318,11 @@ impl Live {
         };
         first.into_iter().flat_map(|first| self.shared.routes.chain(first))
     }
+}
+
+/// Whether a route has to go. Epochs begin again at 0.
+fn goes(going: &Going, route: &Route) -> bool {
+    going.get(&route.peer).is_some_and(|epoch| epoch.wrapping_sub(route.epoch) as i16 > 0)
 }
 
 impl Shared {

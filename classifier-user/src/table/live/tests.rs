@@ -251,39 +251,161 @@ fn cleaning_leaves_what_came_again() {
     assert!(!world.live.cleaning());
 }
 
+/// A router with many neighbours is lost: they are looked for together, a family at a time, and each prefix goes once.
+#[test]
+fn what_many_peers_leave_goes_in_one_walk() {
+    let mut world = World::new();
+    let nets = ["10.0.0.0/8", "11.0.0.0/8", "2001:db8::/32"];
+    for peer in 0..1000 {
+        world.say(peer, Event::Up);
+        nets.iter().for_each(|net| world.announce(peer, net, &path(&[peer.into(), 1])));
+    }
+    world.changes();
+    (0..1000).for_each(|peer| world.down(peer, if peer < 999 { 0 } else { 60 }));
+    assert!(world.live.clean(usize::MAX, &mut world.differences), "IPv6 is next");
+    assert_eq!(world.live.counts(), PrefixCounts { ipv4: 2, ipv6: 1 });
+    assert_eq!(world.differences.len(), 2, "to the one that stays");
+    assert!(!world.live.clean(usize::MAX, &mut world.differences));
+    assert_eq!(world.differences.len(), 3);
+    let left: usize = (0..1000).map(|peer| world.peer(peer).routes.total()).sum();
+    assert_eq!(left, 3);
+    world.changes();
+    world.wait(60);
+    assert_eq!(world.changes(), nets.map(|net| format!("{net} gone")));
+}
+
+/// A session that comes and goes renews nothing: each route has the time of the loss in which it became stale.
+#[test]
+fn a_session_that_flaps_does_not_keep_what_it_does_not_repeat() {
+    let mut world = World::new();
+    world.say(0, Event::Up);
+    world.announce(0, "10.0.0.0/8", &path(&[1]));
+    world.announce(0, "11.0.0.0/8", &path(&[1]));
+    world.changes();
+    // Every two minutes, as of a peer that is over a limit; 11.0.0.0/8 never comes again.
+    for _ in 0..14 {
+        world.down(0, 1800);
+        world.wait(120);
+        assert_eq!(world.changes(), [""; 0]);
+        world.say(0, Event::Up);
+        world.announce(0, "10.0.0.0/8", &path(&[1]));
+        world.wait(5);
+    }
+    // 14 × 125 s: 50 s are left.
+    world.down(0, 1800);
+    assert_eq!(world.live.due(), Some(world.now + Duration::from_secs(50)));
+    assert_eq!(world.peer(0).stale_until, Some(world.now + Duration::from_secs(1800)), "of the other one");
+    world.wait(49);
+    assert_eq!(world.changes(), [""; 0]);
+    world.wait(1);
+    assert_eq!(world.changes(), ["11.0.0.0/8 gone"]);
+    world.wait(1749);
+    assert_eq!(world.changes(), [""; 0]);
+    world.wait(1);
+    assert_eq!(world.changes(), ["10.0.0.0/8 gone"]);
+    assert_eq!((world.live.due(), world.peer(0).stale_until), (None, None));
+}
+
+/// While a peer is there that has begun to send all again, its routes are not missed for a time that ends meanwhile;
+/// nor does a refresh that never ends renew that of another one.
+#[test]
+fn a_peer_that_is_back_has_its_time_to_send_all() {
+    let mut world = World::new();
+    world.say(0, Event::Up);
+    world.announce(0, "10.0.0.0/8", &path(&[1]));
+    world.changes();
+    world.down(0, 1800);
+    world.wait(1795);
+    world.say(0, Event::Up);
+    world.wait(100);
+    assert_eq!(world.changes(), [""; 0]);
+    world.down(0, 1800);
+    world.wait(0);
+    assert_eq!(world.changes(), ["10.0.0.0/8 gone"]);
+    // BoRR without EoRR, again and again.
+    world.say(0, Event::Up);
+    world.announce(0, "10.0.0.0/8", &path(&[1]));
+    world.announce(0, "11.0.0.0/8", &path(&[1]));
+    for _ in 0..3 {
+        world.say(0, Event::Refresh(Family::Ipv4));
+        world.announce(0, "10.0.0.0/8", &path(&[1]));
+        world.changes();
+        world.wait(RESEND.as_secs() / 3);
+    }
+    assert_eq!(world.changes(), ["11.0.0.0/8 gone"]);
+    assert_eq!(world.peer(0).routes.total(), 1);
+}
+
+/// Times are few: who flaps more often loses what is stale for longest, as RFC 4724 would have it at once.
+#[test]
+fn times_of_stale_routes_are_bounded() {
+    let mut world = World::new();
+    for n in 0..20u32 {
+        world.say(0, Event::Up);
+        world.announce(0, &format!("10.{n}.0.0/16"), &path(&[1]));
+        world.changes();
+        world.wait(1);
+        world.down(0, 1800);
+        world.wait(0);
+        let expected = n.checked_sub(16).map(|n| format!("10.{n}.0.0/16 gone"));
+        assert_eq!(world.changes(), expected.into_iter().collect::<Vec<_>>());
+    }
+}
+
+/// A route of the naive table.
+#[derive(Clone, Debug)]
+struct NaiveRoute {
+    attributes: Arc<Attributes>,
+    stale: bool,
+    /// It goes at this time: of its first loss.
+    lost: Option<Instant>,
+    /// It goes at this time instead, as long as the peer sends all again.
+    resent: Option<Instant>,
+}
+
 /// A peer of the naive table.
 #[derive(Clone, Debug, Default)]
 struct Naive {
     standing: Standing,
     local_as: Asn,
-    /// Stale routes of a family go at this time.
-    until: [Option<Instant>; 2],
-    routes: BTreeMap<(Prefix, PathId), (Arc<Attributes>, bool)>,
+    routes: BTreeMap<(Prefix, PathId), NaiveRoute>,
 }
 
 impl Naive {
-    fn mark(&mut self, family: Family, until: Instant) {
-        let mut some = false;
-        for ((prefix, _), (_, stale)) in &mut self.routes {
-            if Family::of(prefix) == family {
-                *stale = true;
-                some = true;
-            }
+    fn of(&mut self, family: Family) -> impl Iterator<Item = &mut NaiveRoute> {
+        self.routes
+            .iter_mut()
+            .filter(move |((prefix, _), _)| Family::of(prefix) == family)
+            .map(|(_, route)| route)
+    }
+
+    fn lose(&mut self, family: Family, until: Instant) {
+        for route in self.of(family) {
+            route.stale = true;
+            route.resent = None;
+            route.lost = Some(route.lost.map_or(until, |lost| lost.min(until)));
         }
-        self.until[family as usize] = some.then_some(until);
+    }
+
+    fn resend(&mut self, family: Family, until: Instant) {
+        for route in self.of(family) {
+            route.stale = true;
+            route.resent.get_or_insert(until);
+        }
     }
 
     fn sweep(&mut self, family: Family) {
-        self.until[family as usize] = None;
-        self.routes.retain(|(prefix, _), (_, stale)| Family::of(prefix) != family || !*stale);
+        self.routes.retain(|(prefix, _), route| Family::of(prefix) != family || !route.stale);
     }
 
     fn tick(&mut self, now: Instant) {
-        for family in FAMILIES {
-            if self.until[family as usize].is_some_and(|until| until <= now) {
-                self.sweep(family);
-            }
-        }
+        self.routes.retain(|_, route| route.until().is_none_or(|until| until > now));
+    }
+}
+
+impl NaiveRoute {
+    fn until(&self) -> Option<Instant> {
+        self.resent.or(self.lost).filter(|_| self.stale)
     }
 }
 
@@ -296,7 +418,7 @@ fn naive_best(peers: &[Naive], prefix: &Prefix) -> Option<(u16, PathId, Origins)
             peer.routes
                 .iter()
                 .filter(|((its, _), _)| its == prefix)
-                .map(move |((_, id), (attributes, _))| (number as u16, *id, attributes, peer))
+                .map(move |((_, id), route)| (number as u16, *id, &route.attributes, peer))
         })
         .collect();
     let keep = |routes: &mut Vec<(u16, PathId, &Arc<Attributes>, &Naive)>,
@@ -408,7 +530,8 @@ proptest! {
             match step {
                 Step::Announce(peer, net, path_id, attributes) => {
                     let (net, attributes) = (prefix(NETS[net]), Arc::new(attributes));
-                    peers[usize::from(peer)].routes.insert((net, path_id), (Arc::clone(&attributes), false));
+                    let route = NaiveRoute { attributes: Arc::clone(&attributes), stale: false, lost: None, resent: None };
+                    peers[usize::from(peer)].routes.insert((net, path_id), route);
                     world.say(peer, Event::Routes(vec![Said { prefix: net, path_id, attributes: Some(attributes) }]));
                 }
                 Step::Withdraw(peer, net, path_id) => {
@@ -417,16 +540,16 @@ proptest! {
                     world.say(peer, Event::Routes(vec![Said { prefix: net, path_id, attributes: None }]));
                 }
                 Step::Up(peer) => {
-                    FAMILIES.iter().for_each(|&f| peers[usize::from(peer)].mark(f, now + RESEND));
+                    FAMILIES.iter().for_each(|&f| peers[usize::from(peer)].resend(f, now + RESEND));
                     world.say(peer, Event::Up);
                 }
                 Step::Down(peer, seconds) => {
                     let until = now + Duration::from_secs(seconds.into());
-                    FAMILIES.iter().for_each(|&f| peers[usize::from(peer)].mark(f, until));
+                    FAMILIES.iter().for_each(|&f| peers[usize::from(peer)].lose(f, until));
                     world.down(peer, seconds);
                 }
                 Step::Refresh(peer, family) => {
-                    peers[usize::from(peer)].mark(family, now + RESEND);
+                    peers[usize::from(peer)].resend(family, now + RESEND);
                     world.say(peer, Event::Refresh(family));
                 }
                 Step::End(peer, family) => {
@@ -469,7 +592,7 @@ proptest! {
                 prop_assert_eq!(found, origins);
                 for candidate in &candidates {
                     let key = (net, candidate.path_id);
-                    let (attributes, stale) = &peers[usize::from(candidate.peer.0)].routes[&key];
+                    let NaiveRoute { attributes, stale, .. } = &peers[usize::from(candidate.peer.0)].routes[&key];
                     prop_assert_eq!((attributes, *stale), (&candidate.attributes, candidate.stale));
                 }
                 let there: usize = peers.iter().map(|peer| peer.routes.keys().filter(|(its, _)| *its == net).count()).sum();
@@ -477,11 +600,13 @@ proptest! {
             }
             for (status, peer) in world.live.peers().zip(&peers) {
                 prop_assert_eq!(status.routes.total(), peer.routes.len());
-                prop_assert_eq!(status.stale.total(), peer.routes.values().filter(|(_, stale)| *stale).count());
-                prop_assert_eq!(status.stale_until, peer.until.into_iter().flatten().max());
+                prop_assert_eq!(status.stale.total(), peer.routes.values().filter(|route| route.stale).count());
+                let until = peer.routes.values().filter_map(NaiveRoute::until).max();
+                // Of those that became stale together, all may be gone but for their time.
+                prop_assert!(status.stale_until >= until && status.stale_until.is_some() == until.is_some());
             }
             let mut different: Vec<_> =
-                peers.iter().flat_map(|peer| peer.routes.values().map(|(attributes, _)| attributes)).collect();
+                peers.iter().flat_map(|peer| peer.routes.values().map(|route| &route.attributes)).collect();
             different.sort_unstable_by_key(|a| format!("{a:?}"));
             different.dedup();
             prop_assert_eq!(world.live.attributes(), different.len());

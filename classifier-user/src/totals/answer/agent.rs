@@ -1,6 +1,6 @@
 //! `links` and `status`.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,9 @@ pub struct SessionStatus {
     pub ipv6_routes: u64,
     /// Messages that came since the agent started.
     pub messages: u64,
+    /// UPDATEs among them, or reported by them.
+    #[serde(default)]
+    pub updates: u64,
     /// Routes announced, also those announced again.
     pub announced: u64,
     /// Routes withdrawn.
@@ -152,8 +155,36 @@ pub struct SessionStatus {
     pub malformed: u64,
     /// UPDATEs, or prefixes of them, that are none of those asked for.
     pub ignored: u64,
+    /// Connections that we could not make; null of a BMP router, which makes them itself.
+    #[serde(default)]
+    pub connect_failures: Option<u64>,
+    /// NOTIFICATIONs that we sent; null of a BMP router.
+    #[serde(default)]
+    pub notifications_sent: Option<u64>,
+    /// NOTIFICATIONs that came; null of a BMP router.
+    #[serde(default)]
+    pub notifications_received: Option<u64>,
+    /// Connections from a BMP router's address that ended before an Initiation, or came while it is not listened to; null of a
+    /// BGP session.
+    #[serde(default)]
+    pub refused: Option<u64>,
+    /// What a BMP router calls itself (sysName); null where it does not say so, and of a BGP session.
+    #[serde(default)]
+    pub sys_name: Option<String>,
+    /// What a BMP router counts of its neighbours that are up. Left out where it says nothing of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statistics: Vec<NeighborStatistics>,
     /// Why the session was lost, or could not come to be, the last time.
     pub last_error: Option<SessionError>,
+}
+
+/// What a BMP router counts of a neighbour (RFC 7854, section 4.8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeighborStatistics {
+    /// The neighbour's address; null: of the router's Loc-RIB.
+    pub neighbor: Option<IpAddr>,
+    /// Counters and gauges by their type, as the router said them last.
+    pub counters: BTreeMap<u16, u64>,
 }
 
 /// What went wrong with a session, and when.
@@ -172,13 +203,17 @@ pub struct Strangers {
     pub bgp: u64,
     /// To where BMP listens.
     pub bmp: u64,
+    /// TCP segments that the kernel dropped for their MD5 signature since the agent started, or for having none, of all programs
+    /// on this machine.
+    #[serde(default)]
+    pub md5: u64,
 }
 
 impl Strangers {
     /// Whether there were none.
     #[must_use]
     pub const fn is_none(&self) -> bool {
-        self.bgp == 0 && self.bmp == 0
+        self.bgp == 0 && self.bmp == 0 && self.md5 == 0
     }
 }
 

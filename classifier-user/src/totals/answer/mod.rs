@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::agent::{
     CountMode, GapStatus, Granularity, HistoryState, HistoryStatus, HookStatus, LinkAnswer, LinkDirection,
-    LinkStatus, LinksAnswer, MemoryStatus, OpenSlotStatus, SessionError, SessionStatus, SourceStatus,
-    StatusAnswer, Strangers, SweepStatus, TableStatus,
+    LinkStatus, LinksAnswer, MemoryStatus, NeighborStatistics, OpenSlotStatus, SessionError, SessionStatus,
+    SourceStatus, StatusAnswer, Strangers, SweepStatus, TableStatus,
 };
 use super::query::By;
 use crate::model::{Asn, Counter, Direction, LinkKind, Locality, Outcome, Role};

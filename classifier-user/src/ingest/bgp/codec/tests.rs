@@ -66,6 +66,23 @@ fn long_messages_where_they_were_agreed() {
     assert_eq!(message(&whole(1, &[0; 5_000]), true).unwrap_err().notification.subcode, 2);
 }
 
+/// RFC 9234: a router may say its role on eBGP, and several or broken ones; it is none of ours.
+#[test]
+fn roles_are_ignored() {
+    let mut bytes = Vec::new();
+    full_open().append(&mut bytes);
+    let body = &bytes[HEADER..];
+    let plain = Open::decode(body).unwrap();
+    for roles in [&[9, 1, 0][..], &[9, 1, 4], &[9, 1, 200], &[9, 1, 0, 9, 1, 3], &[9, 0], &[9, 2, 0, 0]] {
+        let mut with = body.to_vec();
+        with.extend([2, roles.len() as u8]);
+        with.extend(roles);
+        // The length of all optional parameters.
+        with[9] += 2 + roles.len() as u8;
+        assert_eq!(Open::decode(&with).unwrap(), plain, "{roles:?}");
+    }
+}
+
 fn full_open() -> Open {
     Open {
         short_as: open::AS_TRANS,
