@@ -215,7 +215,9 @@ impl Core {
         let now = Instant::now();
         let sweep = self.datapath.sweep()?;
         let delta = self.view.record(&sweep);
+        let lasting = self.open_gaps();
         if let Some(history) = &mut self.history {
+            history.lasting(lasting);
             history.give(sweep.at, now, delta);
         }
         if !sweep.released.is_empty() {

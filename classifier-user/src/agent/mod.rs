@@ -4,7 +4,7 @@
 //! [`sizing`] (how much is counted), `core` (the thread that owns the packet
 //! path), `changes` (routes into the FIB), `sessions` (whom it listens to), `live` (what they say), `paths` (by which AS
 //! paths), `asked` (questions about routes), `reload` (tables again), `attach` (programs on interfaces), `adopt` (what was
-//! counted before this agent), `follow` (interfaces that go away and come back).
+//! counted before this agent), `follow` (interfaces that go away and come back), `gaps` (what was not counted).
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -24,6 +24,7 @@ mod changes;
 mod core;
 mod error;
 mod follow;
+mod gaps;
 mod halves;
 mod listeners;
 mod live;
@@ -305,6 +306,8 @@ fn prepare(
     let classes = Arc::new(RwLock::new(classes));
     let totals = Totals::new(plan.links.clone(), started, limits).with_own_ases(&plan.own_ases);
     let view = View::new(totals, classes.clone(), SystemTime::now);
+    // Before the history's own threads are at it.
+    let gaps = plan.state_dir.as_deref().map(recorder::lasting_gaps).unwrap_or_default();
     let (recorder, mut feed) = record(plan, &decision, &classes, &groups, &view, started_at)?.unzip();
     if let Some((before, base)) = adopted {
         view.resume(&before);
@@ -343,7 +346,7 @@ fn prepare(
         gaps: Vec::new(),
         manager: manager.clone(),
     };
-    core.miss();
+    core.begin_gaps(gaps);
     core.publish_tables();
     Ok((core, view, recorder))
 }
