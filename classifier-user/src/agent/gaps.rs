@@ -3,13 +3,49 @@
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
-use super::core::Core;
-use crate::totals::answer::GapStatus;
+use super::{core::Core, follow::Place};
+use crate::{
+    config::RunPlan,
+    datapath::adopted::{Adopted, Missed},
+    history::recorder,
+    model::LinkId,
+    totals::answer::GapStatus,
+};
 
 /// Gaps that the status shows, at most: the latest.
 const SHOWN: usize = 32;
+
+/// What was not counted when this agent began, and since when, with `to` null: gaps that the one before left, and what
+/// nobody was there to see.
+pub(super) fn before(plan: &RunPlan, adopted: Option<&Adopted>) -> Vec<GapStatus> {
+    let directory = plan.state_dir.as_deref();
+    let mut gaps = directory.map(recorder::lasting_gaps).unwrap_or_default();
+    let Some(adopted) = adopted.filter(|adopted| !adopted.missed.is_empty()) else { return gaps };
+    let recorded = directory.and_then(|directory| recorder::last_recorded(directory, adopted.count));
+    for (number, link) in (0..).map(LinkId).zip(&plan.links) {
+        let missed: Vec<&Missed> = adopted.missed.iter().filter(|missed| missed.link == number).collect();
+        if missed.is_empty() || gaps.iter().any(|gap| gap.link == link.name) {
+            continue;
+        }
+        let hooks: Vec<_> =
+            missed.iter().map(|missed| ["receive", "transmit"][missed.hook as usize]).collect();
+        let (hooks, interface) = (hooks.join(" and "), &link.interface);
+        let seen = missed.iter().filter_map(|missed| missed.since).min();
+        let (from, why) = if missed.iter().all(|missed| missed.since.is_some()) {
+            (seen, format!("{hooks} of {interface} was attached anew"))
+        } else {
+            let why = format!("what counted {hooks} of {interface} was gone when the agent began");
+            let last = recorded.map_or("an unknown time".to_owned(), |at| timestamp(at).to_string());
+            warn!("{}: {why}: nothing was counted there from some time after {last} on", link.name);
+            (recorded, if recorded.is_some() { why } else { format!("{why}; since when is not known") })
+        };
+        let from = timestamp(from.unwrap_or_else(SystemTime::now));
+        gaps.push(GapStatus { link: link.name.clone(), from, to: None, why });
+    }
+    gaps
+}
 
 impl Core {
     /// Notes interfaces that are not there at the start, and goes on with gaps of `before` that last; those of links that
@@ -34,6 +70,37 @@ impl Core {
         if known {
             // They are recorded from the first moment on.
             self.try_sweep();
+        }
+    }
+
+    /// Sees on which interfaces programs were taken off: that is a gap from when they were there the last time.
+    pub(super) fn miss_hooks(&mut self) {
+        let mut places = std::mem::take(&mut self.places);
+        let gone: Vec<_> = places.iter().map(|place| self.gone_of(place)).collect();
+        for (place, gone) in places.iter_mut().zip(gone).filter(|(place, _)| place.ifindex != 0) {
+            if let Some(why) = gone {
+                let since = place.gap.as_ref().map_or(self.looked, |(since, _)| *since);
+                place.gap = Some((since, why));
+            } else if let Some((from, why)) = place.gap.take() {
+                let (from, to) = (timestamp(from), Some(timestamp(SystemTime::now())));
+                for link in self.names(&place.links) {
+                    self.close_gap(GapStatus { link, from, to, why: why.clone() });
+                }
+            }
+        }
+        self.places = places;
+    }
+
+    /// Why nothing is counted on a hook of an interface that is there.
+    fn gone_of(&self, place: &Place) -> Option<String> {
+        let now = &self.status.attachments;
+        let now = place.links.iter().find_map(|link| now.iter().find(|now| now.link == *link))?;
+        match self.gone_hooks(now).as_slice() {
+            [] => None,
+            [hook] => Some(format!("the program on {hook} of {} was taken off", place.name)),
+            hooks => {
+                Some(format!("the programs on {} of {} were taken off", hooks.join(" and "), place.name))
+            }
         }
     }
 
@@ -85,7 +152,14 @@ impl Core {
     /// All gaps that the status shows, and what is to be said of interfaces.
     pub(super) fn gaps_status(&self) -> (Vec<GapStatus>, Vec<String>) {
         let open = self.open_gaps();
-        let away = open.iter().map(|gap| format!("{}: {}: nothing is counted there", gap.link, gap.why));
+        // Of programs that were taken off, more is said elsewhere.
+        let away = self.places.iter().filter(|place| place.ifindex == 0).flat_map(|place| {
+            let why = place.gap.iter().map(|(_, why)| why);
+            let names = self.names(&place.links);
+            why.flat_map(move |why| {
+                names.clone().into_iter().map(move |link| format!("{link}: {why}: nothing is counted there"))
+            })
+        });
         let renamed = self.places.iter().filter_map(|place| {
             let name = place.renamed.as_ref()?;
             Some(format!(

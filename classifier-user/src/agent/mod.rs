@@ -294,7 +294,10 @@ fn prepare(
         remote.abandon();
         return Err(error.into());
     }
-    let adopted = remote.settle()?.map(|adopted| {
+    let adopted = remote.settle()?;
+    // Before the history's own threads are at it.
+    let missed = gaps::before(plan, adopted.as_ref());
+    let adopted = adopted.map(|adopted| {
         if !adopted.links.is_empty() {
             let since = Timestamp::try_from(adopted.since).unwrap_or_default();
             info!("going on with what was counted since {}", since.strftime("%Y-%m-%dT%H:%M:%SZ"));
@@ -306,8 +309,6 @@ fn prepare(
     let classes = Arc::new(RwLock::new(classes));
     let totals = Totals::new(plan.links.clone(), started, limits).with_own_ases(&plan.own_ases);
     let view = View::new(totals, classes.clone(), SystemTime::now);
-    // Before the history's own threads are at it.
-    let gaps = plan.state_dir.as_deref().map(recorder::lasting_gaps).unwrap_or_default();
     let (recorder, mut feed) = record(plan, &decision, &classes, &groups, &view, started_at)?.unzip();
     if let Some((before, base)) = adopted {
         view.resume(&before);
@@ -344,9 +345,10 @@ fn prepare(
         heard: VecDeque::new(),
         places: Place::all(&plan.links, interfaces),
         gaps: Vec::new(),
+        looked: SystemTime::now(),
         manager: manager.clone(),
     };
-    core.begin_gaps(gaps);
+    core.begin_gaps(missed);
     core.publish_tables();
     Ok((core, view, recorder))
 }

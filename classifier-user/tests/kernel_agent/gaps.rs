@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     agent::{Agent, classifier, eventually},
+    history::journaled,
     keep::{bpffs, keeping},
     lab::{in_namespace, run, veth},
     world::{Files, ip, send_from, wire},
@@ -94,5 +95,139 @@ fn a_gap_outlives_whoever_is_killed() {
             assert_eq!((lasting(state), over(state)), (vec![], gaps));
             classifier(&format!("detach --bpffs {}", bpffs.display()));
         }
+    });
+}
+
+#[test]
+fn what_is_replaced_while_no_agent_runs_is_a_gap_since_the_last_sweep() {
+    in_namespace(|| {
+        let (peer, files) = (wire(), Files::new());
+        let bpffs = bpffs(&files);
+        for mode in ["", "--xdp-mode tc --clsact"] {
+            let state = tempfile::tempdir().expect("a directory");
+            let state = state.path();
+            let arguments =
+                format!("{} {mode} --wait --state-dir {}", keeping(&files, &bpffs), state.display());
+            let gone = "transit: what counted receive and transmit of r0 was gone when the agent began";
+            // What is sent right after the interface came up may not arrive: until so many have.
+            let count = |agent: &Agent, total: u64| {
+                send_from(&peer, "p0", &vec![(3, ip("8.8.8.8", "192.0.2.1", 100))]);
+                agent.settled(&[("transit rx", total)]);
+                journaled(agent);
+                // Journals have microseconds.
+                let last = time(&agent.status()["history"]["open_slot"]["last"]).as_microsecond();
+                Timestamp::from_microsecond(last).expect("a time")
+            };
+            let agent = Agent::start(&arguments);
+            let last = count(&agent, 3);
+            agent.end(libc::SIGKILL);
+            let seen = Timestamp::now();
+            run("ip link del r0");
+            veth(&peer, "r0", "p0", 1500);
+            let agent = Agent::start(&arguments);
+            agent.wait_log(0, &format!("{gone}: nothing was counted there from some time after "));
+            let first = eventually("it is recorded", || over(state).pop());
+            assert!((last..=seen).contains(&time(&first["from"])), "{last} {first} {seen}");
+            assert!(time(&first["to"]) > seen && time(&first["to"]) <= Timestamp::now(), "{first}");
+            assert_eq!((agent.status()["gaps"].clone(), lasting(state)), (json!([first]), vec![]));
+            assert_eq!(agent.metrics().one("classifier_link_gaps_total", &[]), 1.0);
+            let last = count(&agent, 6);
+            agent.end(libc::SIGTERM);
+
+            // Once only; and gone for longer.
+            let seen = Timestamp::now();
+            run("ip link del r0");
+            let agent = Agent::start(&arguments);
+            agent.wait_log(0, gone);
+            let gap = eventually("it is recorded", || lasting(state).pop());
+            assert!((last..=seen).contains(&time(&gap["from"])), "{last} {gap} {seen}");
+            agent.end(libc::SIGKILL);
+            let agent = Agent::start(&arguments);
+            assert_eq!(agent.status()["gaps"], json!([gap]));
+            veth(&peer, "r0", "p0", 1500);
+            agent.wait_log(0, "transit: r0 is counted again; nothing was for ");
+            let gaps = eventually("it is over", || Some(over(state)).filter(|gaps| gaps.len() == 2));
+            assert_eq!((&gaps[0], &gaps[1]["from"]), (&first, &gap["from"]));
+            agent.end(libc::SIGTERM);
+            let agent = Agent::start(&arguments);
+            assert!(!agent.log().contains("was gone when"), "{}", agent.log());
+            agent.two_sweeps();
+            assert_eq!((over(state), lasting(state)), (gaps, vec![]));
+            agent.end(libc::SIGTERM);
+            classifier(&format!("detach --bpffs {}", bpffs.display()));
+        }
+    });
+}
+
+#[test]
+fn attaching_anew_the_other_way_is_a_gap_of_a_moment() {
+    in_namespace(|| {
+        let (peer, files, state) = (wire(), Files::new(), tempfile::tempdir().expect("a directory"));
+        let bpffs = bpffs(&files);
+        let state = state.path();
+        let arguments = format!("{} --state-dir {}", keeping(&files, &bpffs), state.display());
+        Agent::start(&arguments).end(libc::SIGTERM);
+        let before = Timestamp::now();
+        for (number, mode) in [(1, "--xdp-mode tc --clsact"), (2, "--xdp-mode native")] {
+            let agent = Agent::start(&format!("{arguments} {mode}"));
+            agent.wait_log(0, "r0: attached anew, the other way: nothing was counted meanwhile");
+            let gaps = eventually("it is recorded", || Some(over(state)).filter(|gaps| gaps.len() == number));
+            let gap = &gaps[number - 1];
+            assert_eq!(gap["why"], "receive of r0 was attached anew");
+            assert!(before < time(&gap["from"]) && time(&gap["from"]) < time(&gap["to"]), "{gap}");
+            assert!(!agent.log().contains("was gone when"), "{}", agent.log());
+            send_from(&peer, "p0", &vec![(3, ip("8.8.8.8", "192.0.2.1", 100))]);
+            agent.settled(&[("transit rx", 3 * number as u64)]);
+            agent.end(libc::SIGTERM);
+        }
+        assert_eq!(lasting(state), Vec::<Value>::new());
+        classifier(&format!("detach --bpffs {}", bpffs.display()));
+    });
+}
+
+#[test]
+fn a_program_that_is_taken_off_is_a_gap_until_it_is_back() {
+    in_namespace(|| {
+        let (peer, files, state) = (wire(), Files::new(), tempfile::tempdir().expect("a directory"));
+        let bpffs = bpffs(&files);
+        let state = state.path();
+        let arguments =
+            format!("{} --xdp-mode tc --clsact --state-dir {}", keeping(&files, &bpffs), state.display());
+        let before = Timestamp::now();
+        let agent = Agent::start(&arguments);
+        agent.two_sweeps();
+        assert_eq!(agent.status()["gaps"], json!([]));
+        run("tc filter del dev r0 ingress");
+        let gap = eventually("it is on the disk", || lasting(state).pop());
+        assert_eq!(
+            (&gap["why"], &gap["to"]),
+            (&json!("the program on receive of r0 was taken off"), &Value::Null)
+        );
+        let from = time(&gap["from"]);
+        assert!((before..=Timestamp::now()).contains(&from), "{gap}");
+        let status = eventually("the status says so", || {
+            Some(agent.status()).filter(|status| status["gaps"] == json!([gap]))
+        });
+        assert_eq!(status["warnings"].as_array().map(Vec::len), Some(1), "{status}");
+        assert_eq!(agent.metrics().one("classifier_link_up", &[]), 0.0);
+        run("tc filter del dev r0 egress");
+        let both = eventually("the other one, too", || {
+            lasting(state)
+                .pop()
+                .filter(|gap| gap["why"] == "the programs on receive and transmit of r0 were taken off")
+        });
+        assert_eq!(both["from"], gap["from"]);
+        agent.end(libc::SIGKILL);
+
+        let agent = Agent::start(&arguments);
+        let gaps = eventually("it is over", || Some(over(state)).filter(|gaps| !gaps.is_empty()));
+        assert_eq!((gaps.len(), &gaps[0]["from"], &gaps[0]["why"]), (1, &gap["from"], &both["why"]));
+        assert_eq!((agent.status()["gaps"].clone(), lasting(state)), (json!(gaps), vec![]));
+        assert_eq!(agent.metrics().one("classifier_link_gaps_total", &[]), 1.0);
+        assert!(agent.metrics().one("classifier_link_gap_seconds_total", &[]) > 0.0);
+        send_from(&peer, "p0", &vec![(3, ip("8.8.8.8", "192.0.2.1", 100))]);
+        agent.settled(&[("transit rx", 3)]);
+        agent.end(libc::SIGTERM);
+        classifier(&format!("detach --bpffs {}", bpffs.display()));
     });
 }

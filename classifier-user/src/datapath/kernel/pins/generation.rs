@@ -7,15 +7,16 @@ use std::{
 
 use aya::maps::{Array, Map, MapData};
 use classifier_common::{
-    abi::{HookSlice, maps},
+    abi::{Hook, HookSlice, maps},
     counter::Counter,
     fib::Class,
 };
 
 use super::{
     super::{mapping::Mapping, sys},
-    PinError, failed,
+    PinError, PinnedLink, failed,
     meta::{ENTRIES, ENTRY, Entry, Header, Label},
+    namespace,
     records::{self, CARRY_WORDS, OWNER_WORDS},
 };
 use crate::{fib::memory::Words as _, model::Owner};
@@ -227,6 +228,21 @@ impl Generation {
         self.header.labels = self.labels.len() as u32;
         self.header.settled = true;
         self.write_header()
+    }
+
+    /// Whether its interfaces are of this network namespace.
+    pub(in crate::datapath::kernel) fn is_of_here(&self) -> bool {
+        self.header.namespace == namespace()
+    }
+
+    /// Whether some of its hooks have filters, as these are the places that are pinned.
+    pub(in crate::datapath::kernel) fn has_filters(&self, links: &[(u32, Hook, PinnedLink)]) -> bool {
+        let is_pinned =
+            |ifindex: u32, hook: Hook| links.iter().any(|(index, its, _)| (*index, *its) == (ifindex, hook));
+        self.labels.iter().filter(|label| label.ifindex != 0).any(|label| {
+            let mut attached = Hook::ALL.into_iter().filter(|&hook| label.attached[hook as usize]);
+            attached.any(|hook| !is_pinned(label.ifindex, hook))
+        })
     }
 
     /// Numbers of its programs.

@@ -62,6 +62,8 @@ pub(in crate::datapath::kernel) struct Label {
     pub(in crate::datapath::kernel) sides: [u32; 2],
     /// Whether the agent made the interface's clsact qdisc.
     pub(in crate::datapath::kernel) qdisc: bool,
+    /// By hook, whether a program was put there since counting began: where none is any more, something was missed.
+    pub(in crate::datapath::kernel) attached: [bool; 2],
 }
 
 /// Why `META` cannot be read.
@@ -207,6 +209,7 @@ impl Label {
         out.put(&[self.link.role as u8, self.link.kind.map_or(0, |kind| 1 + kind as u8)]);
         out.put(&[self.sides[0] as u8, self.sides[1] as u8, u8::from(self.qdisc)]);
         out.put(&self.ifindex.to_le_bytes());
+        out.put(&self.attached.map(u8::from));
         entry
     }
 
@@ -226,6 +229,7 @@ impl Label {
             ifindex: read.u32(),
             sides: [u32::from(rx & 3), u32::from(tx & 3)],
             qdisc: qdisc != 0,
+            attached: read.take().map(|attached: u8| attached != 0),
         })
     }
 }
@@ -261,6 +265,7 @@ mod tests {
                 ifindex: 70_000,
                 sides: [3, 1],
                 qdisc: kind.is_some(),
+                attached: [kind.is_some(), true],
             };
             assert_eq!(Label::decode(&label.encode()), Ok(label));
         }

@@ -33,7 +33,7 @@ mod sum;
 pub use meta::MetaError;
 pub(super) use sum::sum;
 
-use self::meta::Header;
+use self::{generation::Generation, meta::Header};
 
 /// Where an agent's kernel objects are kept, and under what name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ pub enum PinError {
     /// A map that is not what its description says.
     #[error(
         "{} is a map of another shape than its generation's ({found}, and not {expected}): nothing was touched; \
-         `classifier detach` takes all of it away, with what it counted",
+         `classifier detach --instance NAME` takes all of it away, with what it counted",
         path.display()
     )]
     Shape {
@@ -118,8 +118,8 @@ pub enum PinError {
     },
     /// A description that cannot be read.
     #[error(
-        "{} cannot be taken over: {source}: nothing was touched; `classifier detach` takes all of it away, with what \
-         it counted",
+        "{} cannot be taken over: {source}: nothing was touched; `classifier detach --instance NAME` takes all of \
+         it away, with what it counted",
         path.display()
     )]
     Meta {
@@ -163,6 +163,15 @@ fn entries(directory: &Path) -> Vec<(String, PathBuf)> {
 /// The calling thread's network namespace, by its inode; 0 where that cannot be seen.
 pub(super) fn namespace() -> u64 {
     fs::metadata("/proc/thread-self/ns/net").map_or(0, |metadata| metadata.ino())
+}
+
+/// Whether an instance counts in another network namespace, which cannot be seen from here. Its last generation says in
+/// which it does; only where each of its interfaces has a place that is pinned, and that the kernel has ended, is it over.
+pub(super) fn elsewhere(generations: &[Generation], links: &[(u32, Hook, PinnedLink)]) -> bool {
+    let Some(last) = generations.last().filter(|last| !last.is_of_here()) else { return false };
+    let is_pinned = |ifindex: u32| links.iter().any(|(index, _, _)| *index == ifindex);
+    let mut labels = last.labels.iter().filter(|label| label.ifindex != 0 && label.attached != [false; 2]);
+    links.iter().any(|(_, _, link)| link.info.ifindex != 0) || labels.any(|label| !is_pinned(label.ifindex))
 }
 
 /// The directories that instances of this name have, under whatever version.

@@ -121,7 +121,8 @@ pub(in crate::datapath::kernel) fn sum(
     let mut adopted = Vec::new();
     for (link, hooks) in sums.0 {
         let place = own.labels.iter().position(|label| label.link.same(&link)).or_else(|| {
-            own.labels.push(Label { link: link.clone(), ifindex: 0, sides: [0; 2], qdisc: false });
+            let (sides, attached) = ([0; 2], [false; 2]);
+            own.labels.push(Label { link: link.clone(), ifindex: 0, sides, qdisc: false, attached });
             own.write_label(own.labels.len() - 1).ok().map(|()| own.labels.len() - 1)
         });
         let Some(label) = place.and_then(|place| u8::try_from(place).ok()) else {
