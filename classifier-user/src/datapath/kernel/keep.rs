@@ -366,11 +366,10 @@ impl Kernel {
         keeping.pins.remove_everything();
     }
 
-    /// Takes the qdiscs away that this agent made and that nobody else uses.
+    /// Takes the qdiscs away that this agent made and that nobody uses now.
     pub(super) fn remove_qdiscs(&mut self) {
-        for ifindex in std::mem::take(&mut self.qdiscs) {
-            let _ = netlink_tc::remove_idle_clsact(ifindex);
-        }
+        // One that is in use stays this agent's; one whose interface is gone is gone.
+        self.qdiscs.retain(|&ifindex| matches!(netlink_tc::remove_idle_clsact(ifindex), Ok(false)));
     }
 
     /// Ends this agent's part: the programs stay on their hooks, and count on.
