@@ -149,17 +149,31 @@ pub(super) fn drop_filters(
         let Some(ifindex) = interface::index(&name) else { continue };
         let mut made = false;
         for hook in Hook::ALL.into_iter().filter(|&hook| !held(ifindex, hook)) {
-            for filter in netlink_tc::filters(ifindex, hook).unwrap_or_default() {
-                if let Some((program, _)) = filter.program.as_ref().filter(|(name, id)| ours(name, *id)) {
-                    // Dropped, it takes the filter away.
-                    drop(attach::filter(&name, hook, &filter));
-                    made |= filter.handle == u32::from(attach::MADE_QDISC);
-                    dropped.push((program.clone(), name.clone()));
-                }
+            for (program, handle) in drop_filters_of(ifindex, hook, ours) {
+                made |= handle == u32::from(attach::MADE_QDISC);
+                dropped.push((program, name.clone()));
             }
         }
         if made {
             let _ = netlink_tc::remove_idle_clsact(ifindex);
+        }
+    }
+    dropped
+}
+
+/// Takes filters off a hook, where their programs' name and number are `ours`. Gives their names and handles.
+pub(super) fn drop_filters_of(
+    ifindex: u32,
+    hook: Hook,
+    ours: &dyn Fn(&str, u32) -> bool,
+) -> Vec<(String, u32)> {
+    let Some(interface) = interface::name_of(ifindex) else { return Vec::new() };
+    let mut dropped = Vec::new();
+    for filter in netlink_tc::filters(ifindex, hook).unwrap_or_default() {
+        if let Some((program, _)) = filter.program.as_ref().filter(|(name, id)| ours(name, *id)) {
+            // Dropped, it takes the filter away.
+            drop(attach::filter(&interface, hook, &filter));
+            dropped.push((program.clone(), filter.handle));
         }
     }
     dropped

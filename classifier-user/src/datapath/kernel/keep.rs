@@ -313,15 +313,21 @@ impl Kernel {
         Ok(Some((next, owners)))
     }
 
-    /// Goes on with what [`Kernel::keep_next`] pinned; gives the classes that are free with it.
-    pub(super) fn kept_next(&mut self, next: Option<(Generation, Mapping)>) -> Result<(), PinError> {
-        let (Some(keeping), Some((generation, classes))) = (&mut self.keeping, next) else { return Ok(()) };
+    /// Goes on with what [`Kernel::keep_next`] pinned, and frees the classes that are free with it: when its programs are
+    /// on the hooks. What the generation before it counted is not summed up yet.
+    pub(super) fn kept_next(&mut self, next: Option<(Generation, Mapping)>) {
+        let (Some(keeping), Some((generation, classes))) = (&mut self.keeping, next) else { return };
         keeping.generation = generation;
         keeping.classes = classes;
         keeping.retire(&mut self.retiring);
         // Nothing has counted into them under this generation.
         let retired = keeping.retired.drain();
         keeping.freed.extend(retired.flat_map(|(class, times)| std::iter::repeat_n(class, times as usize)));
+    }
+
+    /// Sums up what the generations before this one counted, into which nothing counts any more.
+    pub(super) fn sum_kept(&mut self) -> Result<(), PinError> {
+        let Some(keeping) = &mut self.keeping else { return Ok(()) };
         pins::sum(&keeping.pins, &mut keeping.generation).map(drop)
     }
 
