@@ -12,11 +12,11 @@
 //! `generation` (one of them), `sum` (all of them).
 
 use std::{
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{self, DirBuilder, File, Permissions, TryLockError},
     io,
     os::{
         fd::{AsFd as _, OwnedFd},
-        unix::fs::{DirBuilderExt as _, MetadataExt as _},
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
 };
@@ -92,6 +92,20 @@ pub enum PinError {
         /// The name.
         instance: String,
     },
+    /// Somebody else may write where counters and programs are taken from.
+    #[error(
+        "{} belongs to the user {uid} (mode {mode:03o}), and others than this one may write there: see what is in it, and \
+         remove it, or make it root's alone (chown root, chmod 700)",
+        path.display()
+    )]
+    Exposed {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+        /// Its permissions.
+        mode: u32,
+    },
     /// A system call failed.
     #[error("{}: {what}: {source}", path.display())]
     Io {
@@ -145,11 +159,27 @@ pub(super) struct Pins {
 
 fn make(directory: &Path) -> Result<(), PinError> {
     match DirBuilder::new().mode(0o700).create(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(failed("making a directory", directory)(error))
-        }
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => close(directory),
+        made => made.map_err(failed("making a directory", directory)),
     }
+}
+
+/// Sees to it that nobody else can write to a directory that is there: who can might exchange what is counted, or by what.
+fn close(directory: &Path) -> Result<(), PinError> {
+    let metadata = fs::symlink_metadata(directory).map_err(failed("looking at it", directory))?;
+    let (uid, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    if uid == sys::user() && metadata.is_dir() {
+        return match mode & 0o077 {
+            0 => Ok(()),
+            _ => fs::set_permissions(directory, Permissions::from_mode(0o700))
+                .map_err(failed("closing it to others", directory)),
+        };
+    }
+    // What root has made and nobody else writes to is as good.
+    if uid == 0 && metadata.is_dir() && mode & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(PinError::Exposed { path: directory.to_owned(), uid, mode })
 }
 
 fn entries(directory: &Path) -> Vec<(String, PathBuf)> {
@@ -223,6 +253,11 @@ impl Pins {
         // Others of its name first: an agent of another version may run.
         let mut locks = Vec::new();
         for other in versions(place) {
+            other.parent().map_or(Ok(()), close)?;
+            close(&other)?;
+            for (_, inner) in entries(&other).into_iter().filter(|(_, path)| path.is_dir()) {
+                close(&inner)?;
+            }
             locks.push(lock(&other, &place.instance)?);
         }
         if !directory.is_dir() {
