@@ -11,13 +11,17 @@ use super::{
     super::sweep,
     PinError, Pins,
     generation::{Generation, owner_of},
-    meta::Label,
+    meta::{LAYOUT, Label, OLDEST_LAYOUT},
     records::{Carried, What},
 };
 use crate::{
     datapath::adopted::{AdoptedHook, AdoptedLink, LinkLabel},
     model::Owner,
 };
+
+// `Sums::counted` finds counters by the formulas of this layout. Before there is a second one, it must find those of older
+// generations by the formulas of theirs (`Header::layout`), or an upgrade could not go on with what they counted.
+const _: () = assert!(OLDEST_LAYOUT == LAYOUT);
 
 #[derive(Default)]
 struct HookSum {
