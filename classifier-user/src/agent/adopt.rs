@@ -14,7 +14,7 @@ use crate::{
 
 /// Gives all owners their numbers, and every link of the agent its part; what other links had goes to the history only.
 pub(super) fn adopt(adopted: Adopted, links: &[Link], classes: &mut Classes) -> (Before, Base) {
-    let Adopted { count, since, recorded_here, links: found } = adopted;
+    let Adopted { count, since, recorded_here, links: found, .. } = adopted;
     let mut before = Before { since, links: vec![<[BeforeHook; 2]>::default(); links.len()] };
     let mut all = vec![HookDelta::default(); links.len() * 2];
     let mut others = Vec::new();

@@ -113,6 +113,8 @@ pub(super) struct Core {
     pub(super) places: Vec<Place>,
     /// When links were not counted: the latest times that are over.
     pub(super) gaps: Vec<GapStatus>,
+    /// When the programs were looked at the last time.
+    pub(super) looked: SystemTime,
     /// Who wants to know that this thread lives. Nobody else says so: where it hangs, silence is what tells.
     pub(super) manager: Notifier,
 }
@@ -215,7 +217,9 @@ impl Core {
         let now = Instant::now();
         let sweep = self.datapath.sweep()?;
         let delta = self.view.record(&sweep);
+        let lasting = self.open_gaps();
         if let Some(history) = &mut self.history {
+            history.lasting(lasting);
             history.give(sweep.at, now, delta);
         }
         if !sweep.released.is_empty() {
@@ -227,26 +231,36 @@ impl Core {
 
     /// Sees whether the programs are still where they were put.
     fn look_at_hooks(&mut self) {
+        let now = SystemTime::now();
         if self.datapath.attachments() != self.status.attachments {
             self.publish_tables();
+            // A gap that began is recorded with it.
+            self.try_sweep();
         }
+        self.looked = now;
+    }
+
+    /// The hooks of a link that had a program at the start, or when its interface came, and have none now.
+    pub(super) fn gone_hooks(&self, now: &Attachment) -> Vec<&'static str> {
+        let Some((_, start)) = self.links.get(usize::from(now.link.0)) else { return Vec::new() };
+        let hooks = Hook::ALL.into_iter().zip(["receive", "transmit"]);
+        let gone = hooks.filter(|&(hook, _)| {
+            start.modes[hook as usize].is_some()
+                && now.modes[hook as usize].is_none()
+                && self.is_there(now.link)
+        });
+        gone.map(|(_, name)| name).collect()
     }
 
     /// What is no more as it was at the start.
     fn taken_off(&self, now: &[Attachment]) -> Vec<String> {
-        let hooks = self.links.iter().zip(now).flat_map(|((link, start), now)| {
-            let hooks = Hook::ALL.into_iter().zip(["receive", "transmit"]);
-            hooks.filter_map(move |(hook, name)| {
-                let gone = start.modes[hook as usize].is_some()
-                    && now.modes[hook as usize].is_none()
-                    && self.is_there(now.link);
-                gone.then(|| {
-                    format!(
-                        "{}: the program on {name} of {} was taken off: nothing is counted there any more; restart \
-                         the agent",
-                        link.name, link.interface
-                    )
-                })
+        let hooks = self.links.iter().zip(now).flat_map(|((link, _), now)| {
+            self.gone_hooks(now).into_iter().map(move |name| {
+                format!(
+                    "{}: the program on {name} of {} was taken off: nothing is counted there any more; restart the \
+                     agent",
+                    link.name, link.interface
+                )
             })
         });
         hooks.collect()
@@ -328,6 +342,7 @@ impl Core {
             error!("{taken}");
         }
         self.status.warnings = taken;
+        self.miss_hooks();
         let (gaps, away) = self.gaps_status();
         self.status.gaps = gaps;
         self.status.warnings.extend(away);

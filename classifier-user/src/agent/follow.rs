@@ -1,4 +1,4 @@
-//! Interfaces that go away, come back, come later or get other names; and what was not counted meanwhile.
+//! Interfaces that go away, come back, come later or get other names.
 
 use std::{
     io,
@@ -7,10 +7,12 @@ use std::{
     time::SystemTime,
 };
 
-use jiff::Timestamp;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
-use super::core::{Core, Message};
+use super::{
+    core::{Core, Message},
+    gaps::timestamp,
+};
 use crate::{
     datapath::{
         interface::{Interface, InterfaceError, name_of},
@@ -20,20 +22,17 @@ use crate::{
     totals::answer::GapStatus,
 };
 
-/// Gaps that the status shows, at most: the latest.
-const SHOWN: usize = 32;
-
 /// An interface of the plan, and the links on it.
 #[derive(Debug)]
 pub(super) struct Place {
-    name: String,
-    links: Vec<LinkId>,
+    pub(super) name: String,
+    pub(super) links: Vec<LinkId>,
     /// 0 while it is not there.
-    ifindex: u32,
+    pub(super) ifindex: u32,
     /// Why nothing is counted of it, and since when.
-    gap: Option<(SystemTime, String)>,
+    pub(super) gap: Option<(SystemTime, String)>,
     /// What it is called now, if not as in the plan.
-    renamed: Option<String>,
+    pub(super) renamed: Option<String>,
 }
 
 impl Place {
@@ -99,7 +98,7 @@ impl Core {
         }
         self.places = places;
         if changed {
-            // The history has a gap that is over before anybody reads of it.
+            // The history has a gap before anybody reads of it, or ends the agent.
             self.try_sweep();
             self.publish_status();
         }
@@ -178,12 +177,8 @@ impl Core {
                     let seconds = now.duration_since(from).unwrap_or_default().as_secs_f64();
                     for link in self.names(&place.links) {
                         info!("{link}: {} is counted again; nothing was for {seconds:.1} s", place.name);
-                        self.close_gap(GapStatus {
-                            link,
-                            from: timestamp(from),
-                            to: Some(timestamp(now)),
-                            why: why.clone(),
-                        });
+                        let (from, to) = (timestamp(from), Some(timestamp(now)));
+                        self.close_gap(GapStatus { link, from, to, why: why.clone() });
                     }
                 }
                 let now = self.datapath.attachments();
@@ -212,79 +207,13 @@ impl Core {
         true
     }
 
-    fn close_gap(&mut self, gap: GapStatus) {
-        debug!("gap: {gap:?}");
-        if let Some(history) = &mut self.history {
-            history.note(gap.clone());
-        }
-        if let Some(number) = self.links.iter().position(|(link, _)| link.name == gap.link) {
-            let sums = &mut self.status.link_gaps;
-            sums.resize(sums.len().max(number + 1), <_>::default());
-            if let (Some(sum), Some(to)) = (sums.get_mut(number), gap.to) {
-                sum.0 += 1;
-                sum.1 += to.duration_since(gap.from).unsigned_abs();
-            }
-        }
-        self.gaps.push(gap);
-        let over = self.gaps.len().saturating_sub(SHOWN);
-        self.gaps.drain(..over);
-    }
-
-    fn names(&self, links: &[LinkId]) -> Vec<String> {
+    pub(super) fn names(&self, links: &[LinkId]) -> Vec<String> {
         let name = |link: &LinkId| self.links.get(usize::from(link.0)).map(|(link, _)| link.name.clone());
         links.iter().filter_map(name).collect()
-    }
-
-    /// Notes interfaces that were not there at the start.
-    pub(super) fn miss(&mut self) {
-        let now = SystemTime::now();
-        for place in self.places.iter_mut().filter(|place| place.ifindex == 0) {
-            place.gap = Some((now, format!("{} is not there yet", place.name)));
-        }
-    }
-
-    /// The agent ends: gaps that last are recorded as far as they go.
-    pub(super) fn end_gaps(&mut self) {
-        for gap in self.open_gaps() {
-            self.close_gap(GapStatus { to: Some(timestamp(SystemTime::now())), ..gap });
-        }
-    }
-
-    /// Gaps that last.
-    fn open_gaps(&self) -> Vec<GapStatus> {
-        let open = self.places.iter().filter_map(|place| Some((place, place.gap.as_ref()?)));
-        open.flat_map(|(place, (from, why))| {
-            self.names(&place.links).into_iter().map(|link| GapStatus {
-                link,
-                from: timestamp(*from),
-                to: None,
-                why: why.clone(),
-            })
-        })
-        .collect()
-    }
-
-    /// All gaps that the status shows, and what is to be said of interfaces.
-    pub(super) fn gaps_status(&self) -> (Vec<GapStatus>, Vec<String>) {
-        let open = self.open_gaps();
-        let away = open.iter().map(|gap| format!("{}: {}: nothing is counted there", gap.link, gap.why));
-        let renamed = self.places.iter().filter_map(|place| {
-            let name = place.renamed.as_ref()?;
-            Some(format!(
-                "{} is called {name} now: it is counted on, and not found at the next start",
-                place.name
-            ))
-        });
-        let warnings = away.chain(renamed).collect();
-        (self.gaps.iter().cloned().chain(open).collect(), warnings)
     }
 
     /// Whether a link's interface is there.
     pub(super) fn is_there(&self, link: LinkId) -> bool {
         self.places.iter().all(|place| place.ifindex != 0 || !place.links.contains(&link))
     }
-}
-
-fn timestamp(at: SystemTime) -> Timestamp {
-    Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH)
 }

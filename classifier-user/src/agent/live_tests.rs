@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, mpsc},
+    time::SystemTime,
 };
 
 use proptest::prelude::*;
@@ -92,6 +93,7 @@ fn core(sizes: Sizes, allowed: u64, builtin: &[(&str, Asn)]) -> (Core, Wire) {
         keep: false,
         places: Vec::new(),
         gaps: Vec::new(),
+        looked: SystemTime::now(),
         interval: Duration::from_secs(5),
         links: vec![(link, wire.fake().attachments()[0])],
         status: StatusInputs::default(),

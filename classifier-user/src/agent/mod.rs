@@ -4,7 +4,7 @@
 //! [`sizing`] (how much is counted), `core` (the thread that owns the packet
 //! path), `changes` (routes into the FIB), `sessions` (whom it listens to), `live` (what they say), `paths` (by which AS
 //! paths), `asked` (questions about routes), `reload` (tables again), `attach` (programs on interfaces), `adopt` (what was
-//! counted before this agent), `follow` (interfaces that go away and come back).
+//! counted before this agent), `follow` (interfaces that go away and come back), `gaps` (what was not counted).
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -24,6 +24,7 @@ mod changes;
 mod core;
 mod error;
 mod follow;
+mod gaps;
 mod halves;
 mod listeners;
 mod live;
@@ -293,7 +294,10 @@ fn prepare(
         remote.abandon();
         return Err(error.into());
     }
-    let adopted = remote.settle()?.map(|adopted| {
+    let adopted = remote.settle()?;
+    // Before the history's own threads are at it.
+    let missed = gaps::before(plan, adopted.as_ref());
+    let adopted = adopted.map(|adopted| {
         if !adopted.links.is_empty() {
             let since = Timestamp::try_from(adopted.since).unwrap_or_default();
             info!("going on with what was counted since {}", since.strftime("%Y-%m-%dT%H:%M:%SZ"));
@@ -341,9 +345,10 @@ fn prepare(
         heard: VecDeque::new(),
         places: Place::all(&plan.links, interfaces),
         gaps: Vec::new(),
+        looked: SystemTime::now(),
         manager: manager.clone(),
     };
-    core.miss();
+    core.begin_gaps(missed);
     core.publish_tables();
     Ok((core, view, recorder))
 }

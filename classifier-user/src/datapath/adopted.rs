@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::model::{Counter, Link, LinkKind, Owner, Role};
+use crate::model::{Counter, Hook, Link, LinkId, LinkKind, Owner, Role};
 
 /// One counting, from when the kernel's counters began at zero to when they are taken off: the same over restarts,
 /// upgrades and changes of the maps. What was counted in two different ones has nothing to do with each other.
@@ -45,6 +45,19 @@ pub struct Adopted {
     pub recorded_here: bool,
     /// By link, in no order; those that this agent does not have are among them.
     pub links: Vec<AdoptedLink>,
+    /// Hooks of this agent's links that were not counted for a while: each at most once.
+    pub missed: Vec<Missed>,
+}
+
+/// A hook that an agent before this one had counted, and that was not when this one began, or for a moment while it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// The agent's link.
+    pub link: LinkId,
+    /// Which hook.
+    pub hook: Hook,
+    /// Since when nothing was counted there; `None` where nobody has seen it.
+    pub since: Option<SystemTime>,
 }
 
 /// A link's part of it.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,7 +13,7 @@ use serde_json::Value;
 use crate::{
     agent::{Agent, classifier, counter, eventually, frames, refused, stderr, stdout},
     history::{Past, history, journaled},
-    lab::{Peer, in_namespace, run, statistic, tid},
+    lab::{Peer, in_namespace, run, statistic, tid, veth},
     world::{Files, Traffic, inward, ip, outward, send, send_from, sum, wire},
 };
 
@@ -173,28 +174,41 @@ fn killed_and_ended_in_turns_it_has_counted_every_frame_once() {
     });
 }
 
-#[test]
-fn killed_at_any_moment_under_traffic_nothing_is_lost_or_doubled() {
+/// Sends again and again on an interface of the calling thread's namespace, from a thread of its own. Gives how often, once
+/// it is told to end.
+fn sending(interface: &'static str, traffic: &Traffic) -> impl FnOnce() -> u64 + use<> {
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let traffic = traffic.clone();
+    let thread = std::thread::spawn(move || {
+        let mut bursts = 0_u64;
+        while stopped.try_recv().is_err() {
+            send(interface, &traffic);
+            bursts += 1;
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        bursts
+    });
+    move || {
+        stop.send(()).expect("it sends");
+        thread.join().expect("sent")
+    }
+}
+
+/// Agents of this mode are killed, ended and upgraded at any moment while frames flow both ways.
+fn under_traffic(mode: &str) {
     in_namespace(|| {
         let (peer, files, state) = (wire(), Files::new(), tempfile::tempdir().expect("a directory"));
         let bpffs = bpffs(&files);
-        let arguments = format!("{} --state-dir {}", keeping(&files, &bpffs), state.path().display());
-        let traffic: Traffic =
+        let arguments = format!("{} {mode} --state-dir {}", keeping(&files, &bpffs), state.path().display());
+        let inside: Traffic =
             vec![(5, ip("45.57.0.1", "192.0.2.1", 1000)), (3, ip("8.8.8.8", "192.0.2.1", 200))];
+        let outside: Traffic = vec![(4, ip("192.0.2.1", "8.8.8.8", 300))];
         let first = Agent::start(&arguments);
-        let (stop, stopped) = std::sync::mpsc::channel::<()>();
-        let sending = {
-            let traffic = traffic.clone();
-            peer.start(move || {
-                let mut bursts = 0_u64;
-                while stopped.try_recv().is_err() {
-                    send("p0", &traffic);
-                    bursts += 1;
-                    std::thread::sleep(std::time::Duration::from_millis(2));
-                }
-                bursts
-            })
-        };
+        let receiving = peer.run({
+            let inside = inside.clone();
+            move || sending("p0", &inside)
+        });
+        let sent = sending("r0", &outside);
         first.end(libc::SIGKILL);
         for life in 0..12_u32 {
             // An upgrade, and back.
@@ -220,22 +234,35 @@ fn killed_at_any_moment_under_traffic_nothing_is_lost_or_doubled() {
             std::thread::sleep(std::time::Duration::from_millis(u64::from(life) * 37 % 450));
             agent.end(if life % 4 == 3 { libc::SIGTERM } else { libc::SIGKILL });
         }
-        stop.send(()).expect("it sends");
-        let bursts = sending.recv().expect("sent");
+        let (received, sent) = (receiving(), sent());
         let agent = Agent::start(&arguments);
-        agent.settled(&[("transit rx", bursts * 8)]);
-        assert_eq!(statistic("r0", "rx_packets"), bursts * 8);
+        let status = agent.settled(&[("transit rx", received * 8), ("transit tx", sent * 4)]);
+        assert_eq!(frames(&status, "transit tx").1, sent * 1200);
+        assert_eq!((statistic("r0", "rx_packets"), statistic("r0", "tx_packets")), (received * 8, sent * 4));
+        assert_eq!(status["gaps"], serde_json::json!([]), "nothing was missed, and none is said to be");
         journaled(&agent);
         assert!(!agent.log().contains("not in it"), "{}", agent.log());
         agent.end(libc::SIGKILL);
+        assert!(!state.path().join("gaps.jsonl").exists() && !state.path().join("gaps-open.jsonl").exists());
         let past = Past::of(state.path());
-        assert_eq!(past.frames_in(), (bursts * 8, bursts * 5600));
+        assert_eq!(past.frames_in(), (received * 8, received * 5600));
         let ases = past.sums(classifier_user::history::Kind::As);
-        assert_eq!((ases[&2906][0].ipv4.packets, ases[&15169][0].ipv4.packets), (bursts * 5, bursts * 3));
+        assert_eq!((ases[&2906][0].ipv4.packets, ases[&15169][0].ipv4.packets), (received * 5, received * 3));
+        assert_eq!(ases[&15169][1].ipv4.packets, sent * 4);
         assert!(
             stdout(&classifier(&format!("detach --bpffs {}", bpffs.display()))).contains("kept as default")
         );
     });
+}
+
+#[test]
+fn killed_at_any_moment_under_traffic_nothing_is_lost_or_doubled() {
+    under_traffic("");
+}
+
+#[test]
+fn with_filters_too_nothing_is_lost_or_doubled_under_traffic() {
+    under_traffic("--xdp-mode tc --clsact");
 }
 
 #[test]
@@ -441,7 +468,16 @@ fn what_stands_in_the_way_of_going_on_is_said() {
             "{said}"
         );
         assert!(counts("r0"), "nothing was touched");
-        let detached = stdout(&classifier(&format!("detach --bpffs {}", bpffs.display())));
+        // What does not say whose it is: from elsewhere it is left alone.
+        run(&format!("rm {directory}/META"));
+        run(&format!(
+            "bpftool map create {directory}/META type array key 4 value 16 entries 3 name other flags 1024"
+        ));
+        let detach = format!("detach --bpffs {}", bpffs.display());
+        let said = in_namespace(|| stdout(&classifier(&detach)));
+        assert!(said.contains("left default as it is") && said.contains("another shape"), "{said}");
+        assert!(counts("r0"), "nothing was touched");
+        let detached = stdout(&classifier(&detach));
         assert!(detached.contains("removed what default had counted"), "{detached}");
         assert_eq!(pins(&bpffs), before);
         assert!(!counts("r0"));
@@ -528,7 +564,7 @@ fn an_interface_that_is_made_again_is_counted_again() {
             assert_eq!(status["gaps"][0]["link"], "transit", "{status}");
             assert!(status["warnings"][0].as_str().expect("text").contains("r0 is gone"), "{status}");
             assert_eq!(agent.metrics().one("classifier_link_up", &[]), 0.0);
-            crate::lab::veth(&peer, "r0", "p0", 1500);
+            veth(&peer, "r0", "p0", 1500);
             agent.wait_log(log, "transit: r0 is counted again; nothing was for ");
             let status = eventually("the status says so", || {
                 let status = agent.status();
@@ -603,7 +639,7 @@ fn one_that_comes_later_is_waited_for() {
         );
         send_from(&peer, "p0", &vec![(3, ip("8.8.8.8", "192.0.2.1", 100))]);
         agent.settled(&[("transit rx", 3)]);
-        crate::lab::veth(&peer, "r1", "p1", 1500);
+        veth(&peer, "r1", "p1", 1500);
         agent.wait_log(0, "ix: r1 is counted again");
         send_from(&peer, "p1", &vec![(4, ip("45.57.0.1", "192.0.2.1", 100))]);
         agent.settled(&[("transit rx", 3), ("ix rx", 4)]);
@@ -613,7 +649,7 @@ fn one_that_comes_later_is_waited_for() {
         run("ip link set r1 name old");
         run("ip link set old up");
         agent.wait_log(log, "r1 is called old now");
-        crate::lab::veth(&peer, "r1", "q1", 1500);
+        veth(&peer, "r1", "q1", 1500);
         agent.wait_log(log, "ix: r1 is another interface now, and the one before is old");
         agent.wait_log(log, "ix: r1 is counted again");
         send_from(&peer, "p1", &vec![(9, ip("45.57.0.1", "192.0.2.1", 100))]);
@@ -621,5 +657,181 @@ fn one_that_comes_later_is_waited_for() {
         agent.settled(&[("transit rx", 3), ("ix rx", 9)]);
         assert_eq!(agent.end(libc::SIGTERM).0.code(), Some(0));
         assert!(!counts("old") && !counts("r1") && !counts("r0"));
+    });
+}
+
+/// The interface has a clsact qdisc.
+fn has_clsact(interface: &str) -> bool {
+    run(&format!("tc qdisc show dev {interface}")).contains("clsact")
+}
+
+#[test]
+fn an_interface_that_is_counted_no_more_keeps_no_qdisc() {
+    in_namespace(|| {
+        let (peer, files) = (wire(), Files::new());
+        let bpffs = bpffs(&files);
+        for (keep, there) in [("--no-keep", "q0"), ("--keep", "q1")] {
+            let arguments = format!(
+                "-i r0=transit {} --xdp-mode tc --clsact {keep} --bpffs {}",
+                files.arguments(),
+                bpffs.display()
+            );
+            let mut agent = Agent::start(&arguments);
+            assert!(has_clsact("r0"));
+            if keep == "--keep" {
+                // Of an agent before, it is this one's as well.
+                agent.end(libc::SIGKILL);
+                agent = Agent::start(&arguments);
+            }
+            run("ip link set r0 down");
+            run("ip link set r0 name old");
+            run("ip link set old up");
+            agent.wait_log(0, "r0 is called old now");
+            assert!(has_clsact("old"));
+            veth(&peer, "r0", there, 1500);
+            agent.wait_log(0, "transit: r0 is counted again");
+            assert!(has_clsact("r0") && !has_clsact("old"), "{}", run("tc qdisc show"));
+            agent.end(libc::SIGTERM);
+            classifier(&format!("detach --bpffs {}", bpffs.display()));
+            assert!(!has_clsact("r0"), "{}", run("tc qdisc show"));
+            run("ip link del old");
+        }
+    });
+}
+
+#[test]
+fn filters_in_another_namespace_are_told_by_what_is_pinned() {
+    in_namespace(|| {
+        let (peer, files) = (wire(), Files::new());
+        let bpffs = bpffs(&files);
+        let before = Traces::of(&bpffs);
+        let arguments = format!("{} --xdp-mode tc --clsact", keeping(&files, &bpffs));
+        let google = vec![(3, ip("8.8.8.8", "192.0.2.1", 100))];
+        let agent = Agent::start(&arguments);
+        send_from(&peer, "p0", &google);
+        agent.settled(&[("transit rx", 3)]);
+        agent.end(libc::SIGTERM);
+        let kept = Traces::of(&bpffs);
+        let elsewhere = |arguments: &str, bpffs: &Path| {
+            let (run, detach) = (format!("run {arguments}"), format!("detach --bpffs {}", bpffs.display()));
+            in_namespace(move || {
+                let _peer = wire();
+                let said = refused(&run);
+                assert!(said.contains("instance `default` counts in another network namespace"), "{said}");
+                let nothing = classifier(&detach);
+                assert_eq!(
+                    stdout(&nothing),
+                    "nothing of classifier is attached here\n",
+                    "{}",
+                    stderr(&nothing)
+                );
+            });
+        };
+        elsewhere(&arguments, &bpffs);
+        assert_eq!(Traces::of(&bpffs), kept, "nothing was touched");
+        send_from(&peer, "p0", &google);
+        let agent = Agent::start(&arguments);
+        agent.settled(&[("transit rx", 6)]);
+        agent.end(libc::SIGTERM);
+
+        // By name it is taken away, as far as that goes from there, and the rest is said.
+        let by_name = format!("detach --instance default --bpffs {}", bpffs.display());
+        let said = in_namespace(move || stdout(&classifier(&by_name)));
+        assert!(said.contains("filters of default are in another network namespace, and stay"), "{said}");
+        assert!(said.contains("removed what default had counted"), "{said}");
+        assert_eq!((pins(&bpffs), run("tc qdisc show")), (before.pins.clone(), kept.qdiscs));
+        let said = stdout(&classifier(&format!("detach --bpffs {}", bpffs.display())));
+        assert!(said.contains("detached classifier_rx (filter of r0)"), "{said}");
+        assert_eq!(Traces::of(&bpffs), before);
+    });
+}
+
+#[test]
+fn what_is_pinned_is_for_its_owner_alone() {
+    in_namespace(|| {
+        let (_peer, files) = (wire(), Files::new());
+        let bpffs = bpffs(&files);
+        let arguments = keeping(&files, &bpffs);
+        let root = bpffs.join("classifier");
+        let closed = || {
+            let all: Vec<String> =
+                pins(&bpffs).into_iter().filter(|path| path.contains("/classifier")).collect();
+            assert!(all.len() > 10, "{all:?}");
+            for path in &all {
+                let metadata = fs::symlink_metadata(path).expect("it is there");
+                let mode = if metadata.is_dir() { 0o700 } else { 0o600 };
+                assert_eq!((metadata.uid(), metadata.mode() & 0o7777), (0, mode), "{path}");
+            }
+            all
+        };
+        let agent = Agent::start(&arguments);
+        let all = closed();
+        agent.end(libc::SIGTERM);
+        closed();
+        // Its own, which somebody has opened: closed again.
+        for path in all.iter().filter(|path| Path::new(path).is_dir()) {
+            run(&format!("chmod 777 {path}"));
+        }
+        let agent = Agent::start(&arguments);
+        closed();
+        agent.end(libc::SIGTERM);
+        // Another user's: who owns a directory exchanges what is in it.
+        let instance = format!("{}/v{}/default", root.display(), classifier_common::abi::ABI_VERSION);
+        for path in [instance.clone(), format!("{instance}/links"), root.display().to_string()] {
+            run(&format!("chown 65534 {path}"));
+            let said = refused(&format!("run {arguments}"));
+            let expected = format!(
+                "{path} belongs to the user 65534 (mode 700), and others than this one may write there"
+            );
+            assert!(said.contains(&expected) && said.contains("chown root, chmod 700"), "{said}");
+            assert!(counts("r0"));
+            run(&format!("chown 0 {path}"));
+        }
+        let agent = Agent::start(&arguments);
+        assert!(agent.log().contains("going on with what was counted since "), "{}", agent.log());
+    });
+}
+
+#[test]
+fn a_filter_that_larger_maps_do_not_find_is_taken_off_and_missed() {
+    in_namespace(|| {
+        let (_peer, files, state) = (wire(), Files::new(), tempfile::tempdir().expect("a directory"));
+        let bpffs = bpffs(&files);
+        let arguments = keeping(&files, &bpffs);
+        let agent = Agent::start(&format!(
+            "{arguments} --xdp-mode tc --clsact --no-reload --state-dir {}",
+            state.path().display()
+        ));
+        // Somebody puts it at another place among the filters: it counts on, and is not found where it was put.
+        let program = pins(&bpffs).into_iter().find(|path| path.ends_with("/classifier_rx")).expect("pinned");
+        let filters = || run("tc filter show dev r0 ingress");
+        run(&format!(
+            "tc filter add dev r0 ingress pref 7 protocol all bpf direct-action object-pinned {program}"
+        ));
+        run("tc filter del dev r0 ingress pref 49152");
+        assert_eq!(filters().matches(" handle ").count(), 1, "{}", filters());
+        agent.two_sweeps();
+        assert_eq!(agent.status()["warnings"], serde_json::json!([]));
+
+        let mut many = crate::world::ROUTES.to_owned();
+        for third in 0..=255 {
+            for second in 0..40 {
+                many.push_str(&format!("11.{second}.{third}.128/25,64{:03},\"\"\n", 100 + second));
+            }
+        }
+        files.write("table.csv", &many);
+        agent.signal(libc::SIGHUP);
+        agent.wait_log(0, "a program could not be replaced by that of larger maps");
+        agent.wait_log(0, "the program on receive of r0 was taken off");
+        assert_eq!(filters(), "", "nothing counts into maps that nobody reads");
+        let gap = eventually("a gap is recorded", || {
+            let text = fs::read_to_string(state.path().join("gaps-open.jsonl")).ok()?;
+            serde_json::from_str::<Value>(text.lines().next()?).ok()
+        });
+        assert_eq!((&gap["link"], &gap["to"]), (&serde_json::json!("transit"), &Value::Null), "{gap}");
+        send("r0", &outward());
+        agent.settled(&[("transit tx", sum(&outward()).0)]);
+        agent.end(libc::SIGTERM);
+        classifier(&format!("detach --bpffs {}", bpffs.display()));
     });
 }

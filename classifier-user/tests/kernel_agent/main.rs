@@ -16,6 +16,7 @@ mod answers;
 mod bgp;
 mod capabilities;
 mod capture;
+mod gaps;
 mod history;
 mod keep;
 mod lifecycle;

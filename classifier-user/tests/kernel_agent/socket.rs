@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use classifier_user::datapath::remote::PROTOCOL;
 use serde_json::json;
 
 use crate::{
@@ -226,7 +227,7 @@ fn who_should_not_be_there_does_not_disturb() {
         let mut halfway = UnixStream::connect(&place.socket).expect("it listens");
         let mut greeting = [0; 48];
         greeting[..8].copy_from_slice(b"CLSFPATH");
-        greeting[8] = 1;
+        greeting[8..12].copy_from_slice(&PROTOCOL.to_le_bytes());
         halfway.write_all(&greeting).expect("sent");
         halfway.write_all(&[1, 0]).expect("sent");
         let agent = place.agent();

@@ -36,18 +36,33 @@ pub fn detach_all(bpffs: &Path, instance: Option<&str>) -> Result<Vec<String>, D
 
 /// Takes away what is kept there, if it is of this namespace or asked for by name.
 fn detach_kept(place: &Place, named: bool, done: &mut Vec<String>) {
-    let pins = pins::unlocked(place);
-    let generations: Vec<_> = pins
-        .generations()
-        .into_iter()
-        .filter_map(|(_, path)| Generation::open(&path).ok().flatten())
-        .collect();
-    let links = pins.links();
-    let here = generations.last().is_none_or(|last| last.header.namespace == pins::namespace());
-    if !here && !named && links.iter().any(|(_, _, link)| link.info.ifindex != 0) {
-        return;
+    let (instance, pins) = (&place.instance, pins::unlocked(place));
+    let (mut generations, mut unread) = (Vec::new(), None);
+    for (_, path) in pins.generations() {
+        match Generation::open(&path) {
+            Ok(generation) => generations.extend(generation),
+            Err(error) => unread = Some(error),
+        }
     }
-    let instance = &place.instance;
+    let links = pins.links();
+    let elsewhere = pins::elsewhere(&generations, &links);
+    if !named {
+        // What cannot be read does not say where it is; its programs may.
+        let here = || {
+            let here = programs_here();
+            links.iter().any(|(_, _, link)| link.info.ifindex != 0 && here.contains(&link.info.program))
+        };
+        match &unread {
+            _ if elsewhere => return,
+            Some(error) if !here() => {
+                done.push(format!(
+                    "left {instance} as it is, of which it cannot be told where it counts: {error}"
+                ));
+                return;
+            }
+            _ => {}
+        }
+    }
     for (_, hook, link) in &links {
         keep::unpin(link);
         let name = match (link.info.kind, hook) {
@@ -62,11 +77,19 @@ fn detach_kept(place: &Place, named: bool, done: &mut Vec<String>) {
     for (name, interface) in drop_filters(&|_, id| ours.contains(&id), &|_, _| false) {
         done.push(format!("detached {name} (filter of {interface}, kept as {instance})"));
     }
-    for label in generations.iter().flat_map(|generation| &generation.labels).filter(|label| label.qdisc) {
+    // Elsewhere these numbers are other interfaces'.
+    let of_here = generations.iter().filter(|generation| generation.is_of_here());
+    for label in of_here.flat_map(|generation| &generation.labels).filter(|label| label.qdisc) {
         let _ = netlink_tc::remove_idle_clsact(label.ifindex);
     }
+    let filters = |generation: &Generation| generation.has_filters(&links);
+    if elsewhere && generations.last().is_some_and(filters) {
+        done.push(format!(
+            "filters of {instance} are in another network namespace, and stay: `classifier detach` there takes them off"
+        ));
+    }
     pins.remove_everything();
-    if !generations.is_empty() {
+    if !generations.is_empty() || unread.is_some() {
         done.push(format!("removed what {instance} had counted"));
     }
 }
@@ -126,17 +149,31 @@ pub(super) fn drop_filters(
         let Some(ifindex) = interface::index(&name) else { continue };
         let mut made = false;
         for hook in Hook::ALL.into_iter().filter(|&hook| !held(ifindex, hook)) {
-            for filter in netlink_tc::filters(ifindex, hook).unwrap_or_default() {
-                if let Some((program, _)) = filter.program.as_ref().filter(|(name, id)| ours(name, *id)) {
-                    // Dropped, it takes the filter away.
-                    drop(attach::filter(&name, hook, &filter));
-                    made |= filter.handle == u32::from(attach::MADE_QDISC);
-                    dropped.push((program.clone(), name.clone()));
-                }
+            for (program, handle) in drop_filters_of(ifindex, hook, ours) {
+                made |= handle == u32::from(attach::MADE_QDISC);
+                dropped.push((program, name.clone()));
             }
         }
         if made {
             let _ = netlink_tc::remove_idle_clsact(ifindex);
+        }
+    }
+    dropped
+}
+
+/// Takes filters off a hook, where their programs' name and number are `ours`. Gives their names and handles.
+pub(super) fn drop_filters_of(
+    ifindex: u32,
+    hook: Hook,
+    ours: &dyn Fn(&str, u32) -> bool,
+) -> Vec<(String, u32)> {
+    let Some(interface) = interface::name_of(ifindex) else { return Vec::new() };
+    let mut dropped = Vec::new();
+    for filter in netlink_tc::filters(ifindex, hook).unwrap_or_default() {
+        if let Some((program, _)) = filter.program.as_ref().filter(|(name, id)| ours(name, *id)) {
+            // Dropped, it takes the filter away.
+            drop(attach::filter(&interface, hook, &filter));
+            dropped.push((program.clone(), filter.handle));
         }
     }
     dropped

@@ -2,7 +2,7 @@
 
 use super::{Kernel, attach::AttachError, object::LoadError};
 use crate::{
-    datapath::{DatapathError, interface::Interface},
+    datapath::{DatapathError, interface::Interface, netlink_tc},
     model::LinkId,
 };
 
@@ -40,7 +40,7 @@ impl Kernel {
         attached.map_err(refused)
     }
 
-    /// Takes the programs off an interface, wherever that is now.
+    /// Takes the programs off an interface, wherever that is now, and the qdisc that was made for them.
     fn take_off(&mut self, ifindex: u32) {
         self.attached.retain(|held| {
             let stays = held.ifindex != ifindex;
@@ -49,7 +49,11 @@ impl Kernel {
             }
             stays
         });
-        self.qdiscs.retain(|&its| its != ifindex);
+        // Of an agent before this one, the pins tell.
+        let kept = self.keeping.as_ref().is_some_and(|keeping| keeping.made_qdisc(ifindex));
+        if self.qdiscs.extract_if(.., |its| *its == ifindex).count() > 0 || kept {
+            let _ = netlink_tc::remove_idle_clsact(ifindex);
+        }
     }
 }
 

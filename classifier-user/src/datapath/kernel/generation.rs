@@ -6,7 +6,7 @@
 
 use classifier_common::abi::{Hook, Side};
 
-use super::{Kernel, LinkState, OBJECT, attach, held::Held, object, sweep};
+use super::{Kernel, LinkState, OBJECT, attach, detach, held::Held, object, sweep};
 use crate::{
     datapath::{DatapathError, HookSweep, Sizes},
     model::{Class, Counter},
@@ -87,8 +87,8 @@ impl Kernel {
         };
         // From here on there is no way back: a hook that is not handed over is lost, and says so.
         let mut attached = Vec::with_capacity(self.attached.len());
-        for held in self.attached.drain(..) {
-            let Held { attached: old, adopted, ifindex, hook, mode, .. } = held;
+        for held in std::mem::take(&mut self.attached) {
+            let Held { attached: old, adopted, ifindex, hook, mode, program: before } = held;
             match attach::hand_over(&mut loaded.ebpf, old, hook) {
                 Ok(new) => {
                     let program = attach::program_id(&mut loaded.ebpf, hook, mode);
@@ -96,6 +96,7 @@ impl Kernel {
                 }
                 Err(error) => {
                     tracing::error!("a program could not be replaced by that of larger maps: {error}");
+                    self.drop_place(ifindex, hook, before);
                     for link in self.links.iter_mut().filter(|link| link.setup.ifindex == ifindex) {
                         link.modes[hook as usize] = None;
                     }
@@ -122,14 +123,25 @@ impl Kernel {
         self.bank_bytes = loaded.bank_bytes;
         self.grace = loaded.grace;
         self.ports = loaded.ports;
-        waited?;
-        // What cannot be summed up now is by the next start.
-        if let Err(error) = self.kept_next(kept) {
+        self.kept_next(kept);
+        // What cannot be summed up now is by the next start. A program that had begun before and still runs may count
+        // into the old maps: these must be there then.
+        let summed = waited.and_then(|()| Ok(self.sum_kept()?));
+        if let Err(error) = summed {
             tracing::warn!(
                 "{error}; what was counted before is kept where it is until the agent starts again"
             );
         }
         Ok(())
+    }
+
+    /// Takes a program off a hook on which it could not be replaced: nothing may count into maps that nobody reads.
+    fn drop_place(&self, ifindex: u32, hook: Hook, program: Option<u32>) {
+        if let Some(keeping) = &self.keeping {
+            keeping.take_off(ifindex, hook);
+        }
+        // A filter may be where somebody else has put it.
+        detach::drop_filters_of(ifindex, hook, &|_, id| Some(id) == program);
     }
 
     /// Reads what every hook of every link counted since the last time, and what was carried over.

@@ -10,10 +10,11 @@ use std::{collections::HashMap, fs, os::fd::AsFd as _, time::SystemTime};
 use classifier_common::abi::{Hook, programs};
 
 use super::{
-    Kernel, OBJECT, XdpChoice,
+    Kernel, OBJECT,
     attach::{self, AttachError, Attached, Fresh},
     held::Held,
     mapping::Mapping,
+    missed,
     object::{self, LoadError, Loaded, Setup},
     pins::{
         self, PinError, Pins, Place,
@@ -25,8 +26,8 @@ use super::{
 use crate::{
     datapath::{
         DatapathError, Sizes,
-        adopted::{Adopted, CountId, LinkLabel},
-        netlink, netlink_tc,
+        adopted::{Adopted, CountId, LinkLabel, Missed},
+        netlink_tc,
     },
     fib::memory::Words as _,
     model::{Class, Family, Link, Mode, Owner},
@@ -34,7 +35,7 @@ use crate::{
 
 /// What a kernel has that is kept.
 pub(super) struct Keeping {
-    pins: Pins,
+    pub(super) pins: Pins,
     generation: Generation,
     /// Whose the classes are.
     pub(super) classes: Mapping,
@@ -45,7 +46,9 @@ pub(super) struct Keeping {
     /// Whether everything was counted in the state directory of now from the beginning.
     recorded_here: bool,
     /// Whether a hook has a program of this generation that had one of an older one.
-    took_over: bool,
+    pub(super) took_over: bool,
+    /// What was not counted until now.
+    pub(super) missed: Vec<Missed>,
 }
 
 /// A number that no other counting has.
@@ -56,32 +59,6 @@ fn new_count() -> Result<CountId, PinError> {
     let mut digits = text.chars().filter_map(|digit| digit.to_digit(16)).map(|digit| digit as u8);
     let id = std::array::from_fn(|_| digits.next().unwrap_or(0) << 4 | digits.next().unwrap_or(0));
     Ok(CountId(id))
-}
-
-/// How the place that is pinned on a hook counts; `None` where it is none any more.
-fn mode_of(ifindex: u32, link: &sys::LinkInfo) -> Option<Mode> {
-    if link.ifindex != ifindex {
-        return None;
-    }
-    match link.kind {
-        sys::TCX_LINK => Some(Mode::Tcx),
-        sys::XDP_LINK => match netlink::link_info(ifindex).ok()?.xdp?.mode {
-            "generic" => Some(Mode::Generic),
-            _ => Some(Mode::Native),
-        },
-        _ => None,
-    }
-}
-
-/// Whether what is there will do where this is asked for.
-fn will_do(hook: Hook, mode: Mode, choice: XdpChoice) -> bool {
-    hook == Hook::Tx
-        || match choice {
-            XdpChoice::Auto => mode != Mode::Generic,
-            XdpChoice::Native => mode == Mode::Native,
-            XdpChoice::Generic => mode == Mode::Generic,
-            XdpChoice::Tc => matches!(mode, Mode::Tc | Mode::Tcx),
-        }
 }
 
 impl Keeping {
@@ -98,10 +75,8 @@ impl Keeping {
             older.extend(Generation::open(&path)?);
         }
         let instance = &pins.place().instance;
-        let namespace = pins::namespace();
-        if older.last().is_some_and(|last| last.header.namespace != namespace)
-            && pins.links().iter().any(|(_, _, link)| link.info.ifindex != 0)
-        {
+        let (namespace, places) = (pins::namespace(), pins.links());
+        if pins::elsewhere(&older, &places) {
             return Err(PinError::Elsewhere { instance: instance.clone() });
         }
         let recorder = recorder.unwrap_or_default();
@@ -125,16 +100,18 @@ impl Keeping {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let label = |(link, setup): (&Link, &Setup)| {
-            let known =
-                older.last().and_then(|last| last.labels.iter().find(|label| label.ifindex == setup.ifindex));
+            let last = older.last().filter(|last| last.is_of_here());
+            let known = last.and_then(|last| last.labels.iter().find(|label| label.ifindex == setup.ifindex));
             Label {
                 link: LinkLabel::of(link),
                 ifindex: setup.ifindex,
                 sides: setup.sides,
                 qdisc: known.is_some_and(|label| label.qdisc),
+                attached: [false; 2],
             }
         };
         let labels = links.iter().zip(setups).map(label).collect();
+        let missed = missed::missed(&older, &places, links);
         let (_, path) = pins.next()?;
         match Self::pin(path.clone(), loaded, header, labels) {
             Ok((generation, classes)) => Ok(Self {
@@ -145,6 +122,7 @@ impl Keeping {
                 retired: HashMap::new(),
                 freed: Vec::new(),
                 took_over: false,
+                missed,
             }),
             Err(error) => {
                 pins.remove(&path);
@@ -184,7 +162,7 @@ impl Keeping {
     }
 
     /// The numbers of all programs that are pinned here.
-    fn programs(&self) -> Vec<u32> {
+    pub(super) fn programs(&self) -> Vec<u32> {
         let generations = self.pins.generations().into_iter();
         let generations = generations.filter_map(|(_, path)| Generation::open(&path).ok().flatten());
         generations.flat_map(|generation| generation.programs()).collect()
@@ -197,17 +175,34 @@ impl Keeping {
         }
     }
 
-    /// Notes that an interface has its clsact qdisc from here.
-    fn made_qdisc(&mut self, ifindex: u32) -> Result<(), PinError> {
+    /// Notes something of an interface's links.
+    fn note(&mut self, ifindex: u32, note: impl Fn(&mut Label)) -> Result<(), PinError> {
         for index in 0..self.generation.labels.len() {
             if let Some(label) =
                 self.generation.labels.get_mut(index).filter(|label| label.ifindex == ifindex)
             {
-                label.qdisc = true;
+                note(label);
                 self.generation.write_label(index)?;
             }
         }
         Ok(())
+    }
+
+    /// Notes that a program is on a hook.
+    pub(super) fn attached(&mut self, ifindex: u32, hook: Hook) -> Result<(), PinError> {
+        self.note(ifindex, |label| label.attached[hook as usize] = true)
+    }
+
+    /// Takes a place off a hook that was put there in vain: it was never counted.
+    pub(super) fn take_back(&mut self, ifindex: u32, hook: Hook) {
+        self.take_off(ifindex, hook);
+        // Else the next start says that something was missed.
+        let _ = self.note(ifindex, |label| label.attached[hook as usize] = false);
+    }
+
+    /// Whether an interface has its clsact qdisc from this instance.
+    pub(super) fn made_qdisc(&self, ifindex: u32) -> bool {
+        self.generation.labels.iter().any(|label| label.ifindex == ifindex && label.qdisc)
     }
 }
 
@@ -234,83 +229,6 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Whether something is pinned, or was left, on one of the interface's hooks. Others are attached first: where that
-    /// fails nothing has changed.
-    #[must_use]
-    pub fn has_kept(&self, ifindex: u32) -> bool {
-        self.keeping.as_ref().is_some_and(|keeping| {
-            keeping
-                .pins
-                .links()
-                .iter()
-                .any(|(index, _, link)| *index == ifindex && link.info.ifindex == ifindex)
-                || Hook::ALL.iter().any(|&hook| self.kept_filter(ifindex, hook).is_some())
-        })
-    }
-
-    /// The filter of this instance that is on a hook.
-    fn kept_filter(&self, ifindex: u32, hook: Hook) -> Option<netlink_tc::Filter> {
-        let keeping = self.keeping.as_ref()?;
-        let filters = netlink_tc::filters(ifindex, hook).ok().filter(|filters| !filters.is_empty())?;
-        let ours = keeping.programs();
-        filters.into_iter().find(|filter| filter.program.as_ref().is_some_and(|(_, id)| ours.contains(id)))
-    }
-
-    /// Goes on with what is kept on a hook, if there is something that will do; what will not do is taken off.
-    pub(super) fn take_over(
-        &mut self,
-        interface: &str,
-        ifindex: u32,
-        hook: Hook,
-        choice: XdpChoice,
-    ) -> Result<Option<(Attached, Mode)>, AttachError> {
-        let Some(keeping) = &self.keeping else { return Ok(None) };
-        let mut taken = None;
-        for (index, its, link) in keeping.pins.links() {
-            if index != ifindex || its != hook {
-                continue;
-            }
-            match mode_of(ifindex, &link.info).filter(|&mode| will_do(hook, mode, choice)) {
-                Some(mode) if taken.is_none() => {
-                    let place = attach::pinned(&link.path, link.info.kind)?;
-                    match attach::hand_over(&mut self.ebpf, place, hook) {
-                        Ok(attached) => {
-                            keeping.pins.move_here(&link, ifindex, hook)?;
-                            taken = Some((attached, mode));
-                        }
-                        Err(error) => {
-                            tracing::warn!("{interface}: what is kept there cannot be gone on with: {error}");
-                            unpin(&link);
-                        }
-                    }
-                }
-                _ => {
-                    if link.info.ifindex == ifindex {
-                        tracing::warn!(
-                            "{interface}: attached anew, the other way: nothing was counted meanwhile"
-                        );
-                    }
-                    unpin(&link);
-                }
-            }
-        }
-        if taken.is_none()
-            && let Some(filter) = self.kept_filter(ifindex, hook)
-        {
-            let place = attach::filter(interface, hook, &filter)?;
-            if will_do(hook, Mode::Tc, choice) {
-                taken = Some((attach::hand_over(&mut self.ebpf, place, hook)?, Mode::Tc));
-            } else {
-                tracing::warn!("{interface}: attached anew, the other way: nothing was counted meanwhile");
-                drop(place);
-            }
-        }
-        if let (Some(_), Some(keeping)) = (&taken, &mut self.keeping) {
-            keeping.took_over = true;
-        }
-        Ok(taken)
-    }
-
     /// Makes a fresh place on a hook last.
     pub(super) fn keep(
         &mut self,
@@ -323,7 +241,7 @@ impl Kernel {
         }
         let Some(keeping) = &mut self.keeping else { return Ok((fresh.attached, fresh.mode)) };
         if fresh.qdisc {
-            keeping.made_qdisc(ifindex)?;
+            keeping.note(ifindex, |label| label.qdisc = true)?;
         }
         let path = keeping.pins.link_path(ifindex, hook);
         // Of an interface that had this number and is gone.
@@ -357,17 +275,18 @@ impl Kernel {
             }
         }
         let Header { count, since, .. } = keeping.generation.header;
-        Ok(Some(Adopted { count, since, recorded_here: keeping.recorded_here, links }))
+        let missed = std::mem::take(&mut keeping.missed);
+        Ok(Some(Adopted { count, since, recorded_here: keeping.recorded_here, links, missed }))
     }
 
     /// Ends, and leaves the machine as it was before [`Kernel::load_kept`], unless it has gone on with something by now.
     pub fn abandon(mut self) {
-        let Some(keeping) = self.keeping.take() else { return };
+        let Some(mut keeping) = self.keeping.take() else { return };
         for held in std::mem::take(&mut self.attached) {
             if held.adopted {
                 attach::let_go(held.attached);
             } else {
-                keeping.take_off(held.ifindex, held.hook);
+                keeping.take_back(held.ifindex, held.hook);
             }
         }
         self.remove_qdiscs();
@@ -394,15 +313,21 @@ impl Kernel {
         Ok(Some((next, owners)))
     }
 
-    /// Goes on with what [`Kernel::keep_next`] pinned; gives the classes that are free with it.
-    pub(super) fn kept_next(&mut self, next: Option<(Generation, Mapping)>) -> Result<(), PinError> {
-        let (Some(keeping), Some((generation, classes))) = (&mut self.keeping, next) else { return Ok(()) };
+    /// Goes on with what [`Kernel::keep_next`] pinned, and frees the classes that are free with it: when its programs are
+    /// on the hooks. What the generation before it counted is not summed up yet.
+    pub(super) fn kept_next(&mut self, next: Option<(Generation, Mapping)>) {
+        let (Some(keeping), Some((generation, classes))) = (&mut self.keeping, next) else { return };
         keeping.generation = generation;
         keeping.classes = classes;
         keeping.retire(&mut self.retiring);
         // Nothing has counted into them under this generation.
         let retired = keeping.retired.drain();
         keeping.freed.extend(retired.flat_map(|(class, times)| std::iter::repeat_n(class, times as usize)));
+    }
+
+    /// Sums up what the generations before this one counted, into which nothing counts any more.
+    pub(super) fn sum_kept(&mut self) -> Result<(), PinError> {
+        let Some(keeping) = &mut self.keeping else { return Ok(()) };
         pins::sum(&keeping.pins, &mut keeping.generation).map(drop)
     }
 
@@ -447,11 +372,10 @@ impl Kernel {
         keeping.pins.remove_everything();
     }
 
-    /// Takes the qdiscs away that this agent made and that nobody else uses.
+    /// Takes the qdiscs away that this agent made and that nobody uses now.
     pub(super) fn remove_qdiscs(&mut self) {
-        for ifindex in std::mem::take(&mut self.qdiscs) {
-            let _ = netlink_tc::remove_idle_clsact(ifindex);
-        }
+        // One that is in use stays this agent's; one whose interface is gone is gone.
+        self.qdiscs.retain(|&ifindex| matches!(netlink_tc::remove_idle_clsact(ifindex), Ok(false)));
     }
 
     /// Ends this agent's part: the programs stay on their hooks, and count on.

@@ -1,8 +1,8 @@
 //! The datapath in the kernel: the only place that imports aya.
 //!
 //! Reading order: [`object`] (loading), [`attach`] (hooks), `held` (whether they still are), `mapping` (shared memory),
-//! `sweep` (reading), `generation` (larger maps), `ports` (which interface is which link), `keep` and `pins` (what
-//! outlives the agent), `starting` (all of it for an agent), `run` (single frames through `BPF_PROG_TEST_RUN`), `verified`
+//! `sweep` (reading), `generation` (larger maps), `ports` (which interface is which link), `keep`, `take_over`, `missed` and `pins`
+//! (what outlives the agent), `starting` (all of it for an agent), `run` (single frames through `BPF_PROG_TEST_RUN`), `verified`
 //! (what the verifier says).
 
 use std::time::{Instant, SystemTime};
@@ -17,6 +17,7 @@ mod harness;
 mod held;
 mod keep;
 mod mapping;
+mod missed;
 mod names;
 mod object;
 mod pins;
@@ -26,6 +27,7 @@ mod run;
 mod starting;
 mod sweep;
 mod sys;
+mod take_over;
 mod verified;
 
 pub(crate) use attach::BONDS;
@@ -170,6 +172,9 @@ impl Kernel {
                     self.keep(fresh, ifindex, hook)?
                 }
             };
+            if let Some(keeping) = &mut self.keeping {
+                keeping.attached(ifindex, hook)?;
+            }
             let program = attach::program_id(&mut self.ebpf, hook, mode);
             self.attached.push(Held { attached, adopted, ifindex, hook, mode, program });
             for link in self.links.iter_mut().filter(|link| link.setup.ifindex == ifindex) {
@@ -183,8 +188,8 @@ impl Kernel {
     fn detach_from(&mut self, ifindex: u32) {
         self.attached.retain(|held| {
             let stays = held.adopted || held.ifindex != ifindex;
-            if let Some(keeping) = self.keeping.as_ref().filter(|_| !stays) {
-                keeping.take_off(held.ifindex, held.hook);
+            if let Some(keeping) = self.keeping.as_mut().filter(|_| !stays) {
+                keeping.take_back(held.ifindex, held.hook);
             }
             stays
         });

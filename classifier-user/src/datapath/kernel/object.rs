@@ -118,6 +118,13 @@ pub(super) struct Grace {
 }
 
 impl Grace {
+    /// Has every wait fail from now on.
+    #[cfg(test)]
+    pub(super) fn spoil(&mut self) {
+        let other = aya_obj::Map::new_from_params(2, 4, 8, 777, 0);
+        self.filler = MapData::create(other, "other", None).expect("a map of another shape");
+    }
+
     /// Updating a slot of a map of maps returns after an RCU grace period (`maybe_wait_bpf_programs`, kernel 4.20).
     pub(super) fn wait(&mut self) -> Result<(), DatapathError> {
         self.slot.set(0, &self.filler, 0).map_err(|error| DatapathError::System {

@@ -1,4 +1,4 @@
-//! The system calls that aya has no words for: pins, and what the kernel says of an object.
+//! The system calls that aya has no words for: pins, what the kernel says of an object, and who asks.
 
 use std::{
     ffi::{CStr, CString},
@@ -150,6 +150,12 @@ pub(super) fn link_of(id: u32) -> io::Result<OwnedFd> {
 pub(super) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
     let fd = link.as_raw_fd() as u32;
     bpf(BPF_LINK_DETACH, &mut LinkAttr { id_or_fd: fd, ..LinkAttr::default() }).map(drop)
+}
+
+/// The user that this process acts as.
+pub(super) fn user() -> u32 {
+    // SAFETY: no memory is passed, and it cannot fail.
+    unsafe { libc::geteuid() }
 }
 
 /// Whether a directory is of a BPF file system.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     datapath::{
         Batch, DatapathError, Memory, Sizes,
-        adopted::{Adopted, AdoptedHook, AdoptedLink, CountId, LinkLabel},
+        adopted::{Adopted, AdoptedHook, AdoptedLink, CountId, LinkLabel, Missed},
         interface::Interface,
         kernel::{Setup, XdpChoice},
     },
@@ -367,6 +367,8 @@ pub(super) struct WireAdopted {
     pub(super) since: Duration,
     pub(super) recorded_here: bool,
     pub(super) links: Vec<WireAdoptedLink>,
+    /// Links, hooks, and since when (1970).
+    pub(super) missed: Vec<(u16, u8, Option<Duration>)>,
 }
 
 /// A link's label, and its outcomes by hook.
@@ -384,6 +386,11 @@ impl WireAdopted {
             since: since_1970(adopted.since),
             recorded_here: adopted.recorded_here,
             links: adopted.links.iter().map(link).collect(),
+            missed: adopted
+                .missed
+                .iter()
+                .map(|missed| (missed.link.0, missed.hook as u8, missed.since.map(since_1970)))
+                .collect(),
         }
     }
 
@@ -402,11 +409,17 @@ impl WireAdopted {
             let side = hook.and_then(|hook| hook.sides.get_mut(usize::from(side)));
             side.ok_or(WireError::Malformed("a link that there is not"))?.extend(owners);
         }
+        let missed = |(link, hook, since): (u16, u8, Option<Duration>)| {
+            let hook = Hook::ALL.get(usize::from(hook)).copied();
+            let hook = hook.ok_or(WireError::Malformed("no such hook"))?;
+            Ok(Missed { link: LinkId(link), hook, since: since.map(time_of).transpose()? })
+        };
         Ok(Adopted {
             count: CountId(self.count),
             since: time_of(self.since)?,
             recorded_here: self.recorded_here,
             links,
+            missed: self.missed.into_iter().map(missed).collect::<Result<_, WireError>>()?,
         })
     }
 }

@@ -20,12 +20,13 @@ use crate::{
     datapath::{
         Applied, Attachment, Batch, Datapath, DatapathError, HookSweep, LinkSweep, Memory, Refused, Sizes,
         Starting, Sweep,
-        adopted::{Adopted, AdoptedHook, AdoptedLink, CountId, LinkLabel},
+        adopted::{Adopted, AdoptedHook, AdoptedLink, CountId, LinkLabel, Missed},
         interface::Interface,
         kernel::{Setup, XdpChoice},
     },
     model::{
-        Counter, Family, FibDelta, Ipv4Network, Ipv6Network, LinkId, LinkKind, Mode, Owner, Prefix, Role,
+        Counter, Family, FibDelta, Hook, Ipv4Network, Ipv6Network, LinkId, LinkKind, Mode, Owner, Prefix,
+        Role,
     },
 };
 
@@ -508,8 +509,17 @@ fn adopted() -> impl Strategy<Value = Adopted> {
         .boxed();
     let link =
         (label(), hook.clone(), hook).prop_map(|(label, rx, tx)| AdoptedLink { label, hooks: [rx, tx] });
-    (any::<[u8; 16]>(), time(), any::<bool>(), vec(link, 0..4)).prop_map(
-        |(count, since, recorded_here, links)| Adopted { count: CountId(count), since, recorded_here, links },
+    let hook = prop_oneof![Just(Hook::Rx), Just(Hook::Tx)];
+    let missed = (any::<u16>(), hook, option::of(time())).prop_map(|(link, hook, since)| Missed {
+        link: LinkId(link),
+        hook,
+        since,
+    });
+    (any::<[u8; 16]>(), time(), any::<bool>(), vec(link, 0..4), vec(missed, 0..4)).prop_map(
+        |(count, since, recorded_here, links, missed)| {
+            let count = CountId(count);
+            Adopted { count, since, recorded_here, links, missed }
+        },
     )
 }
 

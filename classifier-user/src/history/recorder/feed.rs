@@ -36,6 +36,8 @@ pub(super) struct Counted {
     pub(super) base: Option<Box<Base>>,
     /// Gaps of links that are over.
     pub(super) gaps: Vec<GapStatus>,
+    /// All that last, where these have changed.
+    pub(super) open: Option<Vec<GapStatus>>,
 }
 
 impl Counted {
@@ -47,6 +49,7 @@ impl Counted {
     /// Adds a later one.
     pub(super) fn absorb(&mut self, mut later: Self) {
         self.gaps.append(&mut later.gaps);
+        self.open = later.open.or(self.open.take());
         self.at = later.at;
         self.elapsed += later.elapsed;
         self.delta.absorb(&later.delta);
@@ -63,11 +66,23 @@ pub struct Feed {
     last: Instant,
     base: Option<Box<Base>>,
     gaps: Vec<GapStatus>,
+    open: Option<Vec<GapStatus>>,
+    /// Gaps that last, as they were given; `None` before the first time: an agent before this one may have left some.
+    told: Option<Vec<GapStatus>>,
 }
 
 impl Feed {
     pub(super) fn new(to: SyncSender<Counted>, groups: Arc<Groups>, started: Instant) -> Self {
-        Self { to, pending: VecDeque::new(), groups, last: started, base: None, gaps: Vec::new() }
+        Self {
+            to,
+            pending: VecDeque::new(),
+            groups,
+            last: started,
+            base: None,
+            gaps: Vec::new(),
+            open: None,
+            told: None,
+        }
     }
 
     /// Takes what the kernel had counted before this agent: to be called before the first sweep is given.
@@ -78,6 +93,14 @@ impl Feed {
     /// Records a gap that is over, with the next sweep.
     pub(crate) fn note(&mut self, gap: GapStatus) {
         self.gaps.push(gap);
+    }
+
+    /// Says which gaps last, with the next sweep.
+    pub(crate) fn lasting(&mut self, gaps: Vec<GapStatus>) {
+        if self.told.as_ref() != Some(&gaps) {
+            self.open = Some(gaps.clone());
+            self.told = Some(gaps);
+        }
     }
 
     /// Takes other groups, for what is counted from now on.
@@ -97,6 +120,7 @@ impl Feed {
             groups: Arc::clone(&self.groups),
             base: self.base.take(),
             gaps: std::mem::take(&mut self.gaps),
+            open: self.open.take(),
         };
         match self.pending.back_mut() {
             Some(last) if last.slot() == counted.slot() && Arc::ptr_eq(&last.groups, &counted.groups) => {

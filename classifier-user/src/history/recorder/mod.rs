@@ -29,7 +29,9 @@ pub use self::{
     feed::{Feed, until_next_slot},
     settle::{SettleError, settle},
 };
-pub(crate) use self::{finished::LinkKey, sink::opener, taken::Base};
+pub(crate) use self::{
+    finished::LinkKey, gaps::lasting as lasting_gaps, settle::last_recorded, sink::opener, taken::Base,
+};
 use super::{Read, SLOT_SECONDS};
 use crate::{
     model::Link,

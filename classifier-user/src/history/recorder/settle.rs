@@ -3,7 +3,10 @@
 use std::{io, path::Path, time::SystemTime};
 
 use super::{archive::SinkError, journal, sink, slots, taken::Known};
-use crate::history::{Keep, store::Options};
+use crate::{
+    datapath::adopted::CountId,
+    history::{Keep, store::Options},
+};
 
 /// Why journals could not be brought into the store.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +20,16 @@ pub enum SettleError {
     /// The store.
     #[error(transparent)]
     Store(SinkError),
+}
+
+/// When the last sweep was recorded of what the kernel counts, as the files of an agent that ended tell.
+pub(crate) fn last_recorded(directory: &Path, count: CountId) -> Option<SystemTime> {
+    let mut known = Known::open(directory);
+    for slot in journal::slots(directory).unwrap_or_default() {
+        // What cannot be read is said by who goes on with it.
+        let _ = journal::read_into(directory, slot, false, &mut known);
+    }
+    known.last_of(count)
 }
 
 /// Brings slots that were over at `now` from their journals into the store, as the next start of the agent would: for who

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::{
     feed::Counted,
     finished::{Finished, LinkKey},
-    gaps,
+    gaps::Gaps,
     journal::{self, Journal},
     open::{Line, NO_GROUP, Open},
     spread::spread,
@@ -58,6 +58,8 @@ pub(super) struct Slots {
     taken: Taken,
     /// What is not, of before this agent.
     rest: Option<Rest>,
+    /// Gaps of links that are not on the disk yet.
+    gaps: Gaps,
     /// What the last sweep met: see [`Slots::trouble`].
     trouble: Option<String>,
     /// See [`Slots::clock`].
@@ -115,6 +117,7 @@ impl Slots {
             swept: false,
             taken: Taken::open(directory),
             rest: None,
+            gaps: Gaps::default(),
             trouble: None,
             clock: None,
         }
@@ -211,12 +214,9 @@ impl Slots {
     /// Takes a sweep in. Gives the slots that are over with it.
     pub(super) fn take(&mut self, mut counted: Counted) -> Vec<Finished> {
         let mut finished = Vec::new();
-        let gaps = std::mem::take(&mut counted.gaps);
-        if !gaps.is_empty()
-            && self.lock.is_some()
-            && let Err(error) = gaps::append(&self.directory, &gaps)
-        {
-            warn!("history: {} gaps of links could not be written: {error}", gaps.len());
+        self.gaps.take(std::mem::take(&mut counted.gaps), counted.open.take());
+        if self.lock.is_some() {
+            self.gaps.write(&self.directory);
         }
         if let Some(base) = counted.base.take() {
             self.begin(&base);
@@ -268,6 +268,7 @@ impl Slots {
                     groups: Arc::clone(&counted.groups),
                     base: None,
                     gaps: Vec::new(),
+                    open: None,
                 };
                 self.add(part, elapsed, finished);
             }

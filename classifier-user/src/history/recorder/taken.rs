@@ -115,6 +115,11 @@ impl Known {
         })
     }
 
+    /// When its last sweep was, if it is of this counting.
+    pub(super) fn last_of(&self, count: CountId) -> Option<SystemTime> {
+        self.last.filter(|_| self.count == Some(count))
+    }
+
     /// A life begins in a journal, whose sweeps are of this counting from this number on.
     pub(super) fn life(&mut self, count: CountId, first: u64, links: &[LinkKey]) {
         self.life = None;

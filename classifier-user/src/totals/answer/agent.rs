@@ -106,12 +106,12 @@ pub struct StatusAnswer {
     pub warnings: Vec<String>,
 }
 
-/// A time in which a link was not counted though the agent ran.
+/// A time in which a link was not counted though the agent ran, or though the kernel was to count on without it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GapStatus {
     /// The link's name.
     pub link: String,
-    /// When it was noticed.
+    /// When it was noticed; what nobody was there to notice begins where it was counted the last time that is known.
     pub from: Timestamp,
     /// When it was counted again; null while it is not.
     pub to: Option<Timestamp>,

@@ -7,15 +7,16 @@ use std::{
 
 use aya::maps::{Array, Map, MapData};
 use classifier_common::{
-    abi::{HookSlice, maps},
+    abi::{Hook, HookSlice, maps},
     counter::Counter,
     fib::Class,
 };
 
 use super::{
     super::{mapping::Mapping, sys},
-    PinError, failed,
+    PinError, PinnedLink, failed,
     meta::{ENTRIES, ENTRY, Entry, Header, Label},
+    namespace,
     records::{self, CARRY_WORDS, OWNER_WORDS},
 };
 use crate::{fib::memory::Words as _, model::Owner};
@@ -229,6 +230,21 @@ impl Generation {
         self.write_header()
     }
 
+    /// Whether its interfaces are of this network namespace.
+    pub(in crate::datapath::kernel) fn is_of_here(&self) -> bool {
+        self.header.namespace == namespace()
+    }
+
+    /// Whether some of its hooks have filters, as these are the places that are pinned.
+    pub(in crate::datapath::kernel) fn has_filters(&self, links: &[(u32, Hook, PinnedLink)]) -> bool {
+        let is_pinned =
+            |ifindex: u32, hook: Hook| links.iter().any(|(index, its, _)| (*index, *its) == (ifindex, hook));
+        self.labels.iter().filter(|label| label.ifindex != 0).any(|label| {
+            let mut attached = Hook::ALL.into_iter().filter(|&hook| label.attached[hook as usize]);
+            attached.any(|hook| !is_pinned(label.ifindex, hook))
+        })
+    }
+
     /// Numbers of its programs.
     pub(in crate::datapath::kernel) fn programs(&self) -> Vec<u32> {
         use classifier_common::abi::programs;
@@ -252,5 +268,81 @@ pub(in crate::datapath::kernel) fn set_owner(classes: &mut Mapping, class: Class
     }
     for (offset, word) in records::encode(owner).into_iter().enumerate() {
         classes.store(first + offset, word);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io, thread};
+
+    use super::{super::Place, *};
+    use crate::{
+        datapath::{
+            Sizes,
+            kernel::{Kernel, Setup},
+        },
+        model::{Asn, Family, Link, LinkId, Role},
+    };
+
+    /// Runs `body` with a BPF file system of its own, which goes with it.
+    fn with_bpffs(body: impl FnOnce(&Path) + Send) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mounted = |source: &std::ffi::CStr, target: &Path, kind: &std::ffi::CStr, flags| {
+            let target = std::ffi::CString::new(target.to_str().expect("UTF-8")).expect("no nul");
+            // SAFETY: strings that live through the call.
+            let done = unsafe {
+                libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, std::ptr::null())
+            };
+            assert_eq!(done, 0, "mount: {}", io::Error::last_os_error());
+        };
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                // SAFETY: concerns this thread only.
+                assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "kernel tests need root");
+                mounted(c"none", Path::new("/"), c"", libc::MS_REC | libc::MS_PRIVATE);
+                mounted(c"bpf", directory.path(), c"bpf", 0);
+                body(directory.path());
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+    }
+
+    #[test]
+    fn kernel_larger_maps_are_gone_on_with_where_the_wait_for_the_smaller_ones_fails() {
+        with_bpffs(|bpffs| {
+            let place = Place::new(bpffs.to_owned(), "default".to_owned());
+            let sizes = Sizes { classes: 64, v4_rows: 1, v6_rows: 1, v6_nodes: 1 };
+            let setup = Setup { link: LinkId(0), ifindex: 9999, vlan: None, sides: [3, 3], extra_bytes: 0 };
+            let (name, interface) = ("transit".to_owned(), String::new());
+            let link = Link { name, interface, vlan: None, role: Role::Upstream, kind: None };
+            let load = || Kernel::load_kept(&sizes, &[setup], std::slice::from_ref(&link), &place, None);
+            let mut kernel = load().expect("loaded");
+            kernel.settle().expect("nothing of before");
+            kernel.grace.spoil();
+            kernel
+                .replace(&Sizes { classes: 128, ..sizes })
+                .expect("the programs are those of the larger maps");
+            // Whose a class is that only they have.
+            let owner = Owner::As { family: Family::Ipv4, asn: 64_500 as Asn };
+            kernel.bind(&[(100, owner)]);
+            let pins = &kernel.keeping.as_ref().expect("it keeps").pins;
+            let generations: Vec<_> = pins
+                .generations()
+                .iter()
+                .filter_map(|(_, path)| Generation::open(path).expect("whole"))
+                .collect();
+            let [old, new] = &generations[..] else { panic!("{} generations", generations.len()) };
+            assert_eq!((old.header.banks.classes, new.header.banks.classes), (64, 128));
+            assert!(!new.header.settled, "what the old one counted may still grow");
+            assert_eq!(owner_of(&new.classes().expect("mapped"), 100), Some(owner));
+            drop(kernel);
+            // The next start sums up both.
+            let mut next = load().expect("loaded");
+            next.settle().expect("summed up");
+            assert_eq!(
+                fs::read_dir(bpffs.join(format!("classifier/v{}/default", place.abi))).expect("pins").count(),
+                2
+            );
+        });
     }
 }

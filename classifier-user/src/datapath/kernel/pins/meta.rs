@@ -1,7 +1,10 @@
 //! What the map `META` of a generation says: what its counters are of, and how they lie. Self-describing, so that
 //! another version of the agent can tell whether it can read them.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, SystemTime},
+};
 
 use classifier_common::abi::{ABI_VERSION, BankLayout, MAX_LINKS};
 
@@ -18,10 +21,16 @@ pub(in crate::datapath::kernel) const ENTRIES: u32 = 1 + LABELS;
 pub(in crate::datapath::kernel) const LABELS: u32 = 256;
 const _: () = assert!(LABELS > MAX_LINKS && LABELS <= 256);
 
-/// How `META`, `CLASSES` and `CARRY` are written.
+/// How `META`, `CLASSES` and `CARRY` are written. Whoever raises it keeps the reading of the forms from [`OLDEST_FORMAT`] on:
+/// magic, this number and the version that wrote it lie the same in all of them.
 const FORMAT: u32 = 1;
-/// How `HOOKS` and `BANKS` lie: raised where the formulas of `classifier_common::abi` change that find a counter.
+const OLDEST_FORMAT: u32 = 1;
+/// How `HOOKS` and `BANKS` lie: raised where the formulas of `classifier_common::abi` change that find a counter, or the
+/// shapes of these two maps. An upgrade reads the generation of before, so whoever raises it keeps the older formulas, and
+/// `pins/sum.rs` takes them for generations whose header says so, from [`OLDEST_LAYOUT`] on.
 pub(in crate::datapath::kernel) const LAYOUT: u32 = 1;
+/// The oldest that this version reads: raised when nobody can come from there any more.
+pub(in crate::datapath::kernel) const OLDEST_LAYOUT: u32 = 1;
 const MAGIC: &[u8; 8] = b"CLSFMETA";
 
 pub(in crate::datapath::kernel) type Entry = [u8; ENTRY];
@@ -62,6 +71,8 @@ pub(in crate::datapath::kernel) struct Label {
     pub(in crate::datapath::kernel) sides: [u32; 2],
     /// Whether the agent made the interface's clsact qdisc.
     pub(in crate::datapath::kernel) qdisc: bool,
+    /// By hook, whether a program was put there since counting began: where none is any more, something was missed.
+    pub(in crate::datapath::kernel) attached: [bool; 2],
 }
 
 /// Why `META` cannot be read.
@@ -71,8 +82,18 @@ pub enum MetaError {
     #[error("it does not begin as one of classifier's does")]
     Magic,
     /// It is of a newer version.
-    #[error("classifier {version} made it, and this version does not know that form")]
+    #[error(
+        "classifier {version} made it, in a form newer than this version knows: run that one, or a later one"
+    )]
     Newer {
+        /// Which.
+        version: String,
+    },
+    /// It is of an older version than can be gone on with.
+    #[error(
+        "classifier {version} made it, in a form older than this version reads: first run a version in between"
+    )]
+    Older {
         /// Which.
         version: String,
     },
@@ -128,6 +149,18 @@ impl<'a> Read<'a> {
     }
 }
 
+/// Whether this version reads what was written in this form.
+fn known(number: u32, known: RangeInclusive<u32>, version: &str) -> Result<(), MetaError> {
+    let version = version.to_owned();
+    if number > *known.end() {
+        Err(MetaError::Newer { version })
+    } else if number < *known.start() {
+        Err(MetaError::Older { version })
+    } else {
+        Ok(())
+    }
+}
+
 impl Header {
     pub(in crate::datapath::kernel) fn encode(&self) -> Entry {
         let mut entry = [0; ENTRY];
@@ -155,9 +188,7 @@ impl Header {
         }
         let format = read.u32();
         let version = read.text(19).ok_or(MetaError::Nonsense("version"))?.to_owned();
-        if format != FORMAT {
-            return Err(MetaError::Newer { version });
-        }
+        known(format, OLDEST_FORMAT..=FORMAT, &version)?;
         let since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(read.u64()));
         let header = Self {
             since: since.ok_or(MetaError::Nonsense("beginning"))?,
@@ -173,9 +204,7 @@ impl Header {
             carried: read.u32(),
             version,
         };
-        if header.layout != LAYOUT {
-            return Err(MetaError::Newer { version: header.version });
-        }
+        known(header.layout, OLDEST_LAYOUT..=LAYOUT, &header.version)?;
         // What the formulas of `BankLayout` come to must not overflow.
         let BankLayout { slices, classes, sides } = header.banks;
         let blocks = u128::from(classes).div_ceil(64);
@@ -207,6 +236,7 @@ impl Label {
         out.put(&[self.link.role as u8, self.link.kind.map_or(0, |kind| 1 + kind as u8)]);
         out.put(&[self.sides[0] as u8, self.sides[1] as u8, u8::from(self.qdisc)]);
         out.put(&self.ifindex.to_le_bytes());
+        out.put(&self.attached.map(u8::from));
         entry
     }
 
@@ -226,6 +256,7 @@ impl Label {
             ifindex: read.u32(),
             sides: [u32::from(rx & 3), u32::from(tx & 3)],
             qdisc: qdisc != 0,
+            attached: read.take().map(|attached: u8| attached != 0),
         })
     }
 }
@@ -261,19 +292,28 @@ mod tests {
                 ifindex: 70_000,
                 sides: [3, 1],
                 qdisc: kind.is_some(),
+                attached: [kind.is_some(), true],
             };
             assert_eq!(Label::decode(&label.encode()), Ok(label));
         }
     }
 
     #[test]
-    fn what_is_not_ours_or_newer_is_refused() {
+    fn what_is_not_ours_or_newer_or_too_old_is_refused() {
         assert_eq!(Header::decode(&[0; ENTRY]), Err(MetaError::Magic));
         let newer = Header { layout: LAYOUT + 1, ..header() };
         assert_eq!(Header::decode(&newer.encode()), Err(MetaError::Newer { version: newer.version }));
+        let older = Header { layout: OLDEST_LAYOUT - 1, ..header() };
+        assert_eq!(Header::decode(&older.encode()), Err(MetaError::Older { version: older.version }));
         let mut format = header().encode();
-        format[8] += 1;
+        format[8] = FORMAT as u8 + 1;
         assert_eq!(Header::decode(&format), Err(MetaError::Newer { version: header().version }));
+        format[8] = OLDEST_FORMAT as u8 - 1;
+        assert_eq!(Header::decode(&format), Err(MetaError::Older { version: header().version }));
+        for layout in OLDEST_LAYOUT..=LAYOUT {
+            let known = Header { layout, ..header() };
+            assert_eq!(Header::decode(&known.encode()), Ok(known), "an upgrade goes on with it");
+        }
         for (what, bad) in [
             ("layout", Header { banks: BankLayout { slices: 0, classes: 1, sides: 1 }, ..header() }),
             ("layout", Header { banks: BankLayout { slices: 1, classes: 1, sides: 3 }, ..header() }),

@@ -12,11 +12,11 @@
 //! `generation` (one of them), `sum` (all of them).
 
 use std::{
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{self, DirBuilder, File, Permissions, TryLockError},
     io,
     os::{
         fd::{AsFd as _, OwnedFd},
-        unix::fs::{DirBuilderExt as _, MetadataExt as _},
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
 };
@@ -33,7 +33,7 @@ mod sum;
 pub use meta::MetaError;
 pub(super) use sum::sum;
 
-use self::meta::Header;
+use self::{generation::Generation, meta::Header};
 
 /// Where an agent's kernel objects are kept, and under what name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,20 @@ pub enum PinError {
         /// The name.
         instance: String,
     },
+    /// Somebody else may write where counters and programs are taken from.
+    #[error(
+        "{} belongs to the user {uid} (mode {mode:03o}), and others than this one may write there: see what is in it, and \
+         remove it, or make it root's alone (chown root, chmod 700)",
+        path.display()
+    )]
+    Exposed {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+        /// Its permissions.
+        mode: u32,
+    },
     /// A system call failed.
     #[error("{}: {what}: {source}", path.display())]
     Io {
@@ -105,7 +119,7 @@ pub enum PinError {
     /// A map that is not what its description says.
     #[error(
         "{} is a map of another shape than its generation's ({found}, and not {expected}): nothing was touched; \
-         `classifier detach` takes all of it away, with what it counted",
+         `classifier detach --instance NAME` takes all of it away, with what it counted",
         path.display()
     )]
     Shape {
@@ -118,8 +132,8 @@ pub enum PinError {
     },
     /// A description that cannot be read.
     #[error(
-        "{} cannot be taken over: {source}: nothing was touched; `classifier detach` takes all of it away, with what \
-         it counted",
+        "{} cannot be taken over: {source}: nothing was touched; `classifier detach --instance NAME` takes all of \
+         it away, with what it counted",
         path.display()
     )]
     Meta {
@@ -145,11 +159,27 @@ pub(super) struct Pins {
 
 fn make(directory: &Path) -> Result<(), PinError> {
     match DirBuilder::new().mode(0o700).create(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(failed("making a directory", directory)(error))
-        }
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => close(directory),
+        made => made.map_err(failed("making a directory", directory)),
     }
+}
+
+/// Sees to it that nobody else can write to a directory that is there: who can might exchange what is counted, or by what.
+fn close(directory: &Path) -> Result<(), PinError> {
+    let metadata = fs::symlink_metadata(directory).map_err(failed("looking at it", directory))?;
+    let (uid, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    if uid == sys::user() && metadata.is_dir() {
+        return match mode & 0o077 {
+            0 => Ok(()),
+            _ => fs::set_permissions(directory, Permissions::from_mode(0o700))
+                .map_err(failed("closing it to others", directory)),
+        };
+    }
+    // What root has made and nobody else writes to is as good.
+    if uid == 0 && metadata.is_dir() && mode & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(PinError::Exposed { path: directory.to_owned(), uid, mode })
 }
 
 fn entries(directory: &Path) -> Vec<(String, PathBuf)> {
@@ -163,6 +193,15 @@ fn entries(directory: &Path) -> Vec<(String, PathBuf)> {
 /// The calling thread's network namespace, by its inode; 0 where that cannot be seen.
 pub(super) fn namespace() -> u64 {
     fs::metadata("/proc/thread-self/ns/net").map_or(0, |metadata| metadata.ino())
+}
+
+/// Whether an instance counts in another network namespace, which cannot be seen from here. Its last generation says in
+/// which it does; only where each of its interfaces has a place that is pinned, and that the kernel has ended, is it over.
+pub(super) fn elsewhere(generations: &[Generation], links: &[(u32, Hook, PinnedLink)]) -> bool {
+    let Some(last) = generations.last().filter(|last| !last.is_of_here()) else { return false };
+    let is_pinned = |ifindex: u32| links.iter().any(|(index, _, _)| *index == ifindex);
+    let mut labels = last.labels.iter().filter(|label| label.ifindex != 0 && label.attached != [false; 2]);
+    links.iter().any(|(_, _, link)| link.info.ifindex != 0) || labels.any(|label| !is_pinned(label.ifindex))
 }
 
 /// The directories that instances of this name have, under whatever version.
@@ -214,6 +253,11 @@ impl Pins {
         // Others of its name first: an agent of another version may run.
         let mut locks = Vec::new();
         for other in versions(place) {
+            other.parent().map_or(Ok(()), close)?;
+            close(&other)?;
+            for (_, inner) in entries(&other).into_iter().filter(|(_, path)| path.is_dir()) {
+                close(&inner)?;
+            }
             locks.push(lock(&other, &place.instance)?);
         }
         if !directory.is_dir() {

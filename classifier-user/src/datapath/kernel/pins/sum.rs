@@ -11,13 +11,17 @@ use super::{
     super::sweep,
     PinError, Pins,
     generation::{Generation, owner_of},
-    meta::Label,
+    meta::{LAYOUT, Label, OLDEST_LAYOUT},
     records::{Carried, What},
 };
 use crate::{
     datapath::adopted::{AdoptedHook, AdoptedLink, LinkLabel},
     model::Owner,
 };
+
+// `Sums::counted` finds counters by the formulas of this layout. Before there is a second one, it must find those of older
+// generations by the formulas of theirs (`Header::layout`), or an upgrade could not go on with what they counted.
+const _: () = assert!(OLDEST_LAYOUT == LAYOUT);
 
 #[derive(Default)]
 struct HookSum {
@@ -121,7 +125,8 @@ pub(in crate::datapath::kernel) fn sum(
     let mut adopted = Vec::new();
     for (link, hooks) in sums.0 {
         let place = own.labels.iter().position(|label| label.link.same(&link)).or_else(|| {
-            own.labels.push(Label { link: link.clone(), ifindex: 0, sides: [0; 2], qdisc: false });
+            let (sides, attached) = ([0; 2], [false; 2]);
+            own.labels.push(Label { link: link.clone(), ifindex: 0, sides, qdisc: false, attached });
             own.write_label(own.labels.len() - 1).ok().map(|()| own.labels.len() - 1)
         });
         let Some(label) = place.and_then(|place| u8::try_from(place).ok()) else {

@@ -106,6 +106,7 @@ fn a_clock_that_is_not_set_is_waited_for() {
             groups: line.groups.clone(),
             base: None,
             gaps: vec![],
+            open: None,
         };
         assert_eq!(line.slots.take(early), []);
         assert!(line.slots.clock().is_some_and(|said| said.contains("the clock is not set")));

@@ -148,6 +148,7 @@ fn counted(seconds: f64, elapsed: f64, delta: SweepDelta, groups: &Arc<Groups>) 
         groups: Arc::clone(groups),
         base: None,
         gaps: vec![],
+        open: None,
     }
 }
 

@@ -1,0 +1,141 @@
+//! Going on with what is kept on a hook.
+
+use std::time::SystemTime;
+
+use classifier_common::abi::Hook;
+
+use super::{
+    Kernel, LinkState, XdpChoice,
+    attach::{self, AttachError, Attached},
+    keep::{Keeping, unpin},
+    sys,
+};
+use crate::{
+    datapath::{adopted::Missed, netlink, netlink_tc},
+    model::Mode,
+};
+
+/// How the place that is pinned on a hook counts; `None` where it is none any more.
+fn mode_of(ifindex: u32, link: &sys::LinkInfo) -> Option<Mode> {
+    if link.ifindex != ifindex {
+        return None;
+    }
+    match link.kind {
+        sys::TCX_LINK => Some(Mode::Tcx),
+        sys::XDP_LINK => match netlink::link_info(ifindex).ok()?.xdp?.mode {
+            "generic" => Some(Mode::Generic),
+            _ => Some(Mode::Native),
+        },
+        _ => None,
+    }
+}
+
+/// Whether what is there will do where this is asked for.
+fn will_do(hook: Hook, mode: Mode, choice: XdpChoice) -> bool {
+    hook == Hook::Tx
+        || match choice {
+            XdpChoice::Auto => mode != Mode::Generic,
+            XdpChoice::Native => mode == Mode::Native,
+            XdpChoice::Generic => mode == Mode::Generic,
+            XdpChoice::Tc => matches!(mode, Mode::Tc | Mode::Tcx),
+        }
+}
+
+impl Keeping {
+    /// Notes that nothing is counted on a hook from now on, until it is attached.
+    fn miss(&mut self, links: &[LinkState], ifindex: u32, hook: Hook) {
+        let links = links.iter().filter(|link| link.setup.ifindex == ifindex);
+        let since = Some(SystemTime::now());
+        for link in links.map(|link| link.setup.link) {
+            if !self.missed.iter().any(|missed| (missed.link, missed.hook) == (link, hook)) {
+                self.missed.push(Missed { link, hook, since });
+            }
+        }
+    }
+}
+
+impl Kernel {
+    /// Whether something is pinned, or was left, on one of the interface's hooks. Others are attached first: where that
+    /// fails nothing has changed.
+    #[must_use]
+    pub fn has_kept(&self, ifindex: u32) -> bool {
+        self.keeping.as_ref().is_some_and(|keeping| {
+            keeping
+                .pins
+                .links()
+                .iter()
+                .any(|(index, _, link)| *index == ifindex && link.info.ifindex == ifindex)
+                || Hook::ALL.iter().any(|&hook| self.kept_filter(ifindex, hook).is_some())
+        })
+    }
+
+    /// The filter of this instance that is on a hook.
+    fn kept_filter(&self, ifindex: u32, hook: Hook) -> Option<netlink_tc::Filter> {
+        let keeping = self.keeping.as_ref()?;
+        let filters = netlink_tc::filters(ifindex, hook).ok().filter(|filters| !filters.is_empty())?;
+        let ours = keeping.programs();
+        filters.into_iter().find(|filter| filter.program.as_ref().is_some_and(|(_, id)| ours.contains(id)))
+    }
+
+    /// Goes on with what is kept on a hook, if there is something that will do; what will not do is taken off.
+    pub(super) fn take_over(
+        &mut self,
+        interface: &str,
+        ifindex: u32,
+        hook: Hook,
+        choice: XdpChoice,
+    ) -> Result<Option<(Attached, Mode)>, AttachError> {
+        let filter = self.kept_filter(ifindex, hook);
+        let Some(keeping) = &mut self.keeping else { return Ok(None) };
+        let mut taken = None;
+        for (index, its, link) in keeping.pins.links() {
+            if index != ifindex || its != hook {
+                continue;
+            }
+            match mode_of(ifindex, &link.info).filter(|&mode| will_do(hook, mode, choice)) {
+                Some(mode) if taken.is_none() => {
+                    let place = attach::pinned(&link.path, link.info.kind)?;
+                    match attach::hand_over(&mut self.ebpf, place, hook) {
+                        Ok(attached) => {
+                            keeping.pins.move_here(&link, ifindex, hook)?;
+                            taken = Some((attached, mode));
+                        }
+                        Err(error) => {
+                            tracing::warn!("{interface}: what is kept there cannot be gone on with: {error}");
+                            keeping.miss(&self.links, ifindex, hook);
+                            unpin(&link);
+                        }
+                    }
+                }
+                _ => {
+                    if link.info.ifindex == ifindex {
+                        tracing::warn!(
+                            "{interface}: attached anew, the other way: nothing was counted meanwhile"
+                        );
+                        keeping.miss(&self.links, ifindex, hook);
+                    }
+                    unpin(&link);
+                }
+            }
+        }
+        if let Some(filter) = filter.filter(|_| taken.is_none()) {
+            let place = attach::filter(interface, hook, &filter)?;
+            if will_do(hook, Mode::Tc, choice) {
+                match attach::hand_over(&mut self.ebpf, place, hook) {
+                    Ok(attached) => taken = Some((attached, Mode::Tc)),
+                    Err(error) => {
+                        tracing::warn!("{interface}: what is kept there cannot be gone on with: {error}");
+                        keeping.miss(&self.links, ifindex, hook);
+                        drop(attach::filter(interface, hook, &filter));
+                    }
+                }
+            } else {
+                tracing::warn!("{interface}: attached anew, the other way: nothing was counted meanwhile");
+                keeping.miss(&self.links, ifindex, hook);
+                drop(place);
+            }
+        }
+        keeping.took_over |= taken.is_some();
+        Ok(taken)
+    }
+}
