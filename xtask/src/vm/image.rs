@@ -15,8 +15,12 @@ use super::{
     kernels::{self, Kernel},
     machine::{BEGIN, END},
     skipped::{self, Skipped},
+    with_few_capabilities,
 };
-use crate::process;
+use crate::{
+    process,
+    test::{CAPABILITIES, FEW, MINIMAL, NAMESPACE, takes_minimal},
+};
 
 /// What tests call, and the script.
 const TOOLS: [&str; 18] = [
@@ -140,6 +144,13 @@ fn script(kernel: &Kernel, programs: &[(String, PathBuf)], filter: Option<&str>)
         if name == "kernel_datapath" {
             script.push_str(&format!(
                 "{program} the_verifier_has_little_work --nocapture 2>&1 | grep 'at most'\n"
+            ));
+        }
+        if takes_minimal(filter) {
+            let few = with_few_capabilities(name);
+            script.push_str(&format!(
+                "echo '{BEGIN}{few}'\n{FEW}=minimal unshare --net --mount -- sh -c '{NAMESPACE}' sh setpriv \
+                 --bounding-set={CAPABILITIES} --inh-caps={CAPABILITIES} -- {program} {MINIMAL}{skips} --test-threads=1 2>&1\n"
             ));
         }
         if filter.is_some() {
