@@ -74,15 +74,18 @@ pub(super) fn of_link(
                 (Hook::Tx, _) => true,
             };
             if in_the_way && program.name.as_deref().is_some_and(is_ours) {
-                findings.add(
-                    Level::Error,
-                    &link.name,
-                    format!(
-                        "another classifier counts on {} already ({its}): end it first; what a killed one left, \
-                         `classifier detach` takes off",
-                        link.interface
+                let there = format!("another classifier counts on {} already ({its})", link.interface);
+                // Filters show their names to everybody, and what is kept shows to root only.
+                let (level, how) = match host.kept {
+                    Some(_) => {
+                        (Level::Error, "end it first; what a killed one left, `classifier detach` takes off")
+                    }
+                    None => (
+                        Level::Warning,
+                        "`run` refuses, unless it is kept, which only root sees: then it goes on with it",
                     ),
-                );
+                };
+                findings.add(level, &link.name, format!("{there}: {how}"));
             }
             continue;
         };

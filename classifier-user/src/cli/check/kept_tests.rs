@@ -156,6 +156,12 @@ fn who_may_not_see_whose_a_program_is_is_not_told_to_take_it_off() {
     );
     let report = judged(None, XdpChoice::Auto, &Host { kept: Some(Vec::new()), ..blind });
     assert!(!report.ok);
+    // Names of filters are seen by everybody.
+    let programs = vec![on(Hook::Tx, "clsact", 8, "classifier_tx")];
+    let blind = Host { kept: None, tcx: Some(false), ..host("eth0", Interface { programs, ..nic() }) };
+    let report = judged(None, XdpChoice::Auto, &blind);
+    assert!(report.ok);
+    assert!(messages(&report, Level::Warning).contains("unless it is kept, which only root sees"));
 }
 
 #[test]
