@@ -37,7 +37,8 @@ pub(crate) const LACKING: &str = "CLASSIFIER_TEST_LACKING";
 pub(crate) const FEW: &str = "CLASSIFIER_TEST_CAPS";
 /// What `classifier run` needs, and no more (setpriv's notation).
 pub(crate) const CAPABILITIES: &str = "-all,+bpf,+net_admin,+perfmon";
-/// A namespace of their own is what such tests cannot make themselves: this makes it before the capabilities go.
+/// Makes a network namespace one that commands can be at home in, and runs what follows. Tests with few capabilities cannot
+/// do that themselves.
 pub(crate) const NAMESPACE: &str =
     "mount -t sysfs sysfs /sys && mount -t bpf bpf /sys/fs/bpf && ip link set lo up && exec \"$@\"";
 

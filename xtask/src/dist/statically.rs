@@ -5,7 +5,7 @@ use std::{env, fs, path::Path, process::Command};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::{process, sys};
+use crate::{process, sys, test::NAMESPACE};
 
 /// What else is in the archive, from the repository.
 const FILES: &[&str] = &["README.md", "CHANGELOG.md", "NOTICE", "LICENSE-MIT", "LICENSE-APACHE"];
@@ -116,14 +116,14 @@ fn needs_nothing_else(binary: &Path) -> Result<()> {
 
 /// Has it load its programs into this kernel, as `check` does, for a link of a network namespace that goes with it.
 fn can_count(binary: &Path) -> Result<()> {
-    const NAMESPACE: &str = "ip link set lo up && ip link add static0 type veth peer name static1 && \
-                             ip link set static0 up && ip link set static1 up && exec \"$@\"";
+    const LINK: &str = "ip link add static0 type veth peer name static1 && ip link set static0 up && \
+                        ip link set static1 up && exec \"$@\"";
     if !sys::is_root() {
         return Ok(());
     }
     let mut command = Command::new("unshare");
-    command.args(["--net", "--", "sh", "-c", NAMESPACE, "sh"]).arg(binary);
-    let said = process::read(command.args(["check", "--upstream", "static0", "--no-keep", "--json"]))?;
+    command.args(["--net", "--mount", "--", "sh", "-c", NAMESPACE, "sh", "sh", "-c", LINK, "sh"]).arg(binary);
+    let said = process::read(command.args(["check", "--upstream", "static0", "--json"]))?;
     let report: Value = serde_json::from_slice(&said)?;
     let features = report.get("kernel_features").and_then(Value::as_array);
     let loads = features.into_iter().flatten().any(|feature| {
