@@ -116,13 +116,17 @@ pub(super) fn build(
 }
 
 fn script(kernel: &Kernel, programs: &[(String, PathBuf)], filter: Option<&str>) -> String {
+    // One that the repository is below would hide it; all files are in memory anyway.
+    let temporary =
+        ["/tmp", "/run", "/var/tmp"].into_iter().filter(|path| !process::root().starts_with(path));
+    let temporary: String = temporary.map(|path| format!("mount -t tmpfs tmp {path}; ")).collect();
     let mut script = format!(
         "#!{busybox} sh\n\
          {busybox} mkdir -p /busybox && {busybox} --install -s /busybox\n\
          export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/busybox HOME=/root RUST_BACKTRACE=0 CLASSIFIER_TEST_LACKING=nothing\n\
          mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev\n\
          mkdir -p /dev/pts; mount -t devpts pts /dev/pts\n\
-         mount -t tmpfs tmp /tmp; mount -t tmpfs run /run; mount -t tmpfs tmp /var/tmp; mount -t bpf bpf /sys/fs/bpf\n\
+         {temporary}mount -t bpf bpf /sys/fs/bpf\n\
          modprobe -a {LOADED}\n\
          ip link set lo up\n\
          cd {package}\n",
@@ -148,8 +152,12 @@ fn script(kernel: &Kernel, programs: &[(String, PathBuf)], filter: Option<&str>)
         }
         if takes_minimal(filter) {
             let few = with_few_capabilities(name);
+            // By their paths: busybox has its own of these names, and they can less.
+            let [unshare, setpriv] =
+                ["unshare", "setpriv"].map(|tool| process::find_program(tool).unwrap_or_default());
+            let (unshare, setpriv) = (unshare.display(), setpriv.display());
             script.push_str(&format!(
-                "echo '{BEGIN}{few}'\n{FEW}=minimal unshare --net --mount -- sh -c '{NAMESPACE}' sh setpriv \
+                "echo '{BEGIN}{few}'\n{FEW}=minimal {unshare} --net --mount -- sh -c '{NAMESPACE}' sh {setpriv} \
                  --bounding-set={CAPABILITIES} --inh-caps={CAPABILITIES} -- {program} {MINIMAL}{skips} --test-threads=1 2>&1\n"
             ));
         }
