@@ -9,7 +9,7 @@
 //!
 //! A generation's `CARRY` has what all older ones counted, once its `META` says so; until then these are there too, and
 //! what was counted is the sum of all. Reading order: here (directories, locks), `meta` and `records` (forms),
-//! `generation` (one of them), `sum` (all of them).
+//! `generation` (one of them), `sum` (all of them), `kept` (what is there, for those who only look).
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
