@@ -29,6 +29,7 @@ fn every_promise_has_tests_that_are_there() {
     let text = read(&here.join("../docs/promises.md"));
     let events = read(&here.join("../xtask/src/chaos/event.rs"));
     let steps = read(&here.join("../xtask/src/dist/installed.rs"));
+    let alone = read(&here.join("../xtask/src/dist/statically.rs"));
     let (mut promises, mut missing) = (0, Vec::new());
     for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise")) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
@@ -38,6 +39,8 @@ fn every_promise_has_tests_that_are_there() {
         for named in proof.split('`').skip(1).step_by(2) {
             let there = if let Some(event) = named.strip_prefix("chaos: ") {
                 events.contains(&format!("=> \"{event}\","))
+            } else if let Some(step) = named.strip_prefix("dist static: ") {
+                alone.contains(&format!("    {step}(binary)?;"))
             } else if let Some(step) = named.strip_prefix("dist: ") {
                 steps.contains(&format!("        self.{step}("))
             } else if let Some((file, test)) = named.split_once("::") {

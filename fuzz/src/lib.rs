@@ -15,11 +15,11 @@ use std::{
 
 use axum::{
     body::{Body, to_bytes},
-    http::{Request, StatusCode, Uri, header},
+    http::{HeaderValue, Request, StatusCode, Uri, header},
 };
 use classifier_common::parse::{Bytes, parse};
 use classifier_user::{
-    config::{bgp::BgpSpec, file, link::LinkSpec},
+    config::{bgp::BgpSpec, file, link::LinkSpec, web},
     datapath::{HookSweep, LinkSweep, Sweep},
     history::{
         store::{Options, Store},
@@ -274,7 +274,7 @@ pub fn pcap(bytes: &[u8]) {
     });
 }
 
-/// A configuration file, and the same text as a file of groups, a link and a peer.
+/// A configuration file, and the same text as a file of TLS and passwords, one of groups, a link and a peer.
 pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match file::parse(Path::new("classifier.toml"), text) {
@@ -285,6 +285,13 @@ pub fn config(bytes: &[u8]) {
             if let Err(error) = settings.plan() {
                 assert!(!error.to_string().is_empty());
             }
+        }
+    }
+    match web::parse(Path::new("web.yml"), text) {
+        Err(error) => assert!(error.to_string().starts_with("web.yml:")),
+        Ok(web) => {
+            assert!(web.users.values().all(|hash| hash.as_str().starts_with("$2")), "no hash of bcrypt's");
+            assert!(web.headers.iter().all(|(_, value)| HeaderValue::from_str(value).is_ok()));
         }
     }
     if let Err(error) = Groups::default().with_text(Path::new("groups.toml"), text) {

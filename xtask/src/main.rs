@@ -53,10 +53,10 @@ enum Command {
     /// Runs all tests: the pure ones, those that need root, and those that must do with three capabilities
     #[command(
         after_help = "Examples:\n  cargo xtask test\n  cargo xtask test vlan\n  cargo xtask test --no-setup\n  \
-        cargo xtask test --vm\n  cargo xtask test --vm=6.1 links::"
+        cargo xtask test --vm\n  cargo xtask test --vm=host,6.1 links::"
     )]
     Test(test::Options),
-    /// What continuous integration runs: format, lints, documentation, licences, then `test`
+    /// What continuous integration runs: format, lints, documentation, licences, then `test`, the package, and chaos
     #[command(after_help = "Examples:\n  cargo xtask ci")]
     Ci,
     /// Measures, and prints a table

@@ -1,7 +1,12 @@
 //! All tests. Kernel tests are the integration tests named `kernel_*`; they need root, and fail without it. Those
 //! among them named `minimal_caps…` run once more with the three capabilities that the product asks for and no others.
 
-use std::{fs, io::Write as _, path::PathBuf, process::Command};
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -19,19 +24,22 @@ pub(crate) struct Options {
     #[arg(long)]
     no_setup: bool,
 
-    /// Runs the tests of the packet path in virtual machines with other kernels of Debian's, all or these (slow: nothing speeds them up)
+    /// Runs the tests of the packet path and of the agent on this kernel (`host`) and in virtual machines with others of Debian's, on all or on these (slow: nothing speeds them up)
     #[arg(long, value_name = "KERNEL", num_args = 0.., require_equals = true, value_delimiter = ',',
           default_missing_values = vm::KERNELS)]
     vm: Option<Vec<String>>,
 }
 
-const MINIMAL: &str = "minimal_caps";
+pub(crate) const MINIMAL: &str = "minimal_caps";
 /// Tells tests where to write what they lacked.
-const LACKING: &str = "CLASSIFIER_TEST_LACKING";
+pub(crate) const LACKING: &str = "CLASSIFIER_TEST_LACKING";
+/// Tells tests that they have few capabilities.
+pub(crate) const FEW: &str = "CLASSIFIER_TEST_CAPS";
 /// What `classifier run` needs, and no more (setpriv's notation).
-const CAPABILITIES: &str = "-all,+bpf,+net_admin,+perfmon";
-/// A namespace of their own is what such tests cannot make themselves: this makes it before the capabilities go.
-const NAMESPACE: &str =
+pub(crate) const CAPABILITIES: &str = "-all,+bpf,+net_admin,+perfmon";
+/// Makes a network namespace one that commands can be at home in, and runs what follows. Tests with few capabilities cannot
+/// do that themselves.
+pub(crate) const NAMESPACE: &str =
     "mount -t sysfs sysfs /sys && mount -t bpf bpf /sys/fs/bpf && ip link set lo up && exec \"$@\"";
 
 /// Runs them.
@@ -57,15 +65,17 @@ pub(crate) fn all(filter: Option<&str>) -> Result<()> {
     let mut main = process::cargo(["test", "--workspace", "--exclude", "classifier-ebpf", "--no-fail-fast"]);
     let main = process::run(main.args(filter).env(LACKING, &lacking));
     let main = main.and(lacked(&fs::read_to_string(&lacking).unwrap_or_default()));
-    let minimal = match filter {
-        Some(filter) if !filter.contains(MINIMAL) && !MINIMAL.contains(filter) => Ok(()),
-        _ => minimal_capabilities(),
-    };
+    let minimal = if takes_minimal(filter) { minimal_capabilities() } else { Ok(()) };
     main.and(minimal)
 }
 
+/// Whether a filter takes tests that are run with few capabilities.
+pub(crate) fn takes_minimal(filter: Option<&str>) -> bool {
+    filter.is_none_or(|filter| filter.contains(MINIMAL) || MINIMAL.contains(filter))
+}
+
 /// Says which tests this machine's kernel has not all for; none may be that is not known to.
-fn lacked(lines: &str) -> Result<()> {
+pub(crate) fn lacked(lines: &str) -> Result<()> {
     for line in lines.lines() {
         if !MAY_LACK.contains(&line) {
             bail!("a test was left out that xtask/src/vm/skipped.rs does not know: {line}");
@@ -81,12 +91,7 @@ fn minimal_capabilities() -> Result<()> {
     let mut passed = 0;
     for (name, program) in kernel_tests()? {
         eprintln!("     Running {name} with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON only");
-        let mut command = Command::new("unshare");
-        command.args(["--net", "--mount", "--", "sh", "-c", NAMESPACE, "sh", "setpriv"]);
-        command.args(["--bounding-set", CAPABILITIES, "--inh-caps", CAPABILITIES, "--"]);
-        // Cargo would start it in its package's directory.
-        command.arg(program).arg(MINIMAL).current_dir(process::root().join("classifier-user"));
-        let output = process::read(command.env("CLASSIFIER_TEST_CAPS", "minimal"));
+        let output = process::read(with_few_capabilities(&program).arg(MINIMAL));
         let text = output.with_context(|| format!("{name} with few capabilities"))?;
         std::io::stdout().write_all(&text)?;
         passed += passed_in(&String::from_utf8_lossy(&text));
@@ -95,6 +100,17 @@ fn minimal_capabilities() -> Result<()> {
         bail!("no kernel test is named {MINIMAL}…: nothing was tested with few capabilities");
     }
     Ok(())
+}
+
+/// A program of tests with three capabilities.
+pub(crate) fn with_few_capabilities(program: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "--", "sh", "-c", NAMESPACE, "sh", "setpriv"]);
+    command.args(["--bounding-set", CAPABILITIES, "--inh-caps", CAPABILITIES, "--"]);
+    // Cargo would start it in its package's directory.
+    command.arg(program).current_dir(process::root().join("classifier-user"));
+    command.env(FEW, "minimal");
+    command
 }
 
 /// The kernel tests' programs, by name.

@@ -121,13 +121,18 @@ pub(super) fn is_service() -> bool {
 impl SettingsArgs {
     /// The plan of these flags and of the file, if one is named. Where nobody says, a `service` is left counting.
     pub(super) fn plan(self, service: bool) -> Result<RunPlan, ConfigError> {
+        let mut settings = self.over_file()?;
+        settings.keep.counting.get_or_insert(service);
+        settings.plan()
+    }
+
+    /// These flags, over the file if one is named.
+    pub(super) fn over_file(self) -> Result<Settings, ConfigError> {
         let below = match &self.config {
             Some(path) => file::read(path)?,
             None => Settings::default(),
         };
-        let mut settings = self.settings().over(below);
-        settings.keep.counting.get_or_insert(service);
-        settings.plan()
+        Ok(self.settings().over(below))
     }
 
     fn settings(self) -> Settings {

@@ -81,7 +81,8 @@ fn prctl(option: libc::c_int, first: libc::c_ulong, second: libc::c_ulong) -> io
     checked(unsafe { libc::prctl(option, first, second, 0, 0) }.into())
 }
 
-/// Leaves no way back to a capability: nothing in the ambient and bounding sets, no privileges by exec.
+/// Leaves no way back to a capability: nothing in the ambient set, no privileges by exec; and nothing in the bounding set,
+/// which would bring none without exec, where SETPCAP is there to empty it.
 fn close_ways_back(sets: Sets) -> io::Result<()> {
     prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0)?;
     if sets.effective & bit(SETPCAP) != 0 {

@@ -428,15 +428,37 @@ fn what_stands_in_the_way_of_going_on_is_said() {
         let said = refused(&format!("run {arguments} --listen 127.0.0.1:9470 --instance two"));
         assert!(said.contains("another classifier counts on r0 already"), "{said}");
         assert!(pins(&bpffs).iter().all(|path| !path.ends_with("/two")), "{:?}", pins(&bpffs));
+        let checked = |arguments: &str, code: i32, said: &str| {
+            let check = classifier(&format!("check {arguments}"));
+            assert_eq!(check.status.code(), Some(code), "{arguments}: {}", stdout(&check));
+            assert!(stdout(&check).contains(said), "{said}: {}", stdout(&check));
+        };
+        checked(
+            &arguments,
+            1,
+            "an agent runs as `default`: `run` goes on with what it counted, once it has ended",
+        );
         agent.end(libc::SIGTERM);
 
-        let check = classifier(&format!("check {arguments}"));
-        assert_eq!(check.status.code(), Some(0), "{}", stdout(&check));
+        let before_check = pins(&bpffs);
+        // In a terminal nobody says that it keeps: what a service left is no conflict.
+        let unsaid = arguments.replace("--keep", "");
+        checked(&unsaid, 0, "what counts on r0 is kept as `default`");
+        checked(&unsaid, 0, "`run` goes on with it, as a service or with --keep");
+        checked(&arguments, 0, ": `run` goes on with it\n");
+        checked(&arguments.replace("--keep", "--no-keep"), 1, "without keep_counting `run` refuses");
+        checked(&format!("{arguments} --instance two"), 1, "`--instance default` goes on with it");
+        checked(&format!("{arguments} --xdp-mode generic"), 0, "`run` attaches anew, the other way");
+        // The counters of a kept generation are there, and both hooks' programs are shown as kept.
+        let check = classifier(&format!("check {unsaid} --json"));
+        let report: Value = serde_json::from_slice(&check.stdout).expect("JSON");
+        let programs = report["links"][0]["programs"].as_array().expect("programs");
         assert!(
-            stdout(&check).contains("an agent left r0 counting: it would be gone on with"),
-            "{}",
-            stdout(&check)
+            programs.len() == 2 && programs.iter().all(|program| program["kept"] == "default"),
+            "{report}"
         );
+        assert!(report["memory"]["kept_bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{report}");
+        assert_eq!(pins(&bpffs), before_check, "nothing is changed by looking");
         // One that does not keep does not take what is kept.
         let said = refused(&format!("run {}", arguments.replace("--keep", "--no-keep")));
         assert!(

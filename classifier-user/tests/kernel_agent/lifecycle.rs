@@ -131,7 +131,8 @@ fn somebody_elses_program_is_named_and_stays() {
         let check = classifier(&format!("check -i r0 {table}"));
         assert_eq!(check.status.code(), Some(1));
         assert!(
-            stdout(&check).contains(&format!("an XDP program (id {id}, native) is on r0")),
+            stdout(&check)
+                .contains(&format!("an XDP program (id {id}, wire_nothing, native) is on r0 already")),
             "{}",
             stdout(&check)
         );
@@ -234,6 +235,8 @@ fn what_is_wrong_with_an_interface_is_said_before_anything_is_attached() {
             "{}",
             stdout(&check)
         );
+        let check = classifier(&format!("check -i eth7 {table} --wait"));
+        assert_eq!(check.status.code(), Some(0), "{}", stdout(&check));
 
         run("ip tuntap add dev tun0 mode tun");
         let said = refused(&format!("run -i tun0 {table}"));

@@ -117,6 +117,7 @@ impl Trial<'_> {
         let link = format!("[[link]]\ninterface = \"{ROUTER_INTERFACE}\"\nname = \"transit\"\n");
         machine
             .write("/etc/classifier/classifier.toml", &format!("interval = \"200ms\"\n{config}\n{link}"))?;
+        machine.write("/etc/default/classifier-datapath", "OPTIONS=\"--bank-memory 20%\"\n")?;
         // As Type=notify has it, this returns when counting has begun.
         machine.run("systemctl enable --now classifier")?;
         let sent = self.send(100)?;
@@ -130,6 +131,16 @@ impl Trial<'_> {
         self.low_port()?;
         machine.run("systemctl reload classifier")?;
         ensure!(self.is_active("classifier")?, "a reload ended it");
+        self.is_checked_while_kept()
+    }
+
+    /// What docs/install.md says to type, while nobody but the kernel counts.
+    fn is_checked_while_kept(&self) -> Result<()> {
+        let machine = self.machine;
+        machine.run("systemctl stop classifier")?;
+        let said = machine.run("classifier check --config /etc/classifier/classifier.toml")?;
+        ensure!(said.contains("is kept as `default`") && said.contains("`run` goes on with it"), "{said}");
+        machine.run("systemctl start classifier")?;
         Ok(())
     }
 
@@ -270,7 +281,13 @@ impl Trial<'_> {
         machine.run("test -e /var/lib/classifier/history.sqlite3").context("its history went with it")?;
         machine.run("test -e /etc/classifier/classifier.toml").context("its configuration went with it")?;
         self.dpkg("--purge classifier")?;
-        for path in ["/var/lib/classifier", "/etc/classifier", "/run/classifier", "/sys/fs/bpf/classifier"] {
+        for path in [
+            "/var/lib/classifier",
+            "/etc/classifier",
+            "/etc/default/classifier-datapath",
+            "/run/classifier",
+            "/sys/fs/bpf/classifier",
+        ] {
             machine.run(&format!("test ! -e {path}")).with_context(|| format!("{path} is left"))?;
         }
         let left = machine.run("find /etc/systemd /usr/lib/systemd /usr/share/doc -name *classifier*")?;

@@ -2,9 +2,10 @@
 
 use std::{env, fs, path::Path, process::Command};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
-use crate::process;
+use crate::{process, sys, test::NAMESPACE};
 
 /// What else is in the archive, from the repository.
 const FILES: &[&str] = &["README.md", "CHANGELOG.md", "NOTICE", "LICENSE-MIT", "LICENSE-APACHE"];
@@ -27,12 +28,14 @@ pub(super) fn tools(command: &mut Command, target: &str) {
     command.env(format!("CC_{}", target.replace('-', "_")), "musl-gcc");
 }
 
-/// Puts everything together.
+/// Puts everything together, if the binary is what it should be. That it runs is tried as root only.
 pub(super) fn archive(binary: &Path, target: &str, into: &Path) -> Result<()> {
     let program = process::read(Command::new("readelf").arg("--program-headers").arg(binary))?;
     if String::from_utf8_lossy(&program).contains("INTERP") {
         bail!("{} asks for a dynamic linker", binary.display());
     }
+    needs_nothing_else(binary)?;
+    can_count(binary)?;
     let name = format!("classifier-{}-{target}", env!("CARGO_PKG_VERSION"));
     let staging = tempfile::tempdir()?;
     let directory = staging.path().join(&name);
@@ -88,4 +91,59 @@ pub(super) fn archive(binary: &Path, target: &str, into: &Path) -> Result<()> {
         .arg(staging.path())
         .arg(&name);
     process::run(&mut tar)
+}
+
+/// Runs it where there is no other file.
+fn needs_nothing_else(binary: &Path) -> Result<()> {
+    if !sys::is_root() {
+        eprintln!("dist: not root: whether the static binary runs was not tried");
+        return Ok(());
+    }
+    let empty = tempfile::tempdir()?;
+    fs::copy(binary, empty.path().join("classifier")).with_context(|| binary.display().to_string())?;
+    let alone = |arguments: &[&str]| {
+        let mut command = Command::new("chroot");
+        command.arg(empty.path()).arg("/classifier").args(arguments).env_clear();
+        Ok::<_, anyhow::Error>(String::from_utf8_lossy(&process::read(&mut command)?).into_owned())
+    };
+    let version = alone(&["--version"])?;
+    ensure!(version.contains(env!("CARGO_PKG_VERSION")), "its version: {version}");
+    // The table is in it.
+    let found = alone(&["lookup", "8.8.8.8"])?;
+    ensure!(found.contains("15169"), "8.8.8.8 is Google's, AS15169, and it says: {found}");
+    Ok(())
+}
+
+/// Has it load its programs into this kernel, as `check` does, for a link of a network namespace that goes with it.
+fn can_count(binary: &Path) -> Result<()> {
+    const LINK: &str = "ip link add static0 type veth peer name static1 && ip link set static0 up && \
+                        ip link set static1 up && exec \"$@\"";
+    if !sys::is_root() {
+        return Ok(());
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "--", "sh", "-c", NAMESPACE, "sh", "sh", "-c", LINK, "sh"]).arg(binary);
+    let said = process::read(command.args(["check", "--upstream", "static0", "--json"]))?;
+    let report: Value = serde_json::from_slice(&said)?;
+    let features = report.get("kernel_features").and_then(Value::as_array);
+    let loads = features.into_iter().flatten().any(|feature| {
+        feature.get("name").is_some_and(|name| name == "programs")
+            && feature.get("found") == Some(&Value::Bool(true))
+    });
+    ensure!(loads, "this kernel does not take its programs: {report}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binary_that_needs_files_or_says_something_else_is_found_out() {
+        if sys::is_root() {
+            // It needs its libraries, as every program of this machine.
+            assert!(needs_nothing_else(Path::new("/bin/cat")).is_err());
+            assert!(can_count(Path::new("/bin/echo")).is_err());
+        }
+    }
 }

@@ -27,6 +27,17 @@ fn units_expose_little() {
 }
 
 #[test]
+fn units_are_started_again_however_often_they_fail() {
+    for unit in ["classifier-datapath.service", "classifier.service"] {
+        let text = fs::read_to_string(process::root().join("packaging").join(unit)).expect("read");
+        let (head, rest) = text.split_once("[Service]").expect("a section");
+        // systemd passes over it in another section.
+        assert!(head.contains("\nStartLimitIntervalSec=0\n"), "{unit}");
+        assert!(rest.contains("\nRestart=on-failure\n"), "{unit}");
+    }
+}
+
+#[test]
 fn what_is_packed_is_there_and_what_is_there_is_packed() {
     let manifest = fs::read_to_string(process::root().join("classifier-user/Cargo.toml")).expect("read");
     for directory in ["packaging", "packaging/deb"] {

@@ -15,8 +15,12 @@ use super::{
     kernels::{self, Kernel},
     machine::{BEGIN, END},
     skipped::{self, Skipped},
+    with_few_capabilities,
 };
-use crate::process;
+use crate::{
+    process,
+    test::{CAPABILITIES, FEW, MINIMAL, NAMESPACE, takes_minimal},
+};
 
 /// What tests call, and the script.
 const TOOLS: [&str; 18] = [
@@ -112,13 +116,17 @@ pub(super) fn build(
 }
 
 fn script(kernel: &Kernel, programs: &[(String, PathBuf)], filter: Option<&str>) -> String {
+    // One that the repository is below would hide it; all files are in memory anyway.
+    let temporary =
+        ["/tmp", "/run", "/var/tmp"].into_iter().filter(|path| !process::root().starts_with(path));
+    let temporary: String = temporary.map(|path| format!("mount -t tmpfs tmp {path}; ")).collect();
     let mut script = format!(
         "#!{busybox} sh\n\
          {busybox} mkdir -p /busybox && {busybox} --install -s /busybox\n\
          export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/busybox HOME=/root RUST_BACKTRACE=0 CLASSIFIER_TEST_LACKING=nothing\n\
          mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev\n\
          mkdir -p /dev/pts; mount -t devpts pts /dev/pts\n\
-         mount -t tmpfs tmp /tmp; mount -t tmpfs run /run; mount -t tmpfs tmp /var/tmp; mount -t bpf bpf /sys/fs/bpf\n\
+         {temporary}mount -t bpf bpf /sys/fs/bpf\n\
          modprobe -a {LOADED}\n\
          ip link set lo up\n\
          cd {package}\n",
@@ -140,6 +148,17 @@ fn script(kernel: &Kernel, programs: &[(String, PathBuf)], filter: Option<&str>)
         if name == "kernel_datapath" {
             script.push_str(&format!(
                 "{program} the_verifier_has_little_work --nocapture 2>&1 | grep 'at most'\n"
+            ));
+        }
+        if takes_minimal(filter) {
+            let few = with_few_capabilities(name);
+            // By their paths: busybox has its own of these names, and they can less.
+            let [unshare, setpriv] =
+                ["unshare", "setpriv"].map(|tool| process::find_program(tool).unwrap_or_default());
+            let (unshare, setpriv) = (unshare.display(), setpriv.display());
+            script.push_str(&format!(
+                "echo '{BEGIN}{few}'\n{FEW}=minimal {unshare} --net --mount -- sh -c '{NAMESPACE}' sh {setpriv} \
+                 --bounding-set={CAPABILITIES} --inh-caps={CAPABILITIES} -- {program} {MINIMAL}{skips} --test-threads=1 2>&1\n"
             ));
         }
         if filter.is_some() {

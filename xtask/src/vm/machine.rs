@@ -83,7 +83,8 @@ pub(super) fn run(kernel: &Kernel, image: &Path) -> Result<Vec<Outcome>> {
     Ok(outcomes(&lines))
 }
 
-fn outcomes(lines: &[String]) -> Vec<Outcome> {
+/// What became of each program, by what they said.
+pub(super) fn outcomes(lines: &[String]) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut program = "";
     for line in lines {

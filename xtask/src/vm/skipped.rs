@@ -1,7 +1,7 @@
 //! Which tests are not run on which kernel, and why. A name that is of no test, a test that is left out and not listed, and
 //! one that is listed and would pass fail the run.
 
-use super::KERNELS;
+use super::MACHINES;
 
 /// A test that is not run with the others.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ const fn skipped(
     Skipped { program, test, on, why }
 }
 
-const BOTH: &[&str] = &KERNELS;
+const BOTH: &[&str] = &MACHINES;
 
 const BIRD: Why = Why::Fails("its routes come from BIRD, which the machine does not have");
 
@@ -60,6 +60,13 @@ const SKIPPED: &[Skipped] = &[
         Why::Slow("two hundred clients that ask for pages: nothing in it is the kernel's"),
     ),
 ];
+
+/// Programs of tests that are run on none of the kernels, with the reason; `cargo xtask test` runs them. Each of the others is run.
+pub(super) const PROGRAMS: [(&str, &str); 1] = [(
+    "kernel_bgp",
+    "its peers are BIRD and FRR, which the machines do not have, and it asks nothing of the kernel but sockets: no program is \
+     loaded in it",
+)];
 
 /// Tests that end early, and say so, where this machine's kernel has no such devices: `program test kind`. Those of
 /// Debian's have them.

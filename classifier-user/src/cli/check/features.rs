@@ -5,9 +5,10 @@ use serde::Serialize;
 use super::{
     host::{Host, Interface},
     judge::{Findings, Level, LinkReport},
+    kept::keeper,
 };
 use crate::{
-    config::RunPlan,
+    datapath::kernel::is_ours,
     model::{Hook, Link, Mode},
 };
 
@@ -48,6 +49,8 @@ pub(super) struct HookProgram {
     pub(super) id: u32,
     /// Null where privileges do not let us see it.
     pub(super) name: Option<String>,
+    /// The instance of which it is kept; null of everything else.
+    pub(super) kept: Option<String>,
 }
 
 /// What this kernel has.
@@ -64,19 +67,11 @@ pub(super) fn of(host: &Host) -> Vec<Feature> {
 }
 
 /// What stands in the way of the whole.
-pub(super) fn judge(plan: &RunPlan, host: &Host, findings: &mut Findings) {
+pub(super) fn judge(host: &Host, findings: &mut Findings) {
     if let Some(Err(why)) = &host.loads {
         // A verifier's log has many lines; the first says what.
         let why = why.lines().next().unwrap_or_default();
         findings.add(Level::Error, "kernel", format!("the programs cannot be loaded: {why}"));
-    }
-    if host.bpffs == Some(false) {
-        let path = plan.keep.bpffs.display();
-        findings.add(
-            Level::Error,
-            "keep_counting",
-            format!("{path} is no BPF file system, so nothing can be kept there: mount -t bpf bpf {path}"),
-        );
     }
 }
 
@@ -84,7 +79,7 @@ pub(super) fn judge(plan: &RunPlan, host: &Host, findings: &mut Findings) {
 pub(super) fn of_link(
     link: &Link,
     interface: &Interface,
-    kept: &[u32],
+    host: &Host,
     report: &mut LinkReport,
     findings: &mut Findings,
 ) {
@@ -106,13 +101,26 @@ pub(super) fn of_link(
             ),
         );
     }
+    if report.rx == Some(Mode::Native) && report.resets_rings.is_none() {
+        let driver = if driver.is_empty() { "this driver" } else { driver };
+        findings.add(
+            Level::Note,
+            &link.name,
+            format!(
+                "whether {driver} sets its rings up anew when XDP is attached or taken off is not known: receiving may \
+                 pause for a moment; --xdp-mode tc does without"
+            ),
+        );
+    }
     for program in &interface.programs {
+        let kept = keeper(host, program.id);
         let (hook, where_) = match program.hook {
             Hook::Rx => ("rx", "receive"),
             Hook::Tx => ("tx", "transmit"),
         };
-        // Of the XDP program more is said elsewhere.
-        if program.kind != "xdp" && !kept.contains(&program.id) {
+        // Of the XDP program, and of classifiers', more is said elsewhere.
+        let others = kept.is_none() && !program.name.as_deref().is_some_and(is_ours);
+        if program.kind != "xdp" && others {
             let name = program.name.as_ref().map_or_else(String::new, |name| format!(", {name}"));
             let order = match program.hook {
                 Hook::Rx => "frames are counted before it sees them",
@@ -132,6 +140,7 @@ pub(super) fn of_link(
             kind: program.kind,
             id: program.id,
             name: program.name.clone(),
+            kept: kept.map(|kept| kept.instance.clone()),
         });
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use crate::config::{RunPlan, TableSpec};
 use crate::datapath::{
     interface,
-    kernel::{self, OnHook},
+    kernel::{self, Kept, OnHook},
     netlink::{self, XdpFeatures, XdpProgram},
 };
 use crate::history::store::{Reader, StoreError};
@@ -24,7 +24,7 @@ pub(super) struct Host {
     pub(super) capabilities: u64,
     /// Bytes.
     pub(super) memory: u64,
-    /// CPUs that are online.
+    /// CPUs that get counters of their own.
     pub(super) cpus: u32,
     /// Whether the kernel has TCX; `None` where we may not ask.
     pub(super) tcx: Option<bool>,
@@ -32,8 +32,8 @@ pub(super) struct Host {
     pub(super) loads: Option<Result<(), String>>,
     /// Whether there is a BPF file system where one is wanted.
     pub(super) bpffs: Option<bool>,
-    /// Programs that an agent of the plan's instance has left counting.
-    pub(super) kept: Vec<u32>,
+    /// What agents have left counting, of whatever instance; `None` where we may not look.
+    pub(super) kept: Option<Vec<Kept>>,
     /// Bytes of the FIB of the plan's tables, once they were loaded.
     pub(super) fib_bytes: Option<u64>,
     /// Whether BPF programs are compiled; `None` where the kernel does not say.
@@ -100,10 +100,7 @@ impl Host {
             kernel: text(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default(),
             capabilities: effective_capabilities(&fs::read_to_string("/proc/self/status")?).unwrap_or(0),
             memory: total_memory(&fs::read_to_string("/proc/meminfo")?).unwrap_or(0),
-            cpus: text(Path::new("/sys/devices/system/cpu/online"))
-                .as_deref()
-                .and_then(count_list)
-                .unwrap_or(1),
+            cpus: kernel::cpu_slices().unwrap_or(1),
             jit: text(Path::new("/proc/sys/net/core/bpf_jit_enable")).map(|value| value != "0"),
             bypasses: ["nf_flow_table", "openvswitch"].iter().filter(|name| module(name)).copied().collect(),
             names,
@@ -111,11 +108,8 @@ impl Host {
             unreadable: unreadable(plan),
             tcx: kernel::has_tcx(),
             loads: None,
-            bpffs: plan.keep.counting.then(|| kernel::can_pin(&plan.keep.bpffs)),
-            kept: match plan.keep.counting {
-                true => kernel::kept_programs(&plan.keep.bpffs, &plan.keep.instance),
-                false => Vec::new(),
-            },
+            bpffs: Some(kernel::can_pin(&plan.keep.bpffs)),
+            kept: kernel::kept(&plan.keep.bpffs).ok(),
             fib_bytes: None,
             listen: cannot_listen(plan.listen),
             history: plan.state_dir.as_deref().and_then(cannot_keep),
@@ -124,6 +118,12 @@ impl Host {
 }
 
 impl Interface {
+    /// The name of the XDP program on it, where it is to be seen.
+    pub(super) fn xdp_name(&self) -> Option<&str> {
+        let id = self.xdp?.id;
+        self.programs.iter().find(|program| program.kind == "xdp" && program.id == id)?.name.as_deref()
+    }
+
     fn read(directory: &Path) -> Self {
         let number = |name: &str| text(&directory.join(name)).and_then(|value| value.parse::<u32>().ok());
         let index = number("ifindex").unwrap_or(0);
@@ -182,15 +182,6 @@ fn total_memory(meminfo: &str) -> Option<u64> {
     value.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// How many numbers are in a list such as `0-3,8`.
-fn count_list(list: &str) -> Option<u32> {
-    list.split(',').try_fold(0u32, |count, part| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        count.checked_add(last.checked_sub(first)?.checked_add(1)?)
-    })
-}
-
 fn unreadable(plan: &RunPlan) -> Vec<(String, String)> {
     let tables = plan.tables.iter().filter_map(|table| match table {
         TableSpec::Builtin => None,
@@ -240,10 +231,6 @@ mod tests {
         );
         assert_eq!(effective_capabilities("Name:\tx\n"), None);
         assert_eq!(total_memory("MemTotal:        8147972 kB\nMemFree: 1 kB\n"), Some(8_147_972 * 1024));
-        assert_eq!(count_list("0"), Some(1));
-        assert_eq!(count_list("0-3,8,10-11"), Some(7));
-        assert_eq!(count_list("3-0"), None);
-        assert_eq!(count_list(""), None);
     }
 
     #[test]

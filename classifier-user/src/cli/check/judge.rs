@@ -5,16 +5,17 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
-    super::output,
     features::{self, Feature, HookProgram},
     host::{Host, Interface},
+    kept::{self, Keeps},
+    memory::{self, Memory},
     position,
 };
 use crate::{
     config::{RunPlan, XdpChoice},
     datapath::{
-        Sizes,
-        kernel::BONDS,
+        kernel::{BONDS, is_ours},
+        netlink::XdpProgram,
         overlap::{self, Position},
     },
     model::{Link, Mode},
@@ -32,8 +33,6 @@ const BPF: u32 = 39;
 const ETHERNET: u16 = 1;
 /// With a larger MTU a frame does not fit one page beside XDP's headroom, and the driver needs frags.
 const ONE_PAGE_MTU: u32 = 3498;
-/// Classes beyond the table's prefixes that banks have room for, in percent.
-const HEADROOM: u64 = 30;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -113,25 +112,12 @@ pub(super) struct LinkReport {
 }
 
 /// An XDP program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Program {
     pub(super) mode: &'static str,
     pub(super) id: u32,
-}
-
-/// What the counters will take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Memory {
-    /// Of the machine.
-    pub(super) total_bytes: u64,
-    /// What banks may take.
-    pub(super) limit_bytes: u64,
-    /// Prefixes that are counted; null where the tables were not loaded.
-    pub(super) prefixes: Option<u64>,
-    /// Banks of all links with prefix granularity.
-    pub(super) bank_bytes: Option<u64>,
-    /// The FIB of these prefixes.
-    pub(super) fib_bytes: Option<u64>,
+    /// Null where privileges do not let us see it.
+    pub(super) name: Option<String>,
 }
 
 /// A kernel's major and minor number.
@@ -155,13 +141,21 @@ impl Findings {
 
 /// Holds the plan against the machine. `prefixes`: of all tables, `None` where it is known that they cannot be
 /// loaded, or why they cannot.
-pub(super) fn judge(plan: &RunPlan, host: &Host, prefixes: Result<Option<u64>, String>) -> Report {
+pub(super) fn judge(
+    plan: &RunPlan,
+    keeps: Keeps,
+    host: &Host,
+    prefixes: Result<Option<u64>, String>,
+) -> Report {
     let mut findings = Findings(Vec::new());
     let version = kernel(host, &mut findings);
     let capabilities = capabilities(plan, host, &mut findings);
-    let links = plan.links.iter().map(|link| judge_link(link, plan, host, version, &mut findings)).collect();
-    let memory = memory(plan, host, prefixes, &mut findings);
-    features::judge(plan, host, &mut findings);
+    let tc = tc(plan, host, version, &mut findings);
+    let links =
+        plan.links.iter().map(|link| judge_link(link, plan, keeps, host, tc, &mut findings)).collect();
+    let memory = memory::judge(plan, host, prefixes, &mut findings);
+    features::judge(host, &mut findings);
+    kept::judge(plan, keeps, host, &mut findings);
     for (file, why) in &host.unreadable {
         findings.add(Level::Error, "files", format!("{file}: {why}"));
     }
@@ -218,11 +212,15 @@ fn kernel(host: &Host, findings: &mut Findings) -> Version {
     let version = Version::parse(&host.kernel).unwrap_or(KERNEL_FLOOR);
     if version < KERNEL_FLOOR {
         let Version(major, minor) = KERNEL_FLOOR;
-        findings.add(
-            Level::Error,
-            "kernel",
-            format!("Linux {} is too old: {major}.{minor} or newer is needed", host.kernel),
-        );
+        let old =
+            format!("Linux {} is older than {major}.{minor}, from which on this is tested", host.kernel);
+        // Whether it will do is for the programs to find out, not for a number.
+        let (level, tried) = match &host.loads {
+            Some(Ok(())) => (Level::Note, "it takes the programs all the same"),
+            Some(Err(_)) => (Level::Note, "it does not take the programs"),
+            None => (Level::Warning, "whether it takes the programs was not tried"),
+        };
+        findings.add(level, "kernel", format!("{old}: {tried}"));
     }
     if host.jit == Some(false) {
         findings.add(
@@ -232,6 +230,21 @@ fn kernel(host: &Host, findings: &mut Findings) -> Version {
         );
     }
     version
+}
+
+/// How programs are put on TC.
+fn tc(plan: &RunPlan, host: &Host, version: Version, findings: &mut Findings) -> Mode {
+    let tcx = host.tcx.unwrap_or_else(|| {
+        let guess = version >= TCX;
+        let which = if guess { "TCX" } else { "no TCX, but clsact" };
+        findings.add(
+            Level::Note,
+            "kernel",
+            format!("{which}: a guess by the kernel's number, as only CAP_NET_ADMIN may ask"),
+        );
+        guess
+    });
+    if tcx && !plan.clsact { Mode::Tcx } else { Mode::Tc }
 }
 
 /// The capabilities that are needed, and whether they are there.
@@ -276,8 +289,9 @@ fn capabilities(plan: &RunPlan, host: &Host, findings: &mut Findings) -> Capabil
 fn judge_link(
     link: &Link,
     plan: &RunPlan,
+    keeps: Keeps,
     host: &Host,
-    version: Version,
+    tc: Mode,
     findings: &mut Findings,
 ) -> LinkReport {
     let mut report = LinkReport {
@@ -295,16 +309,22 @@ fn judge_link(
         programs: Vec::new(),
     };
     let Some(interface) = host.interfaces.get(&link.interface) else {
-        findings.add(
-            Level::Error,
-            &link.name,
-            format!("there is no interface {}; there are {}", link.interface, host.names.join(", ")),
-        );
+        let (level, what) = match plan.wait {
+            true => (Level::Note, "it is waited for, and attached when it comes"),
+            false => (Level::Error, "`--wait` (wait = true) lets it come later"),
+        };
+        let others = host.names.join(", ");
+        let missing = format!("there is no interface {}; there are {others}: {what}", link.interface);
+        findings.add(level, &link.name, missing);
         return report;
     };
     report.driver.clone_from(&interface.driver);
     report.mtu = Some(interface.mtu);
-    report.xdp_program = interface.xdp.map(|program| Program { mode: program.mode, id: program.id });
+    report.xdp_program = interface.xdp.map(|program| Program {
+        mode: program.mode,
+        id: program.id,
+        name: interface.xdp_name().map(str::to_owned),
+    });
     if interface.hardware != ETHERNET {
         findings.add(
             Level::Error,
@@ -326,20 +346,63 @@ fn judge_link(
     if interface.state == "down" {
         findings.add(Level::Warning, &link.name, format!("{} is down", link.interface));
     }
-    let tc = if host.tcx.unwrap_or(version >= TCX) { Mode::Tcx } else { Mode::Tc };
     report.tx = Some(tc);
-    let kept = |id: u32| host.kept.contains(&id);
-    report.rx = match interface.xdp {
-        Some(program) if kept(program.id) && plan.xdp_mode != XdpChoice::Tc => {
-            let what = format!("an agent left {} counting: it would be gone on with", link.interface);
-            findings.add(Level::Note, &link.name, what);
-            Some(if program.mode == "generic" { Mode::Generic } else { Mode::Native })
+    report.rx = match kept::receive(interface, plan, keeps, host) {
+        Some(mode) if kept::will_do(mode, plan.xdp_mode) => Some(mode),
+        Some(mode) => {
+            let what = format!(
+                "{} is counted at {} now, by what is kept there: `run` attaches anew, the other way, and frames of that \
+                 moment are not counted",
+                link.interface,
+                mode.name()
+            );
+            findings.add(Level::Warning, &link.name, what);
+            receive(link, plan.xdp_mode, interface, tc, findings)
         }
-        _ => receive(link, plan.xdp_mode, interface, tc, findings),
+        None => {
+            let taken = interface.xdp.filter(|_| plan.xdp_mode != XdpChoice::Tc);
+            match taken.and_then(|program| occupied(link, program, interface, host)) {
+                Some((level, what)) => {
+                    findings.add(level, &link.name, what);
+                    None
+                }
+                None if taken.is_some() => None,
+                None => receive(link, plan.xdp_mode, interface, tc, findings),
+            }
+        }
     };
-    features::of_link(link, interface, &host.kept, &mut report, findings);
+    kept::of_link(link, plan, keeps, host, interface, report.rx, findings);
+    features::of_link(link, interface, host, &mut report, findings);
     position::judge(link, plan, interface, findings);
     report
+}
+
+/// What is to be said of an XDP program that stands where this one's would, if it is not said of kept and of running ones.
+fn occupied(link: &Link, program: XdpProgram, interface: &Interface, host: &Host) -> Option<(Level, String)> {
+    let name = interface.xdp_name();
+    if kept::keeper(host, program.id).is_some() || name.is_some_and(is_ours) {
+        return None;
+    }
+    let id = program.id;
+    let its = name.map_or_else(|| format!("id {id}"), |name| format!("id {id}, {name}"));
+    let there = format!("an XDP program ({its}, {}) is on {} already", program.mode, link.interface);
+    Some(match (name, &host.kept) {
+        // Whoever may not see names may mostly not see what is kept either.
+        (None, None) => (
+            Level::Warning,
+            format!(
+                "{there}, and only root sees whose it is: what a service of classifier's keeps, `run` goes on with; \
+                 anything else would not be touched, and `run` refuses (--xdp-mode tc counts beside it)"
+            ),
+        ),
+        _ => (
+            Level::Error,
+            format!(
+                "{there}; it would not be touched: take it off (`bpftool prog show id {id}` says more), or use \
+                 --xdp-mode tc"
+            ),
+        ),
+    })
 }
 
 /// The mode on receive.
@@ -352,21 +415,6 @@ fn receive(
 ) -> Option<Mode> {
     let mut add = |level, message: String| findings.add(level, &link.name, message);
     let name = &link.interface;
-    if let Some(program) = interface.xdp
-        && choice != XdpChoice::Tc
-    {
-        let id = program.id;
-        add(
-            Level::Error,
-            format!(
-                "an XDP program (id {id}, {}) is on {name} already; it would not be touched. If it is a classifier's, \
-                 end that agent or use `classifier detach`; if it is somebody else's (`bpftool prog show id {id}`), \
-                 take it off or use --xdp-mode tc",
-                program.mode
-            ),
-        );
-        return None;
-    }
     let native = match interface.features {
         _ if interface.kind.as_deref().is_some_and(|kind| WITHOUT_XDP.contains(&kind)) => Some(false),
         // A bond's program would run on its members, as one of theirs.
@@ -426,47 +474,5 @@ fn jumbo(interface: &Interface) -> String {
             format!(" for frames of several buffers, which an MTU of {} needs", interface.mtu)
         }
         _ => String::new(),
-    }
-}
-
-fn memory(
-    plan: &RunPlan,
-    host: &Host,
-    prefixes: Result<Option<u64>, String>,
-    findings: &mut Findings,
-) -> Memory {
-    let limit = plan.bank_memory.bytes(host.memory);
-    let prefixes = match prefixes {
-        Ok(prefixes) => prefixes,
-        Err(why) => {
-            findings.add(Level::Error, "tables", why);
-            None
-        }
-    };
-    let bank = prefixes.map(|prefixes| {
-        let classes = u32::try_from(prefixes + prefixes * HEADROOM / 100).unwrap_or(u32::MAX / 2);
-        let sizes = Sizes { classes, v4_rows: 0, v6_rows: 0, v6_nodes: 0 };
-        sizes.bank_bytes(host.cpus, 2).saturating_mul(plan.links.len() as u64)
-    });
-    if let Some(bank) = bank
-        && bank > limit
-    {
-        findings.add(
-            Level::Warning,
-            "memory",
-            format!(
-                "counters for every prefix, both sides, would take {} of the {} allowed: --bank-memory allows more, else \
-                 one side or whole ASes are counted",
-                output::bytes(bank),
-                output::bytes(limit)
-            ),
-        );
-    }
-    Memory {
-        total_bytes: host.memory,
-        limit_bytes: limit,
-        prefixes,
-        bank_bytes: bank,
-        fib_bytes: host.fib_bytes,
     }
 }

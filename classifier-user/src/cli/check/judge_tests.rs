@@ -11,25 +11,27 @@ use crate::{
     model::{Hook, Mode, Role},
 };
 
-const PREFIXES: u64 = 700_000;
+pub(super) const PREFIXES: u64 = 700_000;
 /// BASIC and RX_SG.
 const FRAGS: u64 = 33;
 const BASIC: u64 = 1;
 
-fn host(name: &str, interface: Interface) -> Host {
+pub(super) fn host(name: &str, interface: Interface) -> Host {
     Host {
         kernel: "6.12.9-amd64".into(),
         capabilities: 1 << 39 | 1 << 38 | 1 << 12,
         memory: 8 << 30,
         cpus: 2,
         jit: Some(true),
+        tcx: Some(true),
+        kept: Some(Vec::new()),
         names: vec![name.into(), "lo".into()],
         interfaces: [(name.to_owned(), interface)].into(),
         ..Host::default()
     }
 }
 
-fn nic() -> Interface {
+pub(super) fn nic() -> Interface {
     Interface {
         index: 2,
         hardware: 1,
@@ -41,7 +43,7 @@ fn nic() -> Interface {
     }
 }
 
-fn plan(link: &str, mode: XdpChoice) -> RunPlan {
+pub(super) fn plan(link: &str, mode: XdpChoice) -> RunPlan {
     let links = link.split(' ').map(|link| LinkSpec::parse(link, Role::Upstream).unwrap()).collect();
     let settings = Settings { links, router: Some("r".into()), xdp_mode: Some(mode), ..Settings::default() };
     settings.plan().unwrap()
@@ -49,10 +51,10 @@ fn plan(link: &str, mode: XdpChoice) -> RunPlan {
 
 fn judged(link: &str, mode: XdpChoice, interface: Interface) -> Report {
     let name = link.split([':', '=']).next().unwrap();
-    judge(&plan(link, mode), &host(name, interface), Ok(Some(PREFIXES)))
+    judge(&plan(link, mode), None, &host(name, interface), Ok(Some(PREFIXES)))
 }
 
-fn messages(report: &Report, level: Level) -> String {
+pub(super) fn messages(report: &Report, level: Level) -> String {
     let of_level = report.findings.iter().filter(|finding| finding.level == level);
     of_level.map(|finding| format!("{}: {}\n", finding.about, finding.message)).collect()
 }
@@ -97,7 +99,7 @@ fn what_attaching_does_and_what_is_there() {
 #[test]
 fn what_the_kernel_was_found_to_have() {
     let found = |host: &Host| {
-        let report = judge(&plan("eth0", XdpChoice::Tc), host, Ok(Some(PREFIXES)));
+        let report = judge(&plan("eth0", XdpChoice::Tc), None, host, Ok(Some(PREFIXES)));
         let tcx = report.kernel_features.iter().find(|feature| feature.name == "tcx").unwrap().found;
         (tcx, report.links[0].tx, report.ok)
     };
@@ -105,9 +107,20 @@ fn what_the_kernel_was_found_to_have() {
     let old = Host { kernel: "6.1.0".into(), tcx: Some(true), ..host("eth0", nic()) };
     assert_eq!(found(&old), (Some(true), Some(Mode::Tcx), true));
     assert_eq!(found(&Host { tcx: Some(false), ..host("eth0", nic()) }), (Some(false), Some(Mode::Tc), true));
-    assert_eq!(found(&host("eth0", nic())), (None, Some(Mode::Tcx), true));
+    let unasked = Host { tcx: None, ..host("eth0", nic()) };
+    assert_eq!(found(&unasked), (None, Some(Mode::Tcx), true));
+    let report = judge(&plan("eth0", XdpChoice::Tc), None, &unasked, Ok(Some(PREFIXES)));
+    assert!(messages(&report, Level::Note).contains("kernel: TCX: a guess by the kernel's number"));
     let refused = Host { loads: Some(Err("the kernel refused program x".into())), ..host("eth0", nic()) };
     assert!(!found(&refused).2);
+    // What was tried goes before any number.
+    let patched = Host { kernel: "5.14.0-427.el9".into(), loads: Some(Ok(())), ..host("eth0", nic()) };
+    let report = judge(&plan("eth0", XdpChoice::Tc), None, &patched, Ok(Some(PREFIXES)));
+    assert!(report.ok, "{:?}", report.findings);
+    assert!(messages(&report, Level::Note).contains("it takes the programs all the same"));
+    let old = Host { loads: Some(Err("no".into())), ..patched };
+    let report = judge(&plan("eth0", XdpChoice::Tc), None, &old, Ok(Some(PREFIXES)));
+    assert_eq!(messages(&report, Level::Error), "kernel: the programs cannot be loaded: no\n");
 }
 
 #[test]
@@ -142,8 +155,8 @@ fn modes() {
         ("taken", X::Auto, taken.clone(), "6.12.0", None, false),
         ("taken, tc", X::Tc, taken, "6.12.0", Some(Tcx), true),
     ] {
-        let host = Host { kernel: kernel.into(), ..host("eth0", interface) };
-        let report = judge(&plan("eth0", choice), &host, Ok(Some(PREFIXES)));
+        let host = Host { kernel: kernel.into(), tcx: None, ..host("eth0", interface) };
+        let report = judge(&plan("eth0", choice), None, &host, Ok(Some(PREFIXES)));
         assert_eq!((report.links[0].rx, report.ok), (rx, ok), "{what}: {:?}", report.findings);
     }
 }
@@ -154,16 +167,25 @@ fn somebody_elses_program_is_named() {
     let report = judged("eth0", XdpChoice::Auto, taken);
     let error = messages(&report, Level::Error);
     assert!(error.starts_with("eth0: an XDP program (id 41, generic) is on eth0 already"), "{error}");
-    assert_eq!(report.links[0].xdp_program.map(|program| program.id), Some(41));
+    assert_eq!(report.links[0].xdp_program.as_ref().map(|program| program.id), Some(41));
 }
 
 #[test]
 fn what_is_not_there() {
     let host = host("eth0", nic());
-    let report = judge(&plan("eth1=a", XdpChoice::Auto), &host, Ok(None));
+    let report = judge(&plan("eth1=a", XdpChoice::Auto), None, &host, Ok(None));
     assert!(!report.ok);
-    assert_eq!(messages(&report, Level::Error), "a: there is no interface eth1; there are eth0, lo\n");
+    let missing = "a: there is no interface eth1; there are eth0, lo: ";
+    let error = format!("{missing}`--wait` (wait = true) lets it come later\n");
+    assert_eq!(messages(&report, Level::Error), error);
     assert_eq!((report.links[0].rx, report.links[0].tx), (None, None));
+    // One that waits begins without it.
+    let waiting = RunPlan { wait: true, ..plan("eth1=a eth0", XdpChoice::Auto) };
+    let report = judge(&waiting, None, &host, Ok(None));
+    assert!(report.ok);
+    let note = format!("{missing}it is waited for, and attached when it comes\n");
+    assert_eq!(messages(&report, Level::Note), note);
+    assert_eq!((report.links[0].rx, report.links[1].rx), (None, Some(Mode::Native)));
 }
 
 #[test]
@@ -174,24 +196,23 @@ fn what_the_machine_lacks() {
         jit: Some(false),
         ..host("eth0", nic())
     };
-    let report = judge(&plan("eth0", XdpChoice::Auto), &poor, Err("a.csv:3: no".into()));
+    let report = judge(&plan("eth0", XdpChoice::Auto), None, &poor, Err("a.csv:3: no".into()));
     assert!(!report.ok);
     assert_eq!(report.capabilities.missing, ["BPF", "PERFMON"]);
     let errors = messages(&report, Level::Error);
-    for part in [
-        "kernel: Linux 5.15.0-91-generic is too old: 6.1 or newer is needed\n",
-        "capabilities: BPF, PERFMON missing: run as root",
-        "tables: a.csv:3: no\n",
-    ] {
+    for part in ["capabilities: BPF, PERFMON missing: run as root", "tables: a.csv:3: no\n"] {
         assert!(errors.contains(part), "{part}: {errors}");
     }
-    assert!(messages(&report, Level::Warning).contains("bpf_jit_enable=1"));
+    let warnings = messages(&report, Level::Warning);
+    assert!(warnings.contains("bpf_jit_enable=1"), "{warnings}");
+    let old = "kernel: Linux 5.15.0-91-generic is older than 6.1, from which on this is tested: ";
+    assert!(warnings.contains(&format!("{old}whether it takes the programs was not tried\n")), "{warnings}");
     // SYS_ADMIN is not kept, and stands for nothing. Where another process counts, none is needed here.
     let admin = Host { capabilities: 1 << 21 | 1 << 12, ..host("eth0", nic()) };
     let alone = plan("eth0", XdpChoice::Auto);
-    assert_eq!(judge(&alone, &admin, Ok(Some(PREFIXES))).capabilities.missing, ["BPF", "PERFMON"]);
+    assert_eq!(judge(&alone, None, &admin, Ok(Some(PREFIXES))).capabilities.missing, ["BPF", "PERFMON"]);
     let served = RunPlan { datapath: Some("/run/a.sock".into()), ..alone };
-    let report = judge(&served, &Host { capabilities: 0, ..host("eth0", nic()) }, Ok(Some(PREFIXES)));
+    let report = judge(&served, None, &Host { capabilities: 0, ..host("eth0", nic()) }, Ok(Some(PREFIXES)));
     assert!(report.ok, "{}", messages(&report, Level::Error));
     let note = "capabilities: needed by the process that counts, at /run/a.sock, and not here";
     assert!(messages(&report, Level::Note).contains(note));
@@ -204,7 +225,7 @@ fn files_and_ports() {
         listen: Some("something listens there already".into()),
         ..host("eth0", nic())
     };
-    let report = judge(&plan("eth0", XdpChoice::Auto), &host, Ok(None));
+    let report = judge(&plan("eth0", XdpChoice::Auto), None, &host, Ok(None));
     assert_eq!(
         messages(&report, Level::Error),
         "files: rib.mrt: No such file\n\
@@ -275,7 +296,7 @@ fn a_vlan_device_and_its_trunk_would_count_twice() {
     for (links, twice) in
         [("eth0.100 eth0=t", true), ("eth0.100 eth0:vlan=100=t", true), ("eth0.100 eth0:vlan=7=t", false)]
     {
-        let report = judge(&plan(links, XdpChoice::Auto), &host, Ok(Some(PREFIXES)));
+        let report = judge(&plan(links, XdpChoice::Auto), None, &host, Ok(Some(PREFIXES)));
         let errors = messages(&report, Level::Error);
         assert_eq!(errors.contains("would be counted on both"), twice, "{links}: {errors}");
         assert_eq!(report.ok, !twice);
@@ -285,7 +306,7 @@ fn a_vlan_device_and_its_trunk_would_count_twice() {
 #[test]
 fn memory_that_is_not_enough() {
     let plan = RunPlan { bank_memory: BankMemory::Bytes(100 << 20), ..plan("eth0", XdpChoice::Auto) };
-    let report = judge(&plan, &host("eth0", nic()), Ok(Some(PREFIXES)));
+    let report = judge(&plan, None, &host("eth0", nic()), Ok(Some(PREFIXES)));
     assert!(report.ok);
     assert_eq!(
         messages(&report, Level::Warning),
@@ -297,7 +318,7 @@ fn memory_that_is_not_enough() {
 #[test]
 fn what_goes_past_the_hooks() {
     let host = Host { bypasses: vec!["nf_flow_table"], ..host("eth0", nic()) };
-    let report = judge(&plan("eth0", XdpChoice::Auto), &host, Ok(Some(PREFIXES)));
+    let report = judge(&plan("eth0", XdpChoice::Auto), None, &host, Ok(Some(PREFIXES)));
     assert!(report.ok);
     assert!(messages(&report, Level::Warning).contains("offloads to hardware are not seen"));
 }

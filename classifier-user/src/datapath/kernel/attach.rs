@@ -331,8 +331,8 @@ fn xdp(
     })
 }
 
-/// The kernel keeps 15 characters of a program's name.
-pub(super) fn is_ours(name: &str) -> bool {
+/// Whether a program of this name is this agent's, or another one's of its kind. The kernel keeps 15 characters of it.
+pub(crate) fn is_ours(name: &str) -> bool {
     [programs::XDP_RX, programs::TC_RX, programs::TC_TX]
         .iter()
         .any(|ours| ours.as_bytes().iter().take(15).eq(name.as_bytes().iter()))

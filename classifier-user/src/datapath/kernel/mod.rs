@@ -30,13 +30,13 @@ mod sys;
 mod take_over;
 mod verified;
 
-pub(crate) use attach::BONDS;
 pub use attach::{AttachError, Foreign, TcChoice, XdpChoice};
+pub(crate) use attach::{BONDS, is_ours};
 pub use detach::detach_all;
 pub use harness::{HarnessError, OBJECT_HARNESS};
 pub use names::remember_names;
 pub use object::{LoadError, OBJECT, Setup, cpu_slices};
-pub use pins::{MetaError, PinError, Place, can_pin, kept_programs};
+pub use pins::{Kept, MetaError, PinError, Place, can_pin, carry_bytes, class_bytes, kept};
 pub use probe::{OnHook, has_tcx, programs_on, try_load};
 pub use run::{Entry, Runner};
 pub use verified::Verified;

@@ -9,7 +9,7 @@
 //!
 //! A generation's `CARRY` has what all older ones counted, once its `META` says so; until then these are there too, and
 //! what was counted is the sum of all. Reading order: here (directories, locks), `meta` and `records` (forms),
-//! `generation` (one of them), `sum` (all of them).
+//! `generation` (one of them), `sum` (all of them), `kept` (what is there, for those who only look).
 
 use std::{
     fs::{self, DirBuilder, File, Permissions, TryLockError},
@@ -26,10 +26,12 @@ use classifier_common::abi::Hook;
 use super::sys;
 
 pub(super) mod generation;
+mod kept;
 pub(super) mod meta;
 mod records;
 mod sum;
 
+pub use kept::{Kept, carry_bytes, class_bytes, kept};
 pub use meta::MetaError;
 pub(super) use sum::sum;
 
@@ -224,13 +226,6 @@ fn lock(directory: &Path, instance: &str) -> Result<File, PinError> {
 #[must_use]
 pub fn can_pin(bpffs: &Path) -> bool {
     sys::is_bpffs(bpffs).unwrap_or(false)
-}
-
-/// The numbers of the programs that an instance has left on hooks.
-#[must_use]
-pub fn kept_programs(bpffs: &Path, instance: &str) -> Vec<u32> {
-    let place = Place::new(bpffs.to_owned(), instance.to_owned());
-    unlocked(&place).links().iter().map(|(_, _, link)| link.info.program).collect()
 }
 
 /// A link that is pinned.
