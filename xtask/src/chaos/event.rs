@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{
     memory::Cgroup,
     web,
-    world::{EXTRA_HEAD, World, status},
+    world::{EXTRA_HEAD, Seen, World, status},
 };
 use crate::{
     demo::{agent::PORT, api::Client, lab, random::Random, routes::Route},
@@ -37,6 +37,8 @@ pub(super) enum Event {
     Routes,
     SessionReset,
     Interface,
+    InterfaceAndKill,
+    InterfaceUnseen,
     Clock,
     OutOfMemory,
     SlowClients,
@@ -44,7 +46,7 @@ pub(super) enum Event {
 }
 
 impl Event {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Kill,
         Self::KillCounting,
         Self::KillAtStart,
@@ -56,6 +58,8 @@ impl Event {
         Self::Routes,
         Self::SessionReset,
         Self::Interface,
+        Self::InterfaceAndKill,
+        Self::InterfaceUnseen,
         Self::Clock,
         Self::OutOfMemory,
         Self::SlowClients,
@@ -70,6 +74,8 @@ impl Event {
             | Self::KillAtStart
             | Self::Restart
             | Self::Upgrade
+            | Self::InterfaceAndKill
+            | Self::InterfaceUnseen
             | Self::OutOfMemory => false,
             Self::Reload
             | Self::BrokenTable
@@ -96,6 +102,8 @@ impl Event {
             Self::Routes => "routes",
             Self::SessionReset => "session-reset",
             Self::Interface => "interface",
+            Self::InterfaceAndKill => "interface-and-kill",
+            Self::InterfaceUnseen => "interface-unseen",
             Self::Clock => "clock",
             Self::OutOfMemory => "out-of-memory",
             Self::SlowClients => "slow-clients",
@@ -174,13 +182,19 @@ impl Event {
                 world.until("the end of the session", |client| Ok(losses(client)? > before))?;
                 world.full_table()
             }
-            Self::Interface => world.replace_link(Duration::from_millis(random.below(1_000))),
+            Self::Interface => replace_link(world, random, Seen::One),
+            Self::InterfaceAndKill => replace_link(world, random, Seen::Two),
+            Self::InterfaceUnseen => replace_link(world, random, Seen::Nobody),
             Self::Clock => clock(world, random),
             Self::OutOfMemory => out_of_memory(world),
             Self::SlowClients => slow_clients(world),
             Self::Scrapes => scrapes(world),
         }
     }
+}
+
+fn replace_link(world: &mut World<'_>, random: &mut Random, seen: Seen) -> Result<()> {
+    world.replace_link(seen, Duration::from_millis(random.below(1_000)))
 }
 
 /// A table with other prefixes, each of which has the AS that its addresses had before.
@@ -270,16 +284,19 @@ fn out_of_memory(world: &mut World<'_>) -> Result<()> {
     };
     let id = world.life()?.id();
     cgroup.take(id)?;
-    let mut dead = false;
-    for _ in 0..200 {
-        // It has to take memory for that.
-        let _: Result<serde_json::Value> = world.client.get("top?by=prefix&n=100000");
-        if world.life()?.ended()? {
-            dead = true;
-            break;
+    // It has to take memory for that: for answers that nobody takes off it.
+    let router = std::sync::Arc::clone(&world.router);
+    let dead = lab::in_namespace(&router, || {
+        let mut waiting = Vec::new();
+        for _ in 0..400 {
+            waiting.extend(web::ask(PORT, "/api/v1/top?by=prefix&n=100000"));
+            if world.life()?.ended()? {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(25));
         }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        Ok(false)
+    })?;
     ensure!(dead, "the kernel does not kill a process without memory");
     world.gone();
     drop(cgroup);

@@ -15,12 +15,18 @@ use crate::sys::Namespace;
 /// How long one answer may take, at most.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// The status of an answer, and how long its body is.
-pub(super) fn get(port: u16, path: &str) -> Result<(u16, usize)> {
+/// Asks, and leaves the answer to whoever wants it.
+pub(super) fn ask(port: u16, path: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(ANSWER))?;
     stream
         .write_all(format!("GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n").as_bytes())?;
+    Ok(stream)
+}
+
+/// The status of an answer, and how long its body is.
+pub(super) fn get(port: u16, path: &str) -> Result<(u16, usize)> {
+    let mut stream = ask(port, path)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let text = String::from_utf8_lossy(&answer);

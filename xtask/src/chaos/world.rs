@@ -46,6 +46,14 @@ const SLOT: i64 = 300;
 /// Another version's number.
 const OTHER_ABI: &str = "4711";
 
+/// Who sees that a link goes and comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    One,
+    Two,
+    Nobody,
+}
+
 /// Everything.
 pub(super) struct World<'a> {
     pub(super) router: Arc<Namespace>,
@@ -295,22 +303,30 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The link goes and comes again.
-    pub(super) fn replace_link(&mut self, pause: std::time::Duration) -> Result<()> {
+    /// The link goes and comes again, and its gap is recorded: while an agent sees it, or one that is killed meanwhile and
+    /// the next one, or while none runs.
+    pub(super) fn replace_link(&mut self, seen: Seen, pause: std::time::Duration) -> Result<()> {
+        if seen == Seen::Nobody {
+            self.stop(Signal::Kill)?;
+        }
         lab::remove_link(&self.router, FLAPPING.0)?;
-        self.until("the end of the link", |client| Ok(link(client, FLAPPING_LINK)?["rx"].is_null()))?;
+        if seen != Seen::Nobody {
+            self.until("the end of the link", |client| Ok(link(client, FLAPPING_LINK)?["rx"].is_null()))?;
+        }
+        if seen == Seen::Two {
+            self.stop(Signal::Kill)?;
+            self.start()?;
+        }
         thread::sleep(pause);
         lab::quiet_link(&self.router, FLAPPING.0, &self.internet, FLAPPING.1)?;
-        self.until("a gap that is over", |client| {
-            let status = status(client)?;
-            let gaps = status["gaps"].as_array().cloned().unwrap_or_default();
-            Ok(gaps.last().is_some_and(|gap| gap["link"] == FLAPPING_LINK && !gap["to"].is_null()))
-        })?;
-        // Handed over by then; its disk may take a moment.
+        if seen == Seen::Nobody {
+            self.start()?;
+        }
+        // Its disk may take a moment.
         let file = self.path("disk").join("gaps.jsonl");
         let before = self.away;
         self.away += 1;
-        self.until("its line in the state directory", |_| Ok(lines(&file)? > before))
+        self.until("the gap's line in the state directory", |_| Ok(lines(&file)? > before))
     }
 
     /// What was sent, and what was counted of it since the first start. One more agent is asked, which keeps no history: all
