@@ -2,7 +2,7 @@
 
 use std::{fmt, fs, io::Write as _, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
 
 use super::{
@@ -289,7 +289,7 @@ fn out_of_memory(world: &mut World<'_>) -> Result<()> {
     let dead = lab::in_namespace(&router, || {
         let mut waiting = Vec::new();
         for _ in 0..400 {
-            waiting.extend(web::ask(PORT, "/api/v1/top?by=prefix&n=100000"));
+            waiting.extend(web::ask(PORT, "/api/v1/top?by=as&n=100000"));
             if world.life()?.ended()? {
                 return Ok(true);
             }
@@ -297,7 +297,11 @@ fn out_of_memory(world: &mut World<'_>) -> Result<()> {
         }
         Ok(false)
     })?;
-    ensure!(dead, "the kernel does not kill a process without memory");
+    if !dead {
+        // A cgroup that has processes stays.
+        world.stop(Signal::Kill)?;
+        bail!("the kernel does not kill a process without memory");
+    }
     world.gone();
     drop(cgroup);
     world.start()
@@ -318,15 +322,11 @@ fn slow_clients(world: &mut World<'_>) -> Result<()> {
     })
 }
 
-/// Each is answered: with metrics, or that there are too many.
+/// Each is answered, if only that there are too many; and each client has its metrics in the end.
 fn scrapes(world: &mut World<'_>) -> Result<()> {
     let (clients, times) = STORM;
     let [well, refused, none] = web::storm(&world.router, clients, times, PORT)?;
-    ensure!(
-        none == 0 && well > clients,
-        "of {} scrapes {well} were answered, {refused} refused, {none} lost",
-        clients * times
-    );
+    ensure!(none == 0, "{well} scrapes were answered, {refused} refused, {none} lost");
     world.until("an answer after the storm", |client| Ok(client.is_healthy()))
 }
 

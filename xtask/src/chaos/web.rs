@@ -5,15 +5,18 @@ use std::{
     net::{Ipv4Addr, TcpStream},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::sys::Namespace;
 
 /// How long one answer may take, at most.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// Before a refused client asks again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks, and leaves the answer to whoever wants it.
 pub(super) fn ask(port: u16, path: &str) -> Result<TcpStream> {
@@ -44,25 +47,31 @@ pub(super) fn slow_clients(number: usize, port: u16) -> Vec<TcpStream> {
     (0..number).filter_map(client).collect()
 }
 
-/// So many clients that all ask at once, again and again. The answers by their status: well, refused, none.
+/// So many clients that all ask at once, so many times, and then until they were answered. The answers by their status: well,
+/// refused, none.
 pub(super) fn storm(router: &Arc<Namespace>, clients: usize, times: usize, port: u16) -> Result<[usize; 3]> {
+    let client = || -> Result<[usize; 3]> {
+        router.enter()?;
+        let mut answers = [0; 3];
+        let since = Instant::now();
+        for time in 0.. {
+            if time >= times && answers[0] > 0 {
+                break;
+            }
+            ensure!(since.elapsed() < ANSWER, "a client is not served: of {time} scrapes {answers:?}");
+            answers[match get(port, "/metrics") {
+                Ok((200, _)) => 0,
+                Ok(_) => 1,
+                Err(_) => 2,
+            }] += 1;
+            if time >= times {
+                thread::sleep(PAUSE);
+            }
+        }
+        Ok(answers)
+    };
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..clients)
-            .map(|_| {
-                scope.spawn(move || -> Result<[usize; 3]> {
-                    router.enter()?;
-                    let mut answers = [0; 3];
-                    for _ in 0..times {
-                        answers[match get(port, "/metrics") {
-                            Ok((200, _)) => 0,
-                            Ok(_) => 1,
-                            Err(_) => 2,
-                        }] += 1;
-                    }
-                    Ok(answers)
-                })
-            })
-            .collect();
+        let threads: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
         let mut all = [0; 3];
         for thread in threads {
             let answers = thread.join().map_err(|_| anyhow!("a client panicked"))??;

@@ -351,6 +351,9 @@ impl<'a> World<'a> {
             .filter(|gap| gap["link"] != FLAPPING_LINK)
             .map(|gap| format!("a gap that nothing here made: {gap}"))
             .collect();
+        if self.path("disk").join("gaps-open.jsonl").exists() {
+            wrong.push("a gap is said to last".into());
+        }
         if flapping != away {
             wrong.push(format!("the link was away {away} times; {flapping} gaps are recorded"));
         }
