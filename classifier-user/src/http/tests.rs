@@ -172,10 +172,10 @@ async fn sessions_are_in_the_metrics() {
     classifier_session_routes{session="a",kind="bgp",family="ipv6"} 2
     classifier_session_routes{session="b",kind="bmp",family="ipv4"} 1
     classifier_session_routes{session="b",kind="bmp",family="ipv6"} 2
-    classifier_session_up{session="a",kind="bgp"} 0
-    classifier_session_up{session="b",kind="bmp"} 0
     classifier_session_updates_total{session="a",kind="bgp"} 9
     classifier_session_updates_total{session="b",kind="bmp"} 13
+    classifier_session_up{session="a",kind="bgp"} 0
+    classifier_session_up{session="b",kind="bmp"} 0
     classifier_session_withdrawn_total{session="a",kind="bgp"} 5
     classifier_session_withdrawn_total{session="b",kind="bmp"} 5
     classifier_strangers_total{kind="bgp"} 15
