@@ -30,14 +30,20 @@ pub(super) fn load(
         setups,
         labels: plan.links.iter().map(LinkLabel::of).collect(),
         recorder: plan.state_dir.as_deref().map(recorder_id),
-        xdp: match plan.xdp_mode {
-            XdpChoice::Auto => kernel::XdpChoice::Auto,
-            XdpChoice::Native => kernel::XdpChoice::Native,
-            XdpChoice::Generic => kernel::XdpChoice::Generic,
-            XdpChoice::Tc => kernel::XdpChoice::Tc,
-        },
+        xdp: plan.xdp_mode.into(),
         clsact: plan.clsact,
     })
+}
+
+impl From<XdpChoice> for kernel::XdpChoice {
+    fn from(choice: XdpChoice) -> Self {
+        match choice {
+            XdpChoice::Auto => Self::Auto,
+            XdpChoice::Native => Self::Native,
+            XdpChoice::Generic => Self::Generic,
+            XdpChoice::Tc => Self::Tc,
+        }
+    }
 }
 
 /// Attaches every interface once, whatever number of links is on it.

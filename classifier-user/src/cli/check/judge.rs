@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::{RunPlan, XdpChoice},
     datapath::{
-        kernel::{BONDS, is_ours},
+        kernel::{self, BONDS, is_ours},
         netlink::XdpProgram,
         overlap::{self, Position},
     },
@@ -348,7 +348,7 @@ fn judge_link(
     }
     report.tx = Some(tc);
     report.rx = match kept::receive(interface, plan, keeps, host) {
-        Some(mode) if kept::will_do(mode, plan.xdp_mode) => Some(mode),
+        Some(mode) if kernel::XdpChoice::from(plan.xdp_mode).takes(mode) => Some(mode),
         Some(mode) => {
             let what = format!(
                 "{} is counted at {} now, by what is kept there: `run` attaches anew, the other way, and frames of that \

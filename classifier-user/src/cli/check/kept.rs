@@ -39,16 +39,6 @@ fn mode(program: &OnHook) -> Mode {
     if program.kind == "tcx" { Mode::Tcx } else { Mode::Tc }
 }
 
-/// Whether what counts in this mode will do where this is asked for.
-pub(super) fn will_do(mode: Mode, choice: XdpChoice) -> bool {
-    match choice {
-        XdpChoice::Auto => mode != Mode::Generic,
-        XdpChoice::Native => mode == Mode::Native,
-        XdpChoice::Generic => mode == Mode::Generic,
-        XdpChoice::Tc => matches!(mode, Mode::Tc | Mode::Tcx),
-    }
-}
-
 /// `program 7, classifier_tx`.
 pub(super) fn name(id: u32, name: Option<&str>) -> String {
     name.map_or_else(|| format!("program {id}"), |name| format!("program {id}, {name}"))

@@ -41,6 +41,19 @@ pub enum XdpChoice {
     Tc,
 }
 
+impl XdpChoice {
+    /// Whether what receives in this mode already will do.
+    #[must_use]
+    pub fn takes(self, mode: Mode) -> bool {
+        match self {
+            Self::Auto => mode != Mode::Generic,
+            Self::Native => mode == Mode::Native,
+            Self::Generic => mode == Mode::Generic,
+            Self::Tc => matches!(mode, Mode::Tc | Mode::Tcx),
+        }
+    }
+}
+
 /// How TC programs are to be attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TcChoice {

@@ -32,13 +32,7 @@ fn mode_of(ifindex: u32, link: &sys::LinkInfo) -> Option<Mode> {
 
 /// Whether what is there will do where this is asked for.
 fn will_do(hook: Hook, mode: Mode, choice: XdpChoice) -> bool {
-    hook == Hook::Tx
-        || match choice {
-            XdpChoice::Auto => mode != Mode::Generic,
-            XdpChoice::Native => mode == Mode::Native,
-            XdpChoice::Generic => mode == Mode::Generic,
-            XdpChoice::Tc => matches!(mode, Mode::Tc | Mode::Tcx),
-        }
+    hook == Hook::Tx || choice.takes(mode)
 }
 
 impl Keeping {
