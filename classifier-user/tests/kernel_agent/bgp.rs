@@ -178,6 +178,11 @@ fn routes_of_a_session_change_under_traffic_and_every_packet_counts_once() {
             (agent.log().matches("router: established with AS 64500").count() == 3).then_some(())
         });
         goes_to(&agent, A);
+        // What this session has not sent again keeps the time of the loss before, which is over.
+        eventually("the routes again", || {
+            let source = router(&agent.status());
+            (source["stale"] == Value::Null && source["prefixes"] == 2).then_some(())
+        });
         let file = of(&agent, FILE);
         bird.daemon.kill();
         // Its routes stay, and everybody says that they are stale.
