@@ -121,7 +121,7 @@ pub(crate) fn kernel_tests() -> Result<Vec<(String, PathBuf)>> {
         "--package=classifier-user",
         "--tests",
         "--no-run",
-        "--message-format=json",
+        "--message-format=json-render-diagnostics",
     ]))?;
     Ok(programs_in(&String::from_utf8_lossy(&messages)))
 }
