@@ -14,11 +14,14 @@ use crate::sys::{self, Namespace, Signal};
 
 /// What nothing here takes.
 pub(super) const LONG: Duration = Duration::from_secs(120);
+/// What is on its way out is gone by then.
+const SETTLED: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(50);
 /// Descriptors more than before: connections that are being closed.
 const FDS: usize = 8;
-/// Anonymous memory more than before: there are prefixes that had no traffic until then.
-const SEEN: u64 = 64 << 20;
+/// Anonymous memory more than before, at least and for each second: traffic to prefixes that had none until then, and the last
+/// hour's sweeps, take as much where nothing else happens.
+const SEEN: (u64, u64) = (64 << 20, 1 << 20);
 /// No agent with such a table takes more anonymous memory.
 const MEMORY: u64 = 1 << 30;
 
@@ -31,6 +34,7 @@ pub(super) struct Life {
 /// What it has taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
+    at: Instant,
     fds: usize,
     /// Bytes of anonymous memory.
     memory: u64,
@@ -46,9 +50,10 @@ impl fmt::Display for Sizes {
 }
 
 impl Sizes {
-    /// Whether it is no more than `before`, but for what passes.
-    pub(super) const fn fits(&self, before: &Self) -> bool {
-        self.fds <= before.fds + FDS && self.memory <= before.memory + SEEN && self.maps <= before.maps
+    /// Whether it is no more than `before`, but for what passes and what traffic takes.
+    pub(super) fn fits(&self, before: &Self) -> bool {
+        let seen = SEEN.0.max(SEEN.1 * self.at.duration_since(before.at).as_secs());
+        self.fds <= before.fds + FDS && self.memory <= before.memory + seen && self.maps <= before.maps
     }
 }
 
@@ -140,7 +145,7 @@ impl Life {
 
     /// What it takes now, with its children.
     pub(super) fn sizes(&self) -> Result<Sizes> {
-        let mut sizes = Sizes { fds: 0, memory: 0, maps: 0 };
+        let mut sizes = Sizes { at: Instant::now(), fds: 0, memory: 0, maps: 0 };
         for process in family(self.id()) {
             let of = |file: &str| PathBuf::from(format!("/proc/{process}/{file}"));
             sizes.fds += fs::read_dir(of("fd"))?.count();
@@ -169,7 +174,7 @@ impl Life {
             if sizes.fits(before) {
                 return Ok(sizes);
             }
-            ensure!(since.elapsed() < LONG, "the agent has grown from {before} to {sizes}");
+            ensure!(since.elapsed() < SETTLED, "the agent has grown from {before} to {sizes}");
             thread::sleep(STEP);
         }
     }
