@@ -5,7 +5,7 @@ use std::{fs, io, os::fd::AsFd as _, path::Path};
 use classifier_common::abi::programs;
 
 use super::{
-    super::sys, PinError, Place, entries, generation::Generation, instances, lock, namespace, records,
+    super::sys, PinError, Place, elsewhere, entries, generation::Generation, instances, lock, records,
     unlocked, versions,
 };
 
@@ -50,20 +50,19 @@ fn of(place: &Place) -> Kept {
             .any(|directory| matches!(lock(directory, &place.instance), Err(PinError::Running { .. }))),
         ..Kept::default()
     };
-    let mut namespaces = None;
+    let mut generations = Vec::new();
     for (_, path) in pins.generations() {
         kept.bytes += map_bytes(&path);
         match Generation::open(&path) {
             Ok(Some(generation)) => {
                 kept.programs.extend(generation.programs());
-                namespaces = Some(generation.header.namespace);
+                generations.push(generation);
             }
             Ok(None) => {}
             Err(error) => kept.unreadable = Some(error.to_string()),
         }
     }
-    kept.elsewhere = namespaces.is_some_and(|its| its != namespace())
-        && links.iter().any(|(_, _, link)| link.info.ifindex != 0);
+    kept.elsewhere = elsewhere(&generations, &links);
     kept.programs.sort_unstable();
     kept.programs.dedup();
     kept
