@@ -56,9 +56,7 @@ impl Options {
     pub(crate) const fn short() -> Self {
         Self { minutes: 0, seed: None, rate: Some(20_000), only: Vec::new(), dev: true }
     }
-}
 
-impl Options {
     /// What does the same again.
     fn again(&self, seed: u64) -> String {
         let mut command = format!("cargo xtask chaos --minutes {} --seed {seed}", self.minutes);
@@ -112,25 +110,16 @@ fn play(options: &Options, program: PathBuf, faketime: PathBuf, seed: u64) -> Re
     let time = Duration::from_secs(options.minutes * 60);
     let mut sizes = Vec::new();
     world.traffic(|world| {
-        course.round(world, &events)?;
-        while course.goes_on(time / 2) {
-            course.round(world, &events)?;
-        }
+        course.rounds(world, &events, time / 2)?;
         // From here on it is one process, which must not grow.
         if survived.is_empty() {
             return Ok(());
         }
-        let began = course.since.elapsed();
-        course.round(world, &survived)?;
-        while course.goes_on(began + YOUTH) {
-            course.round(world, &survived)?;
-        }
+        let grown = course.since.elapsed() + YOUTH;
+        course.rounds(world, &survived, grown)?;
         let first = world.life()?.check()?;
         sizes.push(first);
-        course.round(world, &survived)?;
-        while course.goes_on(time) {
-            course.round(world, &survived)?;
-        }
+        course.rounds(world, &survived, time)?;
         // What is on its way out goes.
         let last = world.life()?.until_fits(&first)?;
         sizes.push(last);
@@ -169,9 +158,13 @@ struct Course<'a> {
 }
 
 impl Course<'_> {
-    /// Whether there is time left, and nobody wants it to end.
-    fn goes_on(&self, until: Duration) -> bool {
-        !self.interrupted.load(Ordering::Relaxed) && self.since.elapsed() < until
+    /// Lets all of them happen, once and then until so long after the beginning, if nobody wants it to end.
+    fn rounds(&mut self, world: &mut World<'_>, events: &[Event], until: Duration) -> Result<()> {
+        self.round(world, events)?;
+        while !self.interrupted.load(Ordering::Relaxed) && self.since.elapsed() < until {
+            self.round(world, events)?;
+        }
+        Ok(())
     }
 
     /// Lets each of them happen, in an order of this round's own.
