@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     datapath::adopted::CountId,
-    model::{Counter, Family, Hook, Owner, OwnerId, Owners},
+    model::{Asn, Counter, Family, Hook, Owner, OwnerId, Owners},
     totals::{
         HookDelta, SweepDelta,
         packed::{Packed, Unpack, get, put},
@@ -250,30 +250,32 @@ impl Taken {
         let mut rest = Vec::with_capacity(links.len() * 2);
         let mut scratch = Vec::new();
         let nothing = HookTaken::default();
+        let mut unfolded = false;
+        // Without knowledge all of it counts as taken: rather that than twice.
+        let taken_of = |all: Counter, taken: Counter| match sure {
+            true => Counter { packets: taken.packets.min(all.packets), bytes: taken.bytes.min(all.bytes) },
+            false => all,
+        };
         for (place, all) in base.all.hooks.iter().enumerate() {
             let link = links.get(place / 2);
             let taken = link
                 .and_then(|link| known.links.iter().find(|(known, _)| known.same(link)))
                 .and_then(|(_, hooks)| hooks.get(place % 2))
+                .filter(|_| sure)
                 .unwrap_or(&nothing);
-            // Without knowledge all of it counts as taken: rather that than twice.
-            let taken_of = |all: Counter, taken: Counter| Counter {
-                packets: if sure { taken.packets.min(all.packets) } else { all.packets },
-                bytes: if sure { taken.bytes.min(all.bytes) } else { all.bytes },
-            };
             let mut outcomes = [Counter::ZERO; 5];
             for ((now, all), taken) in outcomes.iter_mut().zip(all.outcomes).zip(taken.outcomes) {
                 *now = taken_of(all, taken);
             }
+            let (its, more) = by_owner(&all.remote, &taken.owners, owners, taken_of);
+            unfolded |= more;
             let mut sparse = Sparse::default();
-            let mut left = Vec::new();
-            for (id, all) in all.remote.iter() {
-                let its = taken.owners.get(&owners.owner(OwnerId(id))).copied().unwrap_or_default();
-                let its = taken_of(all, its);
-                if !its.is_zero() {
-                    sparse.add(id, its);
+            let mut left = Vec::with_capacity(its.len());
+            for (id, all, its_taken) in its {
+                if !its_taken.is_zero() {
+                    sparse.add(id, its_taken);
                 }
-                left.push((id, all - its));
+                left.push((id, all - its_taken));
             }
             let mut outcomes_left = all.outcomes;
             for (left, taken) in outcomes_left.iter_mut().zip(outcomes) {
@@ -285,8 +287,8 @@ impl Taken {
             rest.push(HookDelta { outcomes: outcomes_left, remote, ..HookDelta::default() });
         }
         let from = known.last.unwrap_or(base.since);
-        if !same || !sure {
-            // From now on a file says what was taken.
+        if !same || !sure || unfolded {
+            // From now on a file says what was taken, by the owners of now.
             self.write(owners, from);
         }
         sure.then(|| Rest { delta: SweepDelta { hooks: rest.into() }, from })
@@ -339,6 +341,47 @@ impl Taken {
             disown(&self.directory);
         }
     }
+}
+
+/// What was taken of each of a hook's owners: number, all of it, that. And whether some of it was taken of ASes, by an agent
+/// that counted by these, where it is of prefixes now: what an AS itself does not have is of those. Such an agent takes all
+/// that its prefixes have, so that nothing is to be told apart.
+fn by_owner(
+    all: &Packed,
+    taken: &HashMap<Owner, Counter>,
+    owners: &dyn Owners,
+    taken_of: impl Fn(Counter, Counter) -> Counter,
+) -> (Vec<(u32, Counter, Counter)>, bool) {
+    let mut of_ases: HashMap<(Family, Asn), Counter> = HashMap::new();
+    for (owner, counter) in taken {
+        if let Owner::As { family, asn } = *owner {
+            of_ases.insert((family, asn), *counter);
+        }
+    }
+    let mut its = Vec::new();
+    for (id, all) in all.iter() {
+        let owner = owners.owner(OwnerId(id));
+        let part = taken_of(all, taken.get(&owner).copied().unwrap_or_default());
+        if let Owner::As { family, asn } = owner
+            && let Some(more) = of_ases.get_mut(&(family, asn))
+        {
+            *more = *more - part;
+        }
+        its.push((id, all, part));
+    }
+    of_ases.retain(|_, more| !more.is_zero());
+    let unfolded = !of_ases.is_empty();
+    for (id, all, its) in its.iter_mut().filter(|_| unfolded) {
+        let owner = owners.owner(OwnerId(*id));
+        if let Owner::Route { asn, .. } = owner
+            && let Some(more) = of_ases.get_mut(&(owner.family(), asn))
+        {
+            let part = taken_of(*all - *its, *more);
+            *its += part;
+            *more = *more - part;
+        }
+    }
+    (its, unfolded)
 }
 
 /// Marks the file as not true any more, without a byte more of disk.
