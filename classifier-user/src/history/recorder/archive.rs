@@ -95,7 +95,18 @@ struct Waiting {
     slots: VecDeque<Arc<Finished>>,
     /// Slots that came so far: each is an occasion to try again.
     came: u64,
+    /// The store did not take the last one.
+    fails: bool,
     stop: bool,
+}
+
+impl Waiting {
+    /// Whether these many slots and rows more are too much.
+    fn is_over(&self, slots: usize, rows: usize) -> bool {
+        let (slots, rows) =
+            self.slots.iter().fold((slots, rows), |(slots, rows), slot| (slots + 1, rows + slot.rows.len()));
+        slots > SLOTS || slots > 1 && rows > ROWS
+    }
 }
 
 impl Queue {
@@ -103,21 +114,25 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a slot in. Gives those that found no room any more, the oldest first.
+    /// Takes a slot in, once there is room. Where the store fails there is none to be waited for: gives those that found none
+    /// any more, the oldest first.
     pub(super) fn push(&self, slot: Finished) -> Vec<Arc<Finished>> {
-        let mut waiting = self.lock();
+        let full = |waiting: &mut Waiting| !waiting.fails && waiting.is_over(1, slot.rows.len());
+        let mut waiting = self.wake.wait_while(self.lock(), full).unwrap_or_else(PoisonError::into_inner);
         waiting.slots.push_back(Arc::new(slot));
         waiting.came += 1;
         let mut dropped = Vec::new();
-        let over = |waiting: &Waiting| {
-            let rows: usize = waiting.slots.iter().map(|slot| slot.rows.len()).sum();
-            waiting.slots.len() > SLOTS || waiting.slots.len() > 1 && rows > ROWS
-        };
-        while over(&waiting) {
+        while waiting.is_over(0, 0) {
             dropped.extend(waiting.slots.pop_front());
         }
         self.wake.notify_all();
         dropped
+    }
+
+    /// Notes whether the store takes slots.
+    fn works(&self, works: bool) {
+        self.lock().fails = !works;
+        self.wake.notify_all();
     }
 
     /// Has the store's thread end once it has tried what is here.
@@ -144,6 +159,8 @@ impl Queue {
         if waiting.slots.front().is_some_and(|slot| slot.number == number) {
             waiting.slots.pop_front();
         }
+        waiting.fails = false;
+        self.wake.notify_all();
     }
 
     /// Waits for more than `seen` slots to have come, the end, or this long: how many have come, and whether to end.
@@ -180,6 +197,7 @@ impl Archive {
             done = self.write_and_maintain(now);
         }
         self.tell(done.as_ref().err());
+        self.queue.works(done.is_ok());
         done.is_ok()
     }
 
@@ -269,6 +287,7 @@ impl Archive {
     /// Works until told to stop: at the start, whenever a slot comes, and where something failed from time to time. After
     /// the first time `ready` is told the store's last slot.
     pub(super) fn run(mut self, ready: impl FnOnce(Option<i64>)) {
+        let _end = End(Arc::clone(&self.queue));
         let mut works = self.turn(Timestamp::now());
         ready(self.last);
         let mut seen = 0;
@@ -284,6 +303,15 @@ impl Archive {
                 pause = if works { RETRY.start } else { (pause * 2).min(RETRY.end) };
             }
         }
+    }
+}
+
+/// Whatever way the store's thread ends, nobody waits for it.
+struct End(Arc<Queue>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.works(false);
     }
 }
 

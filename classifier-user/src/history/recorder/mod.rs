@@ -8,7 +8,7 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         mpsc::{self, Receiver},
@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use self::{
     archive::{Archive, Opener, Past, Queue},
     feed::Counted,
+    finished::Finished,
     health::Health,
     slots::Slots,
 };
@@ -179,33 +180,36 @@ fn record(setup: Setup, past: Past, health: &Arc<Health>, from: &Receiver<Counte
 
 /// Adds sweeps up until their feed is gone.
 fn run(slots: &mut Slots, queue: &Queue, health: &Health, from: &Receiver<Counted>) {
-    let finished = slots.restore(SystemTime::now());
-    hand_over(slots, finished, queue, health);
+    let directory = slots.directory().to_owned();
+    let mut over = |slot| hand_over(slot, &directory, queue, health);
+    slots.restore(SystemTime::now(), &mut over);
+    tell(slots, health);
     for counted in from {
-        let finished = slots.take(counted);
-        hand_over(slots, finished, queue, health);
+        slots.take(counted, &mut over);
+        tell(slots, health);
     }
     slots.end();
-    hand_over(slots, Vec::new(), queue, health);
+    tell(slots, health);
 }
 
-/// Gives slots that are over to the store's thread, and says how the open one is.
-fn hand_over(slots: &Slots, finished: Vec<finished::Finished>, queue: &Queue, health: &Health) {
-    let mut lost = 0;
-    for slot in finished {
-        for dropped in queue.push(slot) {
-            tracing::warn!(
-                "history: the slot of {} is lost: the store has not taken it, and no more slots are kept in memory",
-                time_of(dropped.number)
-            );
-            slots.forget(dropped.number);
-            lost += 1;
-        }
+/// Gives a slot that is over to the store's thread, which may take its time.
+fn hand_over(slot: Finished, directory: &Path, queue: &Queue, health: &Health) {
+    for dropped in queue.push(slot) {
+        tracing::warn!(
+            "history: the slot of {} is lost: the store has not taken it, and no more slots are kept in memory",
+            time_of(dropped.number)
+        );
+        // It is not kept any more.
+        let _ = journal::remove(directory, dropped.number);
+        health.update(|state| state.status.lost_slots += 1);
     }
+}
+
+/// Says how the open slot is.
+fn tell(slots: &Slots, health: &Health) {
     health.update(|state| {
         state.journal = slots.trouble().map(str::to_owned);
         state.clock = slots.clock().map(str::to_owned);
-        state.status.lost_slots += lost;
         state.status.open_slot = slots.open().map(|open| OpenSlotStatus {
             from: time_of(open.number),
             covered_seconds: open.covered.as_secs_f64(),

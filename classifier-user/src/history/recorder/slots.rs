@@ -18,7 +18,7 @@ use super::{
     gaps::Gaps,
     journal::{self, Journal},
     open::{Line, NO_GROUP, Open},
-    spread::spread,
+    spread::Spread,
     taken::{Base, Rest, Taken},
     time_of,
 };
@@ -33,6 +33,9 @@ use crate::{
 const SET: Range<u64> = 1_577_836_800..16_725_225_600;
 /// What a clock may be off from one sweep to the next without a word.
 const DRIFT: Duration = Duration::from_secs(2);
+
+/// Who takes slots that are over.
+pub(super) type Over<'a> = &'a mut dyn FnMut(Finished);
 
 /// The slots of one agent's life.
 pub(super) struct Slots {
@@ -123,18 +126,15 @@ impl Slots {
         }
     }
 
-    /// Takes up what journals tell: slots that are over, and the one to go on with.
-    pub(super) fn restore(&mut self, now: SystemTime) -> Vec<Finished> {
-        let restored = self.try_restore(now);
-        restored.unwrap_or_else(|error| {
+    /// Takes up what journals tell: gives slots that are over, and goes on with the other one.
+    pub(super) fn restore(&mut self, now: SystemTime, over: Over<'_>) {
+        if let Err(error) = self.try_restore(now, over) {
             self.unread = true;
             self.trouble = Some(self.journal_error(&error));
-            Vec::new()
-        })
+        }
     }
 
-    fn try_restore(&mut self, now: SystemTime) -> io::Result<Vec<Finished>> {
-        let mut finished = Vec::new();
+    fn try_restore(&mut self, now: SystemTime, over: Over<'_>) -> io::Result<()> {
         for slot in journal::slots(&self.directory)? {
             if slot < self.floor {
                 // It is in the store: the agent was killed between writing it and removing this. Where that cannot be
@@ -180,16 +180,16 @@ impl Slots {
                 };
                 continue;
             };
-            self.finish(&mut finished);
+            self.finish(over);
             info!("history: the slot of {} has {} s from before", time_of(slot), open.covered.as_secs());
             self.floor = slot;
             self.journal.begin(slot, restored.good);
             self.open = Some(open);
         }
         if self.open.as_ref().is_some_and(|open| now >= end_of(open.number)) {
-            self.finish(&mut finished);
+            self.finish(over);
         }
-        Ok(finished)
+        Ok(())
     }
 
     /// Makes the directory ready to be written to, where it was not at the start.
@@ -211,9 +211,8 @@ impl Slots {
         Ok(())
     }
 
-    /// Takes a sweep in. Gives the slots that are over with it.
-    pub(super) fn take(&mut self, mut counted: Counted) -> Vec<Finished> {
-        let mut finished = Vec::new();
+    /// Takes a sweep in, and gives the slots that are over with it: there may be many, and each is large.
+    pub(super) fn take(&mut self, mut counted: Counted, over: Over<'_>) {
         self.gaps.take(std::mem::take(&mut counted.gaps), counted.open.take());
         if self.lock.is_some() {
             self.gaps.write(&self.directory);
@@ -228,7 +227,7 @@ impl Slots {
                 Some(early) => early.absorb(counted),
                 None => self.early = Some(counted),
             }
-            return finished;
+            return;
         }
         let counted = match self.early.take() {
             // Its time is now, whatever the clock said.
@@ -237,14 +236,12 @@ impl Slots {
                 early.absorb(counted);
                 let covered = early.elapsed;
                 early.elapsed = elapsed;
-                self.count(early, covered, &mut finished);
-                return finished;
+                return self.count(early, covered, over);
             }
             None => counted,
         };
         let elapsed = counted.elapsed;
-        self.count(counted, elapsed, &mut finished);
-        finished
+        self.count(counted, elapsed, over);
     }
 
     /// Learns what the kernel had counted before this agent.
@@ -255,33 +252,26 @@ impl Slots {
     }
 
     /// Counts a sweep, and before the first one what no agent had recorded before it.
-    fn count(&mut self, counted: Counted, covered: Duration, finished: &mut Vec<Finished>) {
+    fn count(&mut self, counted: Counted, covered: Duration, over: Over<'_>) {
         if let Some(Rest { delta, from }) = self.rest.take() {
             let to = counted.at.checked_sub(covered).unwrap_or(counted.at);
             // A clock that was not set when counting began says nothing of how long it was.
             let from = if SET.contains(&seconds(from)) { from.min(to) } else { to };
-            for (at, elapsed, delta) in spread(&delta, from, to) {
-                let part = Counted {
-                    at,
-                    elapsed,
-                    delta,
-                    groups: Arc::clone(&counted.groups),
-                    base: None,
-                    gaps: Vec::new(),
-                    open: None,
-                };
-                self.add(part, elapsed, finished);
+            for (at, elapsed, delta) in Spread::new(delta, from, to) {
+                let groups = Arc::clone(&counted.groups);
+                let part = Counted { at, elapsed, delta, groups, base: None, gaps: Vec::new(), open: None };
+                self.add(part, elapsed, over);
             }
         }
-        self.add(counted, covered, finished);
+        self.add(counted, covered, over);
     }
 
-    fn add(&mut self, counted: Counted, covered: Duration, finished: &mut Vec<Finished>) {
+    fn add(&mut self, counted: Counted, covered: Duration, over: Over<'_>) {
         let slot = counted.slot();
         self.look_at_clock(&counted, slot);
         self.swept = true;
         if self.open.as_ref().is_some_and(|open| slot > open.number) {
-            self.finish(finished);
+            self.finish(over);
         }
         let groups = !Arc::ptr_eq(&self.groups, &counted.groups);
         self.groups = counted.groups;
@@ -325,12 +315,15 @@ impl Slots {
         open.last = counted.at;
         self.journal.sweep(open, counted.at, covered, &counted.delta, &defined);
         self.taken.add(&counted.delta);
-        let over = counted.at >= end_of(open.number);
+        let (last, ends) = (counted.at, counted.at >= end_of(open.number));
         let ready = if self.lock.is_some() { Ok(()) } else { self.late_lock() };
         let written = ready.and_then(|()| self.journal.flush());
         self.trouble = written.err().map(|error| self.journal_error(&error));
-        if over {
-            self.finish(finished);
+        if ends {
+            self.finish(over);
+        } else if self.trouble.is_none() && self.taken.trouble().is_some() {
+            // All that was taken is in journals.
+            self.write_taken(last);
         }
     }
 
@@ -367,21 +360,28 @@ impl Slots {
     }
 
     /// Ends the open slot, which is in its journal for good before it is given.
-    fn finish(&mut self, finished: &mut Vec<Finished>) {
+    fn finish(&mut self, over: Over<'_>) {
         let Some(open) = self.open.take() else { return };
         self.end();
-        if self.lock.is_some() {
-            let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
-            self.taken.write(&*owners, open.last);
+        match &self.trouble {
+            _ if self.lock.is_none() => {}
+            // A kill before the slot is in the store would lose what is in no journal: that must not count as taken.
+            Some(trouble) => self.taken.put_off(trouble),
+            None => self.write_taken(open.last),
         }
         let number = open.number;
         self.floor = number + 1;
         match open.finish(self.top) {
-            Some(slot) => finished.push(slot),
+            Some(slot) => over(slot),
             None => {
                 let _ = journal::remove(&self.directory, number);
             }
         }
+    }
+
+    fn write_taken(&mut self, last: SystemTime) {
+        let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
+        self.taken.write(&*owners, last);
     }
 
     /// Brings the journal to the disk for good.
@@ -398,23 +398,23 @@ impl Slots {
         format!("the journal in {} cannot be written: {error}", self.directory.display())
     }
 
+    /// Where journals are.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The open slot.
     pub(super) fn open(&self) -> Option<&Open> {
         self.open.as_ref()
     }
 
-    /// Why the journal does not have the last sweep.
+    /// Why the journal does not have the last sweep, or why it cannot be said what is recorded.
     pub(super) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.trouble.as_deref().or(self.taken.trouble())
     }
 
     /// What is odd about the clock.
     pub(super) fn clock(&self) -> Option<&str> {
         self.clock.as_deref()
-    }
-
-    /// The slot of a time that is over is forgotten: it is not kept any more.
-    pub(super) fn forget(&self, slot: i64) {
-        let _ = journal::remove(&self.directory, slot);
     }
 }

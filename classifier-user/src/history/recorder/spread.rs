@@ -1,7 +1,10 @@
 //! What was counted while no agent swept, over the time it was counted in: the sums are exact, and how they fell over the
 //! time is not known.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::VecDeque,
+    time::{Duration, SystemTime},
+};
 
 use super::{slot_of, slots::end_of};
 use crate::{
@@ -15,47 +18,74 @@ const PARTS: usize = 288;
 /// A part: when it ends, how long it is, what was counted.
 pub(super) type Part = (SystemTime, Duration, SweepDelta);
 
-/// Cuts what was counted between two times at the ends of slots, each part with its share by time.
-pub(super) fn spread(delta: &SweepDelta, from: SystemTime, to: SystemTime) -> Vec<Part> {
-    let Ok(whole) = to.duration_since(from) else { return vec![(to, Duration::ZERO, delta.clone())] };
-    let slots = slot_of(to).saturating_sub(slot_of(from)).max(0);
-    let step = (slots as usize).div_ceil(PARTS).max(1);
-    let mut ends: Vec<SystemTime> = (slot_of(from)..slot_of(to))
-        .step_by(step)
-        .map(end_of)
-        .filter(|&end| end > from && end < to)
-        .collect();
-    ends.push(to);
-    let mut parts = Vec::with_capacity(ends.len());
-    let mut begins = from;
-    for end in ends {
-        let passed = |at: SystemTime| at.duration_since(from).unwrap_or_default().as_micros();
-        // Differences of running sums add up to the whole.
-        let until = |at: SystemTime, packets: u64| {
-            let whole = whole.as_micros();
-            if whole == 0 || at == to { packets } else { (u128::from(packets) * passed(at) / whole) as u64 }
-        };
-        // A packet's bytes are where the packet is.
-        let share = |Counter { packets, bytes }: Counter| {
-            let running = |packets_until: u64| match packets {
-                0 => 0,
-                _ => (u128::from(bytes) * u128::from(packets_until) / u128::from(packets)) as u64,
-            };
-            let before = if begins == from { 0 } else { until(begins, packets) };
-            let after = until(end, packets);
-            Counter { packets: after - before, bytes: running(after) - running(before) }
-        };
-        let scratch = &mut Vec::new();
-        let hooks = delta.hooks.iter().map(|hook| HookDelta {
-            outcomes: hook.outcomes.map(share),
-            remote: Packed::new(hook.remote.iter().map(|(owner, counter)| (owner, share(counter))), scratch),
-            ..HookDelta::default()
-        });
-        let hooks = hooks.collect();
-        parts.push((end, end.duration_since(begins).unwrap_or_default(), SweepDelta { hooks }));
-        begins = end;
+/// What was counted between two times, cut at the ends of slots, each part with its share by time. Parts are made one after
+/// the other: each is as large as the whole may be.
+#[derive(Debug)]
+pub(super) struct Spread {
+    delta: SweepDelta,
+    from: SystemTime,
+    to: SystemTime,
+    /// Where parts end, the last one but for `to`.
+    ends: VecDeque<SystemTime>,
+    /// Where the next part begins.
+    begins: SystemTime,
+}
+
+impl Spread {
+    pub(super) fn new(delta: SweepDelta, from: SystemTime, to: SystemTime) -> Self {
+        let slots = slot_of(to).saturating_sub(slot_of(from)).max(0);
+        let step = (slots as usize).div_ceil(PARTS).max(1);
+        let cuts = (slot_of(from)..slot_of(to)).step_by(step).map(end_of);
+        // A clock that was set back says of no length: one part.
+        let ends = cuts.filter(|&end| end > from && end < to).chain([to]).collect();
+        Self { delta, from: from.min(to), to, ends, begins: from.min(to) }
     }
-    parts
+
+    /// How many of so many packets had passed by then.
+    fn passed(&self, at: SystemTime, packets: u64) -> u64 {
+        let micros = |at: SystemTime| at.duration_since(self.from).unwrap_or_default().as_micros();
+        if at == self.to {
+            return packets;
+        }
+        (u128::from(packets) * micros(at) / micros(self.to).max(1)) as u64
+    }
+
+    /// A counter's share of the time from `begins` to `end`. Differences of running sums add up to the whole, and a packet's
+    /// bytes are where the packet is.
+    fn share(&self, end: SystemTime, Counter { packets, bytes }: Counter) -> Counter {
+        let running = |passed: u64| match packets {
+            _ if passed == packets => bytes,
+            _ => (u128::from(bytes) * u128::from(passed) / u128::from(packets)) as u64,
+        };
+        let before = self.passed(self.begins, packets);
+        let after = self.passed(end, packets);
+        Counter { packets: after - before, bytes: running(after) - running(before) }
+    }
+}
+
+impl Iterator for Spread {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        let end = self.ends.pop_front()?;
+        let length = end.duration_since(self.begins).unwrap_or_default();
+        let delta = if self.ends.is_empty() && self.begins == self.from {
+            std::mem::take(&mut self.delta)
+        } else {
+            let scratch = &mut Vec::new();
+            let hooks = self.delta.hooks.iter().map(|hook| HookDelta {
+                outcomes: hook.outcomes.map(|counter| self.share(end, counter)),
+                remote: Packed::new(
+                    hook.remote.iter().map(|(owner, counter)| (owner, self.share(end, counter))),
+                    scratch,
+                ),
+                ..HookDelta::default()
+            });
+            SweepDelta { hooks: hooks.collect() }
+        };
+        self.begins = end;
+        Some((end, length, delta))
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +97,10 @@ mod tests {
 
     fn at(micros: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_micros(1_767_312_000_000_000 + micros)
+    }
+
+    fn spread(delta: &SweepDelta, from: SystemTime, to: SystemTime) -> Vec<Part> {
+        Spread::new(delta.clone(), from, to).collect()
     }
 
     fn delta(counters: &[(u32, Counter)]) -> SweepDelta {

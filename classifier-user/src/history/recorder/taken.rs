@@ -209,6 +209,8 @@ pub(super) struct Taken {
     links: Vec<LinkKey>,
     outcomes: Vec<[Counter; 5]>,
     owners: Vec<Sparse>,
+    /// See [`Taken::trouble`].
+    unwritten: Option<String>,
 }
 
 impl Taken {
@@ -317,8 +319,9 @@ impl Taken {
         }
     }
 
-    /// Writes what was taken: before a slot's journal may go.
-    pub(super) fn write(&self, owners: &dyn Owners, last: SystemTime) {
+    /// Writes what was taken: before a slot's journal may go. Where the disk does not take it, the file says no more what was
+    /// taken, until it is written the next time.
+    pub(super) fn write(&mut self, owners: &dyn Owners, last: SystemTime) {
         let written = match self.count {
             // Before the kernel's word, what was read at the start.
             None => self.known.write(&self.directory),
@@ -332,14 +335,24 @@ impl Taken {
                 write(&self.directory, count, self.next, last, &self.links, hooks)
             }
         };
-        if let Err(error) = written {
-            tracing::warn!(
-                "history: {} cannot be written: {error}; should the agent be killed, what the kernel counts then is not \
-                 in the history",
-                self.directory.join(FILE).display()
-            );
-            disown(&self.directory);
+        match written {
+            Ok(()) => self.unwritten = None,
+            Err(error) => self.put_off(&error.to_string()),
         }
+    }
+
+    /// Notes that the file is behind what was taken, and why.
+    pub(super) fn put_off(&mut self, why: &str) {
+        self.unwritten = Some(format!(
+            "{} cannot be written: {why}; should the agent be killed now, what the kernel counts then is not in the history",
+            self.directory.join(FILE).display()
+        ));
+        disown(&self.directory);
+    }
+
+    /// Why the file is behind what was taken.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.unwritten.as_deref()
     }
 }
 

@@ -98,7 +98,7 @@ fn play(events: &[Event], top: usize, first: f64) -> (Test, Oracle) {
     let mut groups_now = &groups[0];
     let mut slots = slots_in(directory.path(), &numbers, top, None);
     let mut now = (first * 1000.0) as u64;
-    let take = |finished: Vec<Finished>| {
+    let store_all = |finished: Vec<Finished>| {
         for slot in finished {
             store.take(&slot);
             journal::remove(directory.path(), slot.number).expect("removed");
@@ -128,7 +128,7 @@ fn play(events: &[Event], top: usize, first: f64) -> (Test, Oracle) {
                 }
                 let mut delta = delta(&numbers, 2, &found, *other);
                 add_ways(&mut delta, &numbers, &found);
-                take(slots.take(counted(seconds, elapsed, delta, groups_now)));
+                store_all(take(&mut slots, counted(seconds, elapsed, delta, groups_now)));
                 assert_eq!(slots.trouble(), None);
             }
             Event::Kill { turn } => {
@@ -136,7 +136,7 @@ fn play(events: &[Event], top: usize, first: f64) -> (Test, Oracle) {
                 numbers.rotate_left(*turn);
                 let after = store.slots().keys().next_back().copied();
                 slots = slots_in(directory.path(), &numbers, top, after);
-                take(slots.restore(at(now as f64 / 1000.0)));
+                store_all(restore(&mut slots, at(now as f64 / 1000.0)));
             }
             Event::Groups(other) => groups_now = &groups[usize::from(*other)],
         }
@@ -145,7 +145,7 @@ fn play(events: &[Event], top: usize, first: f64) -> (Test, Oracle) {
     // Long after.
     let after = store.slots().keys().next_back().copied();
     let mut slots = slots_in(directory.path(), &numbers, top, after);
-    take(slots.restore(at(1e6)));
+    store_all(restore(&mut slots, at(1e6)));
     assert_eq!(journals(directory.path()), none(), "nothing is left over");
     (store, oracle)
 }
@@ -186,12 +186,12 @@ fn a_slot_by_hand() {
         // Towards the customers: in.
         (1, Hook::Tx, 2, of(10, 10_000)),
     ];
-    assert_eq!(slots.take(counted(5.0, 5.0, delta(&owners, 2, &found, 1), &groups)), []);
+    assert_eq!(take(&mut slots, counted(5.0, 5.0, delta(&owners, 2, &found, 1), &groups)), []);
     assert_eq!(slots.open().map(|open| (open.number, open.frames().packets)), Some((SLOT, 41)));
     let empty = || delta(&owners, 2, &[], 0);
-    assert_eq!(slots.take(counted(299.9, 294.9, empty(), &groups)), []);
+    assert_eq!(take(&mut slots, counted(299.9, 294.9, empty(), &groups)), []);
     // The slot's last sweep is a millisecond late, and ends it.
-    let closed = slots.take(counted(300.001, 0.101, empty(), &groups));
+    let closed = take(&mut slots, counted(300.001, 0.101, empty(), &groups));
     assert!(slots.open().is_none());
     let [finished] = closed.as_slice() else { panic!("one slot is over: {closed:?}") };
     let closed = store.take(finished);
@@ -232,7 +232,7 @@ fn beyond_a_million_prefixes_only_ases_are_told_apart() {
         .map(|owner| (0, Hook::Rx, owner, Counter { packets: 1, bytes: 100 + u64::from(owner) }))
         .collect();
     let mut slots = slots_in(directory.path(), &owners, 3, None);
-    let closed = slots.take(counted(300.0, 300.0, delta(&owners, 2, &found, 0), &groups()));
+    let closed = take(&mut slots, counted(300.0, 300.0, delta(&owners, 2, &found, 0), &groups()));
     assert_eq!(slots.trouble(), None);
     let store = Test::new();
     store.take(&closed[0]);
@@ -294,13 +294,13 @@ fn a_journal_of_the_version_before_goes_on() {
 
     let (store, numbers) = (Test::new(), owners());
     let mut slots = slots_in(directory.path(), &numbers, 5, None);
-    assert!(slots.restore(at(20.0)).is_empty());
+    assert!(restore(&mut slots, at(20.0)).is_empty());
     let found = [(0, Hook::Rx, 2, Counter { packets: 1, bytes: 700 })];
     let mut delta = delta(&numbers, 2, &found, 0);
     add_ways(&mut delta, &numbers, &found);
-    assert!(slots.take(counted(30.0, 10.0, delta, &groups())).is_empty());
+    assert!(take(&mut slots, counted(30.0, 10.0, delta, &groups())).is_empty());
     drop(slots);
-    let finished = slots_in(directory.path(), &numbers, 5, None).restore(at(400.0));
+    let finished = restore(&mut slots_in(directory.path(), &numbers, 5, None), at(400.0));
     assert_eq!(store.take(&finished[0]).covered, 20);
     let told = store.told();
     let of = |subject: &str| {

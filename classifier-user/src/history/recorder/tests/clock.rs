@@ -24,7 +24,7 @@ impl Line {
         let found = [(0, Hook::Rx, 2, Counter { packets: 1, bytes: 1000 })];
         let delta = delta(&self.owners, 2, &found, 0);
         self.swept += 1;
-        for slot in self.slots.take(counted(at, elapsed, delta, &self.groups)) {
+        for slot in take(&mut self.slots, counted(at, elapsed, delta, &self.groups)) {
             self.store.take(&slot);
         }
     }
@@ -108,7 +108,7 @@ fn a_clock_that_is_not_set_is_waited_for() {
             gaps: vec![],
             open: None,
         };
-        assert_eq!(line.slots.take(early), []);
+        assert_eq!(take(&mut line.slots, early), []);
         assert!(line.slots.clock().is_some_and(|said| said.contains("the clock is not set")));
         assert!(line.slots.open().is_none());
     }

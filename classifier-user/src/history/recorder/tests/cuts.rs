@@ -13,7 +13,7 @@ fn written(directory: &Path, sweeps: usize) -> Vec<(usize, u64)> {
         let packets = 1 + i as u64 * 1000;
         let found = [(0, Hook::Rx, 2 + i as u32, Counter { packets, bytes: packets * 100 })];
         let seconds = 5.0 * (i + 1) as f64;
-        slots.take(counted(seconds, 5.0, delta(&owners, 2, &found, 0), &groups));
+        take(&mut slots, counted(seconds, 5.0, delta(&owners, 2, &found, 0), &groups));
         let length = fs::read(journal::path(directory, SLOT)).expect("a journal").len();
         marks.push((length, slots.open().expect("open").frames().packets));
     }
@@ -77,9 +77,9 @@ fn after_a_cut_it_goes_on_behind_the_last_whole_sweep() {
         let (_, before) = *marks.iter().rev().find(|(length, _)| *length <= cut).expect("nothing is less");
         for life in 1..4 {
             let mut slots = slots_in(directory.path(), &owners, 10, None);
-            assert_eq!(slots.restore(at(100.0)), []);
+            assert_eq!(restore(&mut slots, at(100.0)), []);
             let found = [(1, Hook::Rx, 6, Counter { packets: 1, bytes: 100 })];
-            slots.take(counted(100.0 + f64::from(life), 1.0, delta(&owners, 2, &found, 0), &groups));
+            take(&mut slots, counted(100.0 + f64::from(life), 1.0, delta(&owners, 2, &found, 0), &groups));
             assert_eq!(slots.open().map(|open| open.frames().packets), Some(before + u64::from(life as u8)));
         }
         let restored = journal::read(directory.path(), SLOT, true).expect("it can be read");
@@ -94,7 +94,7 @@ fn what_tells_nothing_is_set_aside() {
     fs::write(&path, "this is no journal at all, but somebody's text").expect("written");
     fs::write(journal::path(directory.path(), SLOT + 1), "").expect("written");
     let mut slots = slots_in(directory.path(), &owners(), 10, None);
-    assert_eq!(slots.restore(at(0.0)), []);
+    assert_eq!(restore(&mut slots, at(0.0)), []);
     assert_eq!(slots.trouble(), None);
     assert!(slots.open().is_none());
     assert!(directory.path().join(format!("slot-{SLOT}.journal.unreadable")).exists());
@@ -160,9 +160,9 @@ fn journals_of_older_versions_are_read() {
         fs::write(&path, file(&then)).expect("written");
         let (owners, groups) = (owners(), groups());
         let mut slots = slots_in(directory.path(), &owners, 10, None);
-        assert_eq!(slots.restore(at(100.0)), []);
+        assert_eq!(restore(&mut slots, at(100.0)), []);
         let found = [(1, Hook::Rx, 6, Counter { packets: 1, bytes: 100 })];
-        slots.take(counted(101.0, 1.0, delta(&owners, 2, &found, 0), &groups));
+        take(&mut slots, counted(101.0, 1.0, delta(&owners, 2, &found, 0), &groups));
         drop(slots);
         let bytes = fs::read(&path).expect("a journal");
         assert_eq!(told(directory.path(), &bytes), (marks[5].1 + 1, bytes.len() as u64, 0));
@@ -185,7 +185,7 @@ fn what_a_newer_version_wrote_is_set_aside_as_it_is() {
         let restored = journal::read(directory.path(), SLOT, true).expect("it can be read");
         assert_eq!(restored.newer, Some(journal::VERSION + 1));
         let mut slots = slots_in(directory.path(), &owners(), 10, None);
-        assert_eq!(slots.restore(at(100.0)), []);
+        assert_eq!(restore(&mut slots, at(100.0)), []);
         assert_eq!(slots.open().map(|open| open.frames().packets), packets);
         assert_eq!(fs::read(&aside).expect("set aside"), bytes);
         assert_eq!(path.exists(), packets.is_some());
@@ -197,7 +197,7 @@ fn a_journal_of_what_is_in_the_store_is_not_counted_twice() {
     let directory = tempfile::tempdir().expect("a directory");
     written(directory.path(), 5);
     let mut slots = slots_in(directory.path(), &owners(), 10, Some(SLOT));
-    assert_eq!(slots.restore(at(1000.0)), []);
+    assert_eq!(restore(&mut slots, at(1000.0)), []);
     assert!(slots.open().is_none());
     assert_eq!(journals(directory.path()), none());
 }

@@ -301,6 +301,20 @@ fn slots_in(directory: &Path, owners: &[Owner], top: usize, after: Option<i64>) 
     Slots::new(directory, Some(lock), links(), top, shared(owners), after)
 }
 
+/// What is over with a sweep.
+fn take(slots: &mut Slots, counted: Counted) -> Vec<Finished> {
+    let mut all = Vec::new();
+    slots.take(counted, &mut |slot| all.push(slot));
+    all
+}
+
+/// What is over of what journals tell.
+fn restore(slots: &mut Slots, now: SystemTime) -> Vec<Finished> {
+    let mut all = Vec::new();
+    slots.restore(now, &mut |slot| all.push(slot));
+    all
+}
+
 fn sample(family: Family, counter: Counter) -> Sample {
     match family {
         Family::Ipv4 => Sample { ipv4: counter, ..Sample::default() },

@@ -107,9 +107,9 @@ impl World {
         self.kill();
         let after = self.store.slots().keys().next_back().copied();
         let mut slots = slots_in(self.directory.path(), &self.owners, 10, after);
-        for finished in slots.restore(at(self.now)) {
+        for finished in restore(&mut slots, at(self.now)) {
             self.store.take(&finished);
-            slots.forget(finished.number);
+            journal::remove(self.directory.path(), finished.number).expect("removed");
         }
         self.agent = Some(slots);
         let empty = delta(&self.owners, 2, &[], 0);
@@ -127,9 +127,9 @@ impl World {
 
     fn give(&mut self, counted: Counted) {
         let Some(agent) = &mut self.agent else { return };
-        for finished in agent.take(counted) {
+        for finished in take(agent, counted) {
             self.store.take(&finished);
-            agent.forget(finished.number);
+            journal::remove(self.directory.path(), finished.number).expect("removed");
         }
     }
 
@@ -143,7 +143,7 @@ impl World {
         self.now += 86_400.0;
         let after = self.store.slots().keys().next_back().copied();
         let mut slots = slots_in(self.directory.path(), &self.owners, 10, after);
-        for finished in slots.restore(at(self.now)) {
+        for finished in restore(&mut slots, at(self.now)) {
             self.store.take(&finished);
         }
         let mut links = Counter::ZERO;
@@ -275,6 +275,46 @@ fn what_cannot_be_told_is_left_out_and_never_there_twice() {
     }
 }
 
+/// The disk is full for a moment where a slot ends: what was recorded is known again before the agent is killed.
+#[test]
+fn what_could_not_be_written_at_the_end_of_a_slot_is_written_with_a_later_sweep() {
+    let mut world = World::new();
+    world.start();
+    let file = world.directory.path().join("kernel.taken.new");
+    std::fs::create_dir(&file).expect("in the way");
+    while world.store.slots().is_empty() {
+        world.sweep(&SOME);
+    }
+    let said = |world: &World| world.agent.as_ref().and_then(|agent| agent.trouble().map(str::to_owned));
+    let trouble = said(&world).expect("it is said");
+    assert!(trouble.contains("kernel.taken cannot be written"), "{trouble}");
+    world.sweep(&SOME);
+    assert!(said(&world).is_some());
+    std::fs::remove_dir(&file).expect("removed");
+    world.sweep(&SOME);
+    assert_eq!(said(&world), None);
+    world.kill();
+    world.passes(&SOME);
+    world.start();
+    world.assert_exact();
+}
+
+/// Nor is anything recorded twice where it is not written before that.
+#[test]
+fn killed_before_what_was_recorded_could_be_written_nothing_is_there_twice() {
+    let mut world = World::new();
+    world.start();
+    std::fs::create_dir(world.directory.path().join("kernel.taken.new")).expect("in the way");
+    while world.store.slots().is_empty() {
+        world.sweep(&SOME);
+    }
+    world.kill();
+    let (before, _) = world.expected();
+    world.passes(&SOME);
+    world.start();
+    assert_eq!(world.recorded().0, before);
+}
+
 #[test]
 fn links_that_are_none_any_more_have_their_part() {
     let mut world = World::new();
@@ -293,10 +333,10 @@ fn links_that_are_none_any_more_have_their_part() {
     let lock = lock(world.directory.path()).expect("nobody else");
     let owners = shared(&world.owners);
     let mut slots = Slots::new(world.directory.path(), Some(lock), links()[1..].to_vec(), 10, owners, None);
-    assert_eq!(slots.restore(at(world.now)), []);
+    assert_eq!(restore(&mut slots, at(world.now)), []);
     let empty = delta(&world.owners, 1, &[], 0);
     let first = Counted { base: Some(Box::new(base)), ..counted(world.now + 1.0, 0.5, empty, &world.groups) };
-    assert_eq!(slots.take(first), []);
+    assert_eq!(take(&mut slots, first), []);
     drop(slots);
     world.assert_exact();
 }

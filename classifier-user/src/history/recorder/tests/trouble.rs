@@ -74,8 +74,12 @@ fn slots_wait_for_a_store_that_fails_and_are_written_when_it_works_again() {
 }
 
 #[test]
-fn what_waits_is_bounded_and_the_oldest_goes_first() {
-    let queue = Queue::default();
+fn what_waits_for_a_store_that_fails_is_bounded_and_the_oldest_goes_first() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Test::new();
+    store.inner().shut = Some("it is another's");
+    let (mut archive, queue, _) = archive(&store, directory.path());
+    assert!(!archive.turn(Timestamp::UNIX_EPOCH));
     let mut dropped = Vec::new();
     for number in 0..15 {
         dropped.extend(queue.push(finished(number, 10)).iter().map(|slot| slot.number));
@@ -84,6 +88,35 @@ fn what_waits_is_bounded_and_the_oldest_goes_first() {
     // Large ones are fewer, but never none.
     let dropped = queue.push(finished(15, 2_000_001));
     assert_eq!((dropped.len(), queue.len()), (12, 1));
+}
+
+/// After a day without an agent the next one has all of the day's slots at once.
+#[test]
+fn a_store_that_is_slower_than_slots_come_gets_all_of_them() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Test::new();
+    let (archive, queue, _) = archive(&store, directory.path());
+    let thread = thread::spawn(move || archive.run(|_| {}));
+    for number in 0..300 {
+        assert_eq!(queue.push(finished(number, 3)).len(), 0);
+    }
+    // While it fails nobody waits for it for ever.
+    while store.slots().len() < 300 {
+        thread::yield_now();
+    }
+    store.inner().fails = Some("No space left on device");
+    let lost: usize = (300..330).map(|number| queue.push(finished(number, 3)).len()).sum();
+    assert_eq!(lost, 30 - 12);
+    store.inner().fails = None;
+    queue.push(finished(330, 3));
+    queue.stop();
+    thread.join().expect("it ends");
+    let there: Vec<_> = store.slots().into_keys().collect();
+    assert_eq!(there, (0..300).chain(319..=330).collect::<Vec<_>>());
+    // Whoever comes then does not wait for what is gone.
+    for number in 400..420 {
+        queue.push(finished(number, 3));
+    }
 }
 
 #[test]
@@ -128,12 +161,12 @@ fn a_journal_that_cannot_be_written_is_caught_up_with() {
     symlink("/dev/full", &path).expect("a link");
     let found = [(0, Hook::Rx, 2, Counter { packets: 1, bytes: 100 })];
     for i in 1..4 {
-        slots.take(counted(f64::from(i), 1.0, delta(&owners, 2, &found, 0), &groups));
+        take(&mut slots, counted(f64::from(i), 1.0, delta(&owners, 2, &found, 0), &groups));
         let trouble = slots.trouble().expect("it is said").to_owned();
         assert!(trouble.contains(&directory.path().display().to_string()), "{trouble}");
     }
     fs::remove_file(&path).expect("removed");
-    slots.take(counted(4.0, 1.0, delta(&owners, 2, &found, 0), &groups));
+    take(&mut slots, counted(4.0, 1.0, delta(&owners, 2, &found, 0), &groups));
     assert_eq!(slots.trouble(), None);
     drop(slots);
     let restored = journal::read(directory.path(), SLOT, true).expect("it can be read");
@@ -153,19 +186,19 @@ fn what_waits_for_a_journal_is_bounded_and_the_slot_is_whole_all_the_same() {
     let far = |owner: u32| (1_000_000 + owner, Counter { packets: 1 << 60, bytes: 1 << 60 });
     large.hooks[3].remote = Packed::new((0..1_000_000_u32).map(far), &mut Vec::new());
     for i in 1..=5 {
-        slots.take(counted(f64::from(i), 1.0, large.clone(), &groups));
+        take(&mut slots, counted(f64::from(i), 1.0, large.clone(), &groups));
         assert!(slots.trouble().is_some());
     }
     fs::remove_file(&path).expect("removed");
-    slots.take(counted(6.0, 1.0, large.clone(), &groups));
+    take(&mut slots, counted(6.0, 1.0, large.clone(), &groups));
     let trouble = slots.trouble().expect("it is said").to_owned();
     assert!(trouble.contains("until the slot ends it is in memory only"), "{trouble}");
-    store.take(&slots.take(counted(300.0, 294.0, large, &groups))[0]);
+    store.take(&take(&mut slots, counted(300.0, 294.0, large, &groups))[0]);
     assert_eq!(
         store.told()[&(SLOT, "AS2906".to_owned(), "transit".to_owned(), Direction::In)].ipv4.packets,
         7
     );
-    slots.take(counted(305.0, 5.0, delta(&owners, 2, &[], 1), &groups));
+    take(&mut slots, counted(305.0, 5.0, delta(&owners, 2, &[], 1), &groups));
     assert_eq!(slots.trouble(), None, "the next slot has a journal again");
 }
 
@@ -177,16 +210,16 @@ fn a_directory_that_comes_late_is_used_from_then_on() {
     assert!(lock(&directory).is_err());
     let (owners, groups) = (owners(), groups());
     let mut slots = Slots::new(&directory, None, links(), 10, shared(&owners), None);
-    assert_eq!(slots.restore(at(0.0)), []);
+    assert_eq!(restore(&mut slots, at(0.0)), []);
     assert!(slots.trouble().is_some());
     let found = [(0, Hook::Rx, 2, Counter { packets: 1, bytes: 100 })];
-    slots.take(counted(1.0, 1.0, delta(&owners, 2, &found, 0), &groups));
+    take(&mut slots, counted(1.0, 1.0, delta(&owners, 2, &found, 0), &groups));
     assert!(slots.trouble().is_some());
     fs::remove_file(&directory).expect("removed");
     fs::create_dir(&directory).expect("made");
     // Somebody's, whose sweeps are unknown to this agent: it must not be written over.
     fs::write(journal::path(&directory, SLOT), "older").expect("written");
-    slots.take(counted(2.0, 1.0, delta(&owners, 2, &found, 0), &groups));
+    take(&mut slots, counted(2.0, 1.0, delta(&owners, 2, &found, 0), &groups));
     assert_eq!(slots.trouble(), None);
     let restored = journal::read(&directory, SLOT, true).expect("it can be read");
     assert_eq!(restored.open.map(|open| open.frames().packets), Some(2));
