@@ -1,6 +1,6 @@
 //! Where HTTP is served: for the operator, and for the public.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 use tracing::{info, warn};
@@ -16,22 +16,28 @@ use crate::{
 struct Bound {
     listener: std::net::TcpListener,
     address: SocketAddr,
+    path: Option<PathBuf>,
     web: Option<Arc<Web>>,
 }
 
 impl Bound {
-    fn new(address: SocketAddr, web: Option<&std::path::PathBuf>) -> Result<Self, AgentError> {
-        let web = web.map(|path| Web::open(path)).transpose()?;
+    fn new(address: SocketAddr, web: Option<&PathBuf>) -> Result<Self, AgentError> {
         let error = |source| AgentError::Listen { address, source };
         let listener = std::net::TcpListener::bind(address).map_err(error)?;
         listener.set_nonblocking(true).map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        Ok(Self { listener, address, web })
+        Ok(Self { listener, address, path: web.cloned(), web: None })
+    }
+
+    /// Reads what is spoken there.
+    fn read(&mut self) -> Result<(), AgentError> {
+        self.web = self.path.as_deref().map(Web::open).transpose()?;
+        Ok(())
     }
 
     /// Its URL, its listener and the service on it; what it speaks follows its files from now on.
     fn open(self, reload: bool, stats: &Stats) -> Result<(String, TcpListener, Service), AgentError> {
-        let Self { listener, address, web } = self;
+        let Self { listener, address, web, .. } = self;
         let scheme = web.as_ref().map_or("http", |web| web.scheme());
         if let Some(web) = &web {
             tokio::spawn(Arc::clone(web).watch(reload));
@@ -49,28 +55,34 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Takes the addresses, and reads what is needed to serve there.
+    /// Takes the addresses, which may need a privilege.
     pub(super) fn bind(plan: &RunPlan) -> Result<Self, AgentError> {
         let operator = Bound::new(plan.listen, plan.web_config.as_ref())?;
-        if !operator.address.ip().to_canonical().is_loopback() {
-            match &operator.web {
-                None => {
-                    warn!("{} is open: everybody who reaches it sees all of the traffic", operator.address);
-                }
-                Some(web) if web.scheme() == "http" => {
-                    warn!(
-                        "{}: passwords go over the network as they are; tls_server_config hides them",
-                        operator.address
-                    );
-                }
-                Some(_) => {}
-            }
-        }
         let public = match &plan.public {
             Some(public) => Some((public.clone(), Bound::new(public.listen, public.web_config.as_ref())?)),
             None => None,
         };
         Ok(Self { operator, public })
+    }
+
+    /// Reads what is needed to serve there, as the user who will have to read it again.
+    pub(super) fn read(&mut self) -> Result<(), AgentError> {
+        self.operator.read()?;
+        if let Some((_, public)) = &mut self.public {
+            public.read()?;
+        }
+        let address = self.operator.address;
+        if address.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        match self.operator.web.as_ref().filter(|web| web.protects()) {
+            None => warn!("{address} is open: everybody who reaches it sees all of the traffic"),
+            Some(web) if web.scheme() == "http" => {
+                warn!("{address}: passwords go over the network as they are; tls_server_config hides them");
+            }
+            Some(_) => {}
+        }
+        Ok(())
     }
 
     /// Serves, the operator until `stopped` and the public for ever; within a runtime. Returns the operator's URL.

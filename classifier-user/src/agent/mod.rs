@@ -96,10 +96,11 @@ pub fn run(plan: &RunPlan, log: &str, progress: impl FnMut(&Part, Progress)) -> 
     if let Some(overlap) = overlap::first(&plan.links, overlap::position) {
         return Err(overlap.into());
     }
-    let listeners = Listeners::bind(plan)?;
+    let mut listeners = Listeners::bind(plan)?;
     let doors = Doors::open(&plan.bgp, &plan.bmp)?;
     // All that needs a privilege is in the other process from here on, or was done.
     let remote = halves::part(plan, log)?;
+    listeners.read()?;
     let keeps = remote.welcome().keeps.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -4,9 +4,12 @@
 //! another.
 
 use std::{
-    fs, io,
+    collections::BTreeMap,
+    env, fs, io,
     os::fd::{FromRawFd as _, OwnedFd},
 };
+
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
 
 /// Numbers of capabilities (linux/capability.h).
 const SETPCAP: u32 = 8;
@@ -112,7 +115,7 @@ pub fn keep_datapath() -> io::Result<()> {
     prctl(libc::PR_SET_DUMPABLE, 0, 0)
 }
 
-/// Gives up every capability, for good, and becomes another user, if one is given.
+/// Gives up every capability and the system call bpf(2), for good, and becomes another user, if one is given.
 ///
 /// # Errors
 /// This process has other threads already, has not the right to become that user, or the kernel refused.
@@ -124,7 +127,22 @@ pub fn drop_all(user: Option<&User>) -> io::Result<()> {
         user.become_it()?;
     }
     // A service manager may have done that, and may forbid to do it again.
-    if Sets::get()? == Sets::default() { Ok(()) } else { Sets::default().set() }
+    if Sets::get()? != Sets::default() {
+        Sets::default().set()?;
+    }
+    forbid_bpf().map_err(io::Error::other)
+}
+
+/// Forbids bpf(2) to this thread and those that come of it. Pins are root's files: without this, an agent that stays root's
+/// would open them, and what opens a map can write to it, whatever its capabilities.
+fn forbid_bpf() -> Result<(), seccompiler::Error> {
+    let arch = TargetArch::try_from(env::consts::ARCH)?;
+    // On x86-64 each call has a second number, that of x32.
+    let numbers = [libc::SYS_bpf, libc::SYS_bpf | 1 << 30];
+    let rules: BTreeMap<i64, Vec<_>> = numbers.into_iter().map(|number| (number, Vec::new())).collect();
+    let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, denied, arch)?.try_into()?;
+    apply_filter(&program)
 }
 
 /// A user, and what it is a member of.

@@ -77,6 +77,11 @@ enum Late {
 }
 
 impl Connection {
+    /// Whom it is counted to.
+    pub(super) const fn peer(&self) -> Peer {
+        self.peer
+    }
+
     fn new(peer: Peer, now: Instant) -> Self {
         let state = State { phase: Phase::Head, since: now, answered: now, blocked: false };
         Self { peer, opened: now, state: Mutex::new(state), end: Notify::new() }
@@ -149,7 +154,7 @@ impl Connection {
 }
 
 /// Whom a connection is counted to: `None` for this machine.
-type Peer = Option<IpAddr>;
+pub(super) type Peer = Option<IpAddr>;
 
 fn peer(address: IpAddr) -> Peer {
     match address.to_canonical() {

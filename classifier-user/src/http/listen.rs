@@ -31,7 +31,7 @@ use tower::ServiceExt as _;
 
 use super::{
     api::error_response,
-    gate::{Connection, Gate, Limits, Place},
+    gate::{Connection, Gate, Limits, Peer, Place},
     stats::{ListenerStats, Refused},
     stream::Watched,
     web::{Verdict, Web},
@@ -190,7 +190,7 @@ impl hyper::service::Service<Request<Incoming>> for Handler {
             (self.router.clone(), Arc::clone(&self.rules), Arc::clone(&self.connection));
         Box::pin(async move {
             let has_body = !request.body().is_end_stream();
-            let mut response = rules.answer(router, request, has_body).await;
+            let mut response = rules.answer(router, request, has_body, connection.peer()).await;
             if has_body || connection.is_old(&rules.limits, Instant::now()) {
                 // A body is not read: what follows it would not be found.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -202,8 +202,14 @@ impl hyper::service::Service<Request<Incoming>> for Handler {
 }
 
 impl Rules {
-    async fn answer(&self, router: Router, request: Request<Incoming>, has_body: bool) -> Response {
-        let mut response = match self.refusal(&request, has_body).await {
+    async fn answer(
+        &self,
+        router: Router,
+        request: Request<Incoming>,
+        has_body: bool,
+        peer: Peer,
+    ) -> Response {
+        let mut response = match self.refusal(&request, has_body, peer).await {
             Some(refusal) => refusal,
             None => {
                 let Ok(response) = router.oneshot(request.map(Body::new)).await;
@@ -216,9 +222,9 @@ impl Rules {
         response
     }
 
-    async fn refusal(&self, request: &Request<Incoming>, has_body: bool) -> Option<Response> {
+    async fn refusal(&self, request: &Request<Incoming>, has_body: bool, peer: Peer) -> Option<Response> {
         if let Some(web) = &self.web {
-            match web.admits(request.headers().get(header::AUTHORIZATION)).await {
+            match web.admits(request.headers().get(header::AUTHORIZATION), peer).await {
                 Verdict::Welcome => {}
                 Verdict::Wrong => {
                     self.stats.refuse(Refused::Unauthorized);

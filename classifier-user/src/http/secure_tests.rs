@@ -168,13 +168,35 @@ async fn a_new_certificate_is_taken_and_a_broken_one_is_not() {
         assert!(since.elapsed() < Duration::from_secs(60), "the old one is still used");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    // And without TLS, as the file says.
-    fs::write(pki.path().join("web.yml"), "# nothing\n").unwrap();
+}
+
+/// A file that is cut short, as on a full disk, is a valid one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_file_opens_nothing() {
+    let pki = Pki::new();
+    let hash = bcrypt::hash("geheim", 4).unwrap();
+    let users = format!("basic_auth_users:\n  alice: {hash}\n");
+    let web = pki.write(&format!("{TLS}{users}"));
+    tokio::spawn(Arc::clone(&web).watch(true));
+    let (address, _) = listening(web).await;
+    let url = format!("https://localhost:{}/healthz", address.port());
+    for less in
+        ["", "# nothing\n", TLS, &users, "http_server_config:\n  headers:\n    X-Frame-Options: deny\n"]
+    {
+        fs::write(pki.path().join("web.yml"), less).unwrap();
+        tokio::time::sleep(3 * crate::watched::LOOK).await;
+        assert_eq!(pki.curl(&url).await.1, "401", "{less:?}");
+        assert_eq!(pki.curl(&format!("--user alice:geheim {url}")).await.1, "200", "{less:?}");
+    }
+    // What keeps out others as well is taken.
+    let other = users.replace("alice", "bob");
+    fs::write(pki.path().join("web.yml"), format!("{TLS}{other}")).unwrap();
     let since = Instant::now();
-    while pki.curl(&url.replace("https", "http")).await.1 != "200" {
-        assert!(since.elapsed() < Duration::from_secs(60), "TLS is still spoken");
+    while pki.curl(&format!("--user bob:geheim {url}")).await.1 != "200" {
+        assert!(since.elapsed() < Duration::from_secs(60), "it is not taken");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    assert_eq!(pki.curl(&format!("--user alice:geheim {url}")).await.1, "401");
 }
 
 #[test]

@@ -15,6 +15,9 @@ use tokio::{
 
 use super::gate::Connection;
 
+/// What is read of somebody who expects something else.
+const DISMISSED: usize = 64 << 10;
+
 /// Below TLS, so that bytes here are bytes on the wire.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -36,8 +39,12 @@ impl Watched {
 
     /// Says a last thing to somebody who expects something else.
     pub(super) async fn dismiss(self, with: &[u8]) -> io::Result<()> {
-        // What is not read would end the connection before this arrives.
-        while matches!(self.stream.try_read(&mut [0; 4096]), Ok(1..)) {}
+        // What is not read would end the connection before this arrives. Whoever sends on and on has it so.
+        for _ in 0..DISMISSED / 4096 {
+            if !matches!(self.stream.try_read(&mut [0; 4096]), Ok(1..)) {
+                break;
+            }
+        }
         self.stream.writable().await?;
         self.stream.try_write(with).map(drop)
     }

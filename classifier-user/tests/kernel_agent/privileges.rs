@@ -70,6 +70,10 @@ pub(crate) fn assert_without(pid: u32, bounding: u64) {
         }
         assert_eq!(set(thread, "CapBnd"), bounding, "{thread:?}");
         assert_eq!(thread["NoNewPrivs"], "1");
+        assert_eq!(
+            thread["Seccomp"], "2",
+            "bpf(2) is forbidden: pins are files of root, as the agent may be"
+        );
     }
     let open = open(pid);
     assert!(open.iter().any(|file| file.starts_with("socket:")), "{open:?}");

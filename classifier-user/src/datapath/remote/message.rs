@@ -289,7 +289,8 @@ pub(super) struct Part {
 }
 
 impl Part {
-    fn len(&self) -> usize {
+    /// Entries in it.
+    pub(super) fn len(&self) -> usize {
         self.deltas.len() + self.retired.len() + self.bound.len()
     }
 

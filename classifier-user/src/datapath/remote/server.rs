@@ -64,8 +64,9 @@ pub trait Host {
 
 /// What else there is to look at between two questions.
 pub(super) trait Door {
-    /// Waits until the agent has said something, or is gone.
-    fn wait(&mut self, agent: &UnixStream) -> io::Result<Turn>;
+    /// Waits until the agent has said something, or is gone. Where some of what it says is here already, nothing is waited
+    /// for: however much an agent says, this process hears others.
+    fn wait(&mut self, agent: &UnixStream, has_begun: bool) -> io::Result<Turn>;
 }
 
 /// What is next.
@@ -178,8 +179,8 @@ impl From<crate::datapath::DatapathError> for Bad {
 impl Session<'_> {
     fn run(&mut self, within: Duration, mut door: Option<&mut dyn Door>) -> Result<Over, WireError> {
         loop {
-            if let Some(door) = door.as_mut().filter(|_| !self.pipe.has_begun())
-                && door.wait(self.pipe.stream())? == Turn::End
+            if let Some(door) = door.as_mut()
+                && door.wait(self.pipe.stream(), self.pipe.has_begun())? == Turn::End
             {
                 return Ok(Over::Told);
             }
@@ -219,6 +220,9 @@ impl Session<'_> {
                 Answer::Done
             }
             Request::More(part) => {
+                if part.len() == 0 {
+                    return Err(WireError::Malformed("a part of nothing").into());
+                }
                 self.more(part)?;
                 return Ok(None);
             }

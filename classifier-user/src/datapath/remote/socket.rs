@@ -202,15 +202,16 @@ struct Open<'m> {
 }
 
 impl Open<'_> {
-    /// Waits until one of these can be read: the agent, a newcomer, a signal.
-    fn wait(&self, agent: Option<&UnixStream>) -> io::Result<[bool; 3]> {
+    /// Waits until one of these can be read: the agent, a newcomer, a signal; or looks whether one can.
+    fn wait(&self, agent: Option<&UnixStream>, look: bool) -> io::Result<[bool; 3]> {
         loop {
             let within = self.manager.alive();
+            let within = if look { Some(Duration::ZERO) } else { within };
             let door = self.entrance.listener.as_fd();
             // Without an agent, the door twice.
             let agent = agent.map_or(door, std::os::fd::AsFd::as_fd);
             let ready = poll([agent, door, self.signals.as_fd()], libc::POLLIN, within)?;
-            if ready.contains(&true) {
+            if look || ready.contains(&true) {
                 return Ok(ready);
             }
         }
@@ -218,9 +219,10 @@ impl Open<'_> {
 }
 
 impl Door for Open<'_> {
-    fn wait(&mut self, agent: &UnixStream) -> io::Result<Turn> {
+    fn wait(&mut self, agent: &UnixStream, has_begun: bool) -> io::Result<Turn> {
         loop {
-            let [said, came, told] = Open::wait(self, Some(agent))?;
+            let [said, came, told] = Open::wait(self, Some(agent), has_begun)?;
+            let said = said || has_begun;
             if told {
                 return Ok(Turn::End);
             }
@@ -251,7 +253,7 @@ pub fn serve_socket(plan: &SocketPlan, host: &mut KernelHost, manager: &Notifier
     manager.ready();
     let mut open = Open { entrance, signals, manager };
     loop {
-        let [_, came, told] = open.wait(None).map_err(failed("waiting for agents"))?;
+        let [_, came, told] = open.wait(None, false).map_err(failed("waiting for agents"))?;
         if told {
             info!("told to end");
             manager.stopping();

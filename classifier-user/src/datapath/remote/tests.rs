@@ -1,7 +1,7 @@
 //! Both ends over a real socket, without a kernel behind them.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::net::UnixStream,
     sync::{Arc, Mutex},
     thread,
@@ -14,6 +14,7 @@ use super::{
     Host, Patience, Remote, RemoteError, Start, Welcome, WireError,
     message::{self, Answer, Failure, Request},
     serve,
+    server::{Door, Over, Turn, serve_at},
     wire::{FRAME, PROTOCOL, Pipe},
 };
 use crate::{
@@ -188,6 +189,41 @@ fn remote(seen: &Shared, keeps: Option<&str>) -> (Remote, Served) {
 
 fn calls(seen: &Shared) -> Vec<String> {
     std::mem::take(&mut seen.lock().unwrap().calls)
+}
+
+/// However much an agent says without a pause, who serves it looks at everything else: signals, newcomers, its watchdog.
+#[test]
+fn an_agent_that_never_stops_talking_does_not_keep_the_other_end_from_ending() {
+    struct Counting(usize);
+    impl Door for Counting {
+        fn wait(&mut self, _: &UnixStream, has_begun: bool) -> io::Result<Turn> {
+            self.0 += usize::from(has_begun);
+            Ok(if self.0 < 5 { Turn::Said } else { Turn::End })
+        }
+    }
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut pipe = Pipe::new(ours);
+    pipe.greet().unwrap();
+    // Parts of a batch, which have no answers, and are all there before it looks.
+    for class in 0..50 {
+        let part = message::Part { retired: vec![class], ..Default::default() };
+        pipe.put(&Request::More(part)).unwrap();
+    }
+    pipe.flush().unwrap();
+    let mut host = Fake(Shared::default(), None);
+    assert_eq!(serve_at(theirs, &mut host, Some(&mut Counting(0))).unwrap(), Over::Told);
+}
+
+/// Nor does one go on for ever without saying anything.
+#[test]
+fn parts_of_nothing_end_the_session() {
+    let seen = Shared::default();
+    let (ours, served) = other_end(&seen, None);
+    let mut pipe = Pipe::new(ours);
+    pipe.greet().unwrap();
+    pipe.put(&Request::More(message::Part::default())).unwrap();
+    pipe.flush().unwrap();
+    assert!(matches!(served.join().unwrap(), Err(WireError::Malformed("a part of nothing"))));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Passwords (RFC 7617). A bcrypt hash is slow to check by its nature: so what was found right is remembered, and the
 //! rest is checked one at a time, off the runtime, and with a pause after each wrong one. Whoever tries passwords uses a
-//! fifth of a CPU, and does not keep those out whose password is known to be right.
+//! fifth of a CPU; keeps nobody out whose password is known to be right; and the others, from elsewhere, waiting for what
+//! one address may have checked at a time.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,10 +14,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::{hmac, rand::SystemRandom};
 use tokio::sync::Semaphore;
 
+use super::super::gate::Peer;
 use crate::config::web::PasswordHash;
 
-/// Requests that wait for a check, at most.
-const WAITING: usize = 16;
+/// Requests from an address that wait for a check, at most; and those from this machine, which may be a proxy's.
+const WAITING: usize = 2;
+const WAITING_HERE: usize = 16;
 /// How long they wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After a wrong password nothing is checked for so many times as long as the check took.
@@ -43,7 +46,26 @@ pub(super) struct Checker {
     /// Of each user the tag of the last right password under its hash: a changed hash has none.
     right: Mutex<HashMap<String, hmac::Tag>>,
     turn: Arc<Semaphore>,
-    waiting: Semaphore,
+    /// Those that wait, by where they are from.
+    waiting: Mutex<HashMap<Peer, usize>>,
+}
+
+/// A place among those that wait.
+struct Waiting<'a> {
+    checker: &'a Checker,
+    peer: Peer,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.checker.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = waiting.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.remove(&self.peer);
+            }
+        }
+    }
 }
 
 impl Checker {
@@ -54,13 +76,25 @@ impl Checker {
             key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?,
             right: Mutex::default(),
             turn: Arc::new(Semaphore::new(1)),
-            waiting: Semaphore::new(WAITING),
+            waiting: Mutex::default(),
         })
     }
 
-    pub(super) async fn check(&self, users: &Users, header: Option<&HeaderValue>) -> Verdict {
+    /// A place, if one from there may wait.
+    fn wait(&self, peer: Peer) -> Option<Waiting<'_>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = waiting.entry(peer).or_default();
+        let most = if peer.is_some() { WAITING } else { WAITING_HERE };
+        (*count < most).then(|| {
+            *count += 1;
+            Waiting { checker: self, peer }
+        })
+    }
+
+    pub(super) async fn check(&self, users: &Users, header: Option<&HeaderValue>, peer: Peer) -> Verdict {
         let Some((user, password)) = header.and_then(credentials) else { return Verdict::Wrong };
-        // For a name that is none, the dearest hash is computed all the same: the time does not tell which names are.
+        // For a name that is none, the dearest hash is computed all the same: where all cost the same, the time does not tell
+        // which names are.
         let known = users.get(&user);
         let dearest = || users.values().max_by_key(|hash| cost(hash));
         let Some(hash) = known.or_else(dearest).cloned() else { return Verdict::Wrong };
@@ -68,7 +102,7 @@ impl Checker {
         if known.is_some() && self.was_right(&user, &message) {
             return Verdict::Welcome;
         }
-        let Ok(_waiting) = self.waiting.try_acquire() else { return Verdict::Busy };
+        let Some(_waiting) = self.wait(peer) else { return Verdict::Busy };
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turn).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Verdict::Busy };
         // Somebody else may have had it checked meanwhile.

@@ -29,40 +29,70 @@ async fn right_and_wrong_passwords() {
         ("", "", Verdict::Wrong),
         ("alice", "wonderland", Verdict::Welcome),
     ] {
-        assert_eq!(checker.check(&users, Some(&header(user, password))).await, verdict, "{user}:{password}");
+        assert_eq!(
+            checker.check(&users, Some(&header(user, password)), None).await,
+            verdict,
+            "{user}:{password}"
+        );
     }
     for text in ["", "Basic", "Basic ", "Basic !", "Bearer abc", "Basic YWxpY2U="] {
         let header = HeaderValue::from_str(text).unwrap();
-        assert_eq!(checker.check(&users, Some(&header)).await, Verdict::Wrong, "{text}");
+        assert_eq!(checker.check(&users, Some(&header), None).await, Verdict::Wrong, "{text}");
     }
-    assert_eq!(checker.check(&users, None).await, Verdict::Wrong);
+    assert_eq!(checker.check(&users, None, None).await, Verdict::Wrong);
     let lower =
         HeaderValue::from_str(&header("alice", "wonderland").to_str().unwrap().replace("Basic", "basic"));
-    assert_eq!(checker.check(&users, Some(&lower.unwrap())).await, Verdict::Welcome);
+    assert_eq!(checker.check(&users, Some(&lower.unwrap()), None).await, Verdict::Welcome);
 }
 
 #[tokio::test]
 async fn what_was_right_is_not_checked_again_until_the_hash_changes() {
     let (users, checker) = (hashed(4), Checker::new().unwrap());
     let alice = header("alice", "wonderland");
-    assert_eq!(checker.check(&users, Some(&alice)).await, Verdict::Welcome);
+    assert_eq!(checker.check(&users, Some(&alice), None).await, Verdict::Welcome);
     // Nobody has a turn any more: only what is remembered is welcome.
     let turn = checker.turn.acquire().await.unwrap();
-    let places = checker.waiting.acquire_many(WAITING as u32).await.unwrap();
-    assert_eq!(checker.check(&users, Some(&alice)).await, Verdict::Welcome);
-    assert_eq!(checker.check(&users, Some(&header("alice", "other"))).await, Verdict::Busy);
-    assert_eq!(checker.check(&users, Some(&header("bob", "päss:word"))).await, Verdict::Busy);
+    let places: Vec<_> = (0..WAITING_HERE).map(|_| checker.wait(None).unwrap()).collect();
+    assert_eq!(checker.check(&users, Some(&alice), None).await, Verdict::Welcome);
+    assert_eq!(checker.check(&users, Some(&header("alice", "other")), None).await, Verdict::Busy);
+    assert_eq!(checker.check(&users, Some(&header("bob", "päss:word")), None).await, Verdict::Busy);
     // The same password under a new hash is checked again.
-    assert_eq!(checker.check(&hashed(4), Some(&alice)).await, Verdict::Busy);
+    assert_eq!(checker.check(&hashed(4), Some(&alice), None).await, Verdict::Busy);
     drop((turn, places));
-    assert_eq!(checker.check(&users, Some(&header("bob", "päss:word"))).await, Verdict::Welcome);
+    assert_eq!(checker.check(&users, Some(&header("bob", "päss:word")), None).await, Verdict::Welcome);
 }
 
 #[tokio::test]
 async fn after_a_wrong_password_there_is_a_pause() {
     let (users, checker) = (hashed(8), Checker::new().unwrap());
-    assert_eq!(checker.check(&users, Some(&header("alice", "x"))).await, Verdict::Wrong);
+    assert_eq!(checker.check(&users, Some(&header("alice", "x")), None).await, Verdict::Wrong);
     assert_eq!(checker.turn.available_permits(), 0);
     // It is over by itself.
-    assert_eq!(checker.check(&users, Some(&header("alice", "wonderland"))).await, Verdict::Welcome);
+    assert_eq!(checker.check(&users, Some(&header("alice", "wonderland")), None).await, Verdict::Welcome);
+}
+
+#[tokio::test]
+async fn whoever_tries_passwords_does_not_keep_others_out() {
+    let (users, checker) = (hashed(8), Arc::new(Checker::new().unwrap()));
+    let users = Arc::new(users);
+    let [one, other]: [Peer; 2] = ["192.0.2.1", "192.0.2.2"].map(|address| Some(address.parse().unwrap()));
+    let wrong = |number: usize| {
+        let (users, checker) = (Arc::clone(&users), Arc::clone(&checker));
+        tokio::spawn(
+            async move { checker.check(&users, Some(&header("alice", &number.to_string())), one).await },
+        )
+    };
+    let tried: Vec<_> = (0..20).map(wrong).collect();
+    tokio::task::yield_now().await;
+    // It waits for those two, and no longer.
+    assert_eq!(checker.check(&users, Some(&header("bob", "päss:word")), other).await, Verdict::Welcome);
+    let mut busy = 0;
+    for tried in tried {
+        match tried.await.unwrap() {
+            Verdict::Busy => busy += 1,
+            verdict => assert_eq!(verdict, Verdict::Wrong),
+        }
+    }
+    assert_eq!(busy, 20 - WAITING);
+    assert!(checker.waiting.lock().unwrap().is_empty());
 }

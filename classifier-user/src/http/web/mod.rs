@@ -18,10 +18,11 @@ mod tls;
 pub(super) use self::auth::Verdict;
 use self::auth::{Checker, Users};
 pub use self::tls::TlsError;
+use super::gate::Peer;
 use crate::{
     config::{
         file::FileError,
-        web::{self, WebConfig},
+        web::{self, ClientAuth, WebConfig},
     },
     watched::{LOOK, Watched},
 };
@@ -38,6 +39,18 @@ pub enum WebError {
     /// No secret can be made.
     #[error("the kernel gives no random numbers")]
     Random,
+    /// It would open what is closed.
+    #[error(
+        "{}: {what} is gone from it: what listens is not opened by a change of a file; if that is meant, start the agent \
+         again",
+        path.display()
+    )]
+    Opens {
+        /// The file.
+        path: PathBuf,
+        /// What kept others out.
+        what: &'static str,
+    },
 }
 
 /// A web configuration in use.
@@ -53,6 +66,10 @@ pub(super) struct Live {
     /// Without it, HTTP is plain.
     pub(super) tls: Option<TlsAcceptor>,
     users: Users,
+    /// [`WebConfig::protects`].
+    protects: bool,
+    /// Whether each client needs one.
+    needs_certificate: bool,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// All that it was read from.
     files: Vec<PathBuf>,
@@ -66,7 +83,10 @@ impl fmt::Debug for Live {
 
 impl Live {
     fn read(path: &Path) -> Result<Self, WebError> {
-        let WebConfig { tls, users, headers } = web::read(path)?;
+        let config = web::read(path)?;
+        let protects = config.protects();
+        let WebConfig { tls, users, headers } = config;
+        let needs_certificate = tls.as_ref().is_some_and(|tls| tls.client_auth == ClientAuth::Required);
         let mut files = vec![path.to_owned()];
         let acceptor = match &tls {
             None => None,
@@ -80,7 +100,8 @@ impl Live {
             // The configuration was checked to have no others.
             Some((name.parse().ok()?, HeaderValue::from_str(&value).ok()?))
         };
-        Ok(Self { tls: acceptor, users, headers: headers.into_iter().filter_map(header).collect(), files })
+        let headers = headers.into_iter().filter_map(header).collect();
+        Ok(Self { tls: acceptor, users, protects, needs_certificate, headers, files })
     }
 }
 
@@ -105,13 +126,13 @@ impl Web {
         if self.live().tls.is_some() { "https" } else { "http" }
     }
 
-    /// What becomes of a request with this header.
-    pub(super) async fn admits(&self, authorization: Option<&HeaderValue>) -> Verdict {
+    /// What becomes of a request with this header, from there.
+    pub(super) async fn admits(&self, authorization: Option<&HeaderValue>, peer: Peer) -> Verdict {
         let live = self.live();
         if live.users.is_empty() {
             return Verdict::Welcome;
         }
-        self.checker.check(&live.users, authorization).await
+        self.checker.check(&live.users, authorization, peer).await
     }
 
     /// Puts in the headers that were asked for, over those that are there.
@@ -121,12 +142,30 @@ impl Web {
         }
     }
 
+    /// Whether it keeps anybody out, or at least from reading along.
+    #[must_use]
+    pub fn protects(&self) -> bool {
+        self.live().protects
+    }
+
     /// Reads all again.
     ///
     /// # Errors
     /// [`WebError`]: all stays as it was.
     fn reload(&self) -> Result<(), WebError> {
         let live = Arc::new(Live::read(&self.path)?);
+        // A file that was cut short, as on a full disk, is a valid one: it must not open what is closed.
+        let before = self.live();
+        let opens = |what| Err(WebError::Opens { path: self.path.clone(), what });
+        if before.tls.is_some() && live.tls.is_none() {
+            return opens("tls_server_config");
+        }
+        if before.needs_certificate && !live.needs_certificate {
+            return opens("client_auth_type: RequireAndVerifyClientCert");
+        }
+        if !before.users.is_empty() && live.users.is_empty() {
+            return opens("basic_auth_users");
+        }
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
         Ok(())
     }
