@@ -44,6 +44,9 @@ pub(super) fn before(plan: &RunPlan, adopted: Option<&Adopted>) -> Vec<GapStatus
         let from = timestamp(from.unwrap_or_else(SystemTime::now));
         gaps.push(GapStatus { link: link.name.clone(), from, to: None, why });
     }
+    if let Some(directory) = directory {
+        recorder::keep_lasting_gaps(directory, &gaps);
+    }
     gaps
 }
 

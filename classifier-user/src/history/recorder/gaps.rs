@@ -107,6 +107,16 @@ pub(crate) fn lasting(directory: &Path) -> Vec<GapStatus> {
     open.into_iter().filter(|gap| !is_over(gap)).collect()
 }
 
+/// Has the next agent find these, should this one end before its history's thread is there: nobody else knows of them any
+/// more. Where another agent is at it, or the disk does not take it, that thread says so.
+pub(crate) fn keep_lasting(directory: &Path, gaps: &[GapStatus]) {
+    if let Ok(_lock) = super::slots::lock(directory)
+        && let Err(error) = lines(gaps).and_then(|lines| replace(directory, &lines))
+    {
+        warn!("history: gaps of links could not be written, and wait: {error}");
+    }
+}
+
 /// The gaps of a file, as far as they can be read.
 fn read(directory: &Path, file: &str) -> Vec<GapStatus> {
     let path = directory.join(file);
@@ -146,6 +156,13 @@ mod tests {
         killed.take(vec![gap("a", 10, Some(30))], None);
         killed.write(state);
         assert_eq!(lasting(state), [gap("b", 20, None)]);
+        // Before there is a thread that writes; and not where another agent's is.
+        keep_lasting(state, &[gap("b", 20, None), gap("c", 25, None)]);
+        assert_eq!(lasting(state), [gap("b", 20, None), gap("c", 25, None)]);
+        let lock = super::super::slots::lock(state).expect("nobody else");
+        keep_lasting(state, &[]);
+        assert_eq!(lasting(state).len(), 2);
+        drop(lock);
         // The same link again, later.
         gaps.take(vec![gap("b", 20, Some(40))], Some(vec![gap("a", 50, None)]));
         gaps.write(state);

@@ -25,8 +25,8 @@ use std::{
 
 use super::{
     finished::LinkKey,
+    known::Known,
     open::{Line, NO_GROUP, Open},
-    taken::Known,
 };
 use crate::{
     datapath::adopted::CountId,
@@ -130,7 +130,7 @@ impl Journal {
         payload.extend_from_slice(&open.number.to_le_bytes());
         put_links(payload, links);
         put(payload, open.groups().len() as u64);
-        open.groups().iter().for_each(|group| text(payload, group));
+        open.groups().iter().for_each(|group| put_text(payload, group));
         self.groups = open.groups().len();
         payload.extend_from_slice(&count.0);
         put(payload, next);
@@ -153,7 +153,7 @@ impl Journal {
         put(payload, micros(elapsed));
         let groups = open.groups().get(self.groups..).unwrap_or_default();
         put(payload, groups.len() as u64);
-        groups.iter().for_each(|group| text(payload, group));
+        groups.iter().for_each(|group| put_text(payload, group));
         self.groups = open.groups().len();
         put(payload, defined.len() as u64);
         for (owner, line) in defined {
@@ -397,7 +397,7 @@ fn micros(duration: Duration) -> u64 {
     duration.as_micros().try_into().unwrap_or(u64::MAX)
 }
 
-fn text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     put(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
@@ -405,7 +405,7 @@ fn text(out: &mut Vec<u8>, text: &str) {
 pub(super) fn put_links(out: &mut Vec<u8>, links: &[LinkKey]) {
     put(out, links.len() as u64);
     for link in links {
-        text(out, &link.name);
+        put_text(out, &link.name);
         out.push(link.role as u8);
         out.push(link.kind.map_or(0, |kind| 1 + kind as u8));
     }
@@ -489,7 +489,7 @@ fn get_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-fn get_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+pub(super) fn get_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     std::str::from_utf8(get_bytes(rest)?).ok()
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Reading order: `feed` (the core's end of a bounded channel), `slots` (the thread that adds sweeps up: which slot they
 //! are of, what becomes of a clock that jumps), `open` (the slot that is not over) and `finished` (one that is), `journal`
-//! (the open slot on disk), `taken` (what of the kernel's counters is recorded, where these outlive the agent) and `spread`
-//! (the rest of them), `archive` (the thread that writes slots to the store, and waits where it must), `sink` (the store), `health`; `settle`
+//! (the open slot on disk), `known` and `taken` (what of the kernel's counters is recorded, where these outlive the agent) and
+//! `spread` (the rest of them), `archive` (the thread that writes slots to the store, and waits where it must), `sink` (the store), `health`; `settle`
 //! (journals without an agent).
 
 use std::{
@@ -31,7 +31,11 @@ pub use self::{
     settle::{SettleError, settle},
 };
 pub(crate) use self::{
-    finished::LinkKey, gaps::lasting as lasting_gaps, settle::last_recorded, sink::opener, taken::Base,
+    finished::LinkKey,
+    gaps::{keep_lasting as keep_lasting_gaps, lasting as lasting_gaps},
+    settle::last_recorded,
+    sink::opener,
+    taken::Base,
 };
 use super::{Read, SLOT_SECONDS};
 use crate::{
@@ -49,6 +53,7 @@ mod finished;
 mod gaps;
 mod health;
 mod journal;
+mod known;
 mod open;
 mod settle;
 mod sink;

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, time::SystemTime};
 
-use super::{archive::SinkError, journal, sink, slots, taken::Known};
+use super::{archive::SinkError, journal, known::Known, sink, slots};
 use crate::{
     datapath::adopted::CountId,
     history::{Keep, store::Options},

@@ -1,42 +1,29 @@
 //! What of the kernel's counters is in the history: where counting outlives the agent, the next one records the rest.
 //!
 //! The kernel tells an agent at its start how much there was counted in all ([`Base`]). What of it the agents before
-//! have recorded is the sum of their journals' sweeps, so nothing has to be written in two places at once: a sweep that
-//! is in the journal was taken, and one that is not was not. Journals go when their slots are in the store; therefore the
-//! sum as of the end of a slot is in the file `kernel.taken` before that. Each sweep has a number, which is how a journal
-//! that is missing shows.
+//! have recorded is the sum of their journals' sweeps ([`Known`]), so nothing has to be written in two places at once: a
+//! sweep that is in the journal was taken, and one that is not was not. Journals go when their slots are in the store;
+//! therefore the sum as of the end of a slot is in a file before that. Each sweep has a number, which is how a journal that
+//! is missing shows.
 //!
 //! The kernel's counters end with the machine. So nothing of this need outlive a loss of power.
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use super::{
     finished::LinkKey,
-    journal::{get_line, get_links, put_line, put_links, take},
-    open::{Line, NO_GROUP},
+    known::{HookTaken, Known, Written, disown},
 };
 use crate::{
     datapath::adopted::CountId,
-    model::{Asn, Counter, Family, Hook, Owner, OwnerId, Owners},
-    totals::{
-        HookDelta, SweepDelta,
-        packed::{Packed, Unpack, get, put},
-        sparse::Sparse,
-    },
+    model::{Asn, Counter, Family, Owner, OwnerId, Owners},
+    totals::{HookDelta, SweepDelta, packed::Packed, sparse::Sparse},
 };
 
-const FILE: &str = "kernel.taken";
-const MAGIC: &[u8; 4] = b"CLST";
-/// In its place where the file is not true any more.
-const UNTRUE: &[u8; 4] = b"OLD!";
-const VERSION: u64 = 1;
 /// The first sweep of a counting of which not everything is recorded here. Others begin at 0.
 const LATE: u64 = 1 << 32;
 
@@ -63,139 +50,6 @@ pub(super) struct Rest {
     pub(super) delta: SweepDelta,
     /// When it began.
     pub(super) from: SystemTime,
-}
-
-/// What a hook had.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct HookTaken {
-    outcomes: [Counter; 5],
-    owners: HashMap<Owner, Counter>,
-}
-
-/// What agents before this one have recorded.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Known {
-    /// Of what counting; `None` where there was none.
-    count: Option<CountId>,
-    /// It is there and cannot be relied upon.
-    broken: bool,
-    /// The number of the next sweep.
-    next: u64,
-    last: Option<SystemTime>,
-    links: Vec<(LinkKey, [HookTaken; 2])>,
-    /// Whether there was something to read it from.
-    from_file: bool,
-    /// The life of which sweeps are read.
-    life: Option<Life>,
-}
-
-#[derive(Clone, Debug)]
-struct Life {
-    /// The number of its next sweep.
-    next: u64,
-    /// Places among [`Known::links`].
-    links: Vec<usize>,
-    owners: HashMap<u32, Owner>,
-}
-
-impl Known {
-    /// What the file says.
-    pub(super) fn open(directory: &Path) -> Self {
-        match fs::read(directory.join(FILE)) {
-            Ok(bytes) => parse(&bytes).unwrap_or(Self { broken: true, from_file: true, ..Self::default() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::default(),
-            Err(_) => Self { broken: true, from_file: true, ..Self::default() },
-        }
-    }
-
-    fn place(&mut self, link: &LinkKey) -> usize {
-        self.links.iter().position(|(known, _)| known.same(link)).unwrap_or_else(|| {
-            self.links.push((link.clone(), Default::default()));
-            self.links.len() - 1
-        })
-    }
-
-    /// When its last sweep was, if it is of this counting.
-    pub(super) fn last_of(&self, count: CountId) -> Option<SystemTime> {
-        self.last.filter(|_| self.count == Some(count))
-    }
-
-    /// A life begins in a journal, whose sweeps are of this counting from this number on.
-    pub(super) fn life(&mut self, count: CountId, first: u64, links: &[LinkKey]) {
-        self.life = None;
-        if count == CountId::default() || self.from_file && self.count != Some(count) {
-            return;
-        }
-        if self.count != Some(count) {
-            // Without a file it is known from its first sweep on only.
-            *self = Self { count: Some(count), broken: first != 0, ..Self::default() };
-        }
-        let links = links.iter().map(|link| self.place(link)).collect();
-        self.life = Some(Life { next: first, links, owners: HashMap::new() });
-    }
-
-    /// A sweep of that life.
-    pub(super) fn sweep(&mut self, at: SystemTime, defined: &[(u32, Line)], hooks: &[([Counter; 5], &[u8])]) {
-        let Some(life) = &mut self.life else { return };
-        life.owners.extend(defined.iter().map(|(number, line)| (*number, line.owner)));
-        let number = life.next;
-        life.next += 1;
-        if number < self.next || self.broken {
-            return;
-        }
-        if number > self.next {
-            self.broken = true;
-            return;
-        }
-        self.next += 1;
-        self.last = Some(self.last.map_or(at, |last| last.max(at)));
-        for (place, (outcomes, remote)) in hooks.iter().enumerate() {
-            let Some(link) = life.links.get(place / 2).and_then(|&link| self.links.get_mut(link)) else {
-                continue;
-            };
-            let Some(hook) = link.1.get_mut(place % 2) else { continue };
-            for (sum, outcome) in hook.outcomes.iter_mut().zip(outcomes) {
-                *sum += *outcome;
-            }
-            for (owner, counter) in Unpack::new(remote) {
-                match life.owners.get(&owner) {
-                    Some(owner) => *hook.owners.entry(*owner).or_default() += counter,
-                    None => self.broken = true,
-                }
-            }
-        }
-    }
-
-    /// Writes it where it was read from.
-    ///
-    /// # Errors
-    /// The disk did not take it.
-    pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
-        let Some(count) = self.count.filter(|_| !self.broken) else { return Ok(()) };
-        let hooks = self.links.iter().flat_map(|(_, hooks)| hooks).map(|hook| {
-            let owners = hook.owners.iter().map(|(owner, counter)| (*owner, *counter));
-            (hook.outcomes, owners.collect())
-        });
-        let links: Vec<_> = self.links.iter().map(|(link, _)| link.clone()).collect();
-        let last = self.last.unwrap_or(SystemTime::UNIX_EPOCH);
-        write(directory, count, self.next, last, &links, hooks)
-    }
-
-    /// What of an owner was taken at a hook, with all prefixes of an AS where owners are ASes.
-    fn fold(&mut self, by_as: bool) {
-        if !by_as {
-            return;
-        }
-        for hook in self.links.iter_mut().flat_map(|(_, hooks)| hooks) {
-            for (owner, counter) in std::mem::take(&mut hook.owners) {
-                let owner = match owner {
-                    Owner::Route { asn, .. } => Owner::As { family: owner.family(), asn },
-                    other => other,
-                };
-                *hook.owners.entry(owner).or_default() += counter;
-            }
-        }
-    }
 }
 
 /// What of the kernel's counters this agent's history has, and where that is written.
@@ -226,8 +80,9 @@ impl Taken {
         owners: &dyn Owners,
         unread: bool,
     ) -> Option<Rest> {
-        let mut known = std::mem::take(&mut self.known);
-        let same = known.count == Some(base.count);
+        let known = self.known.take(base.count);
+        let same = known.is_some();
+        let mut known = known.unwrap_or_default();
         let sure = !known.broken && !unread && (same || base.recorded_here);
         let idle = base.all.hooks.iter().all(|hook| hook.outcomes.iter().all(Counter::is_zero));
         if !sure && !idle {
@@ -240,10 +95,12 @@ impl Taken {
                 }
             );
         }
-        if !same {
-            known = Known::default();
+        if base.by_as {
+            known.fold();
         }
-        known.fold(base.by_as);
+        if !unread {
+            self.known.forget_ended();
+        }
         self.count = Some(base.count);
         self.links = links.to_vec();
         self.next = if sure { known.next } else { known.next.max(LATE) };
@@ -322,20 +179,17 @@ impl Taken {
     /// Writes what was taken: before a slot's journal may go. Where the disk does not take it, the file says no more what was
     /// taken, until it is written the next time.
     pub(super) fn write(&mut self, owners: &dyn Owners, last: SystemTime) {
-        let written = match self.count {
-            // Before the kernel's word, what was read at the start.
-            None => self.known.write(&self.directory),
-            Some(count) => {
-                let known = |(id, counter)| {
-                    ((id as usize) < owners.owner_count()).then(|| (owners.owner(OwnerId(id)), counter))
-                };
-                let hooks = self.outcomes.iter().zip(&self.owners);
-                let hooks =
-                    hooks.map(|(outcomes, sums)| (*outcomes, sums.iter().filter_map(known).collect()));
-                write(&self.directory, count, self.next, last, &self.links, hooks)
-            }
-        };
-        match written {
+        // Of countings of other instances, what journals of slots that go now had.
+        let others = self.known.write(&self.directory);
+        let own = self.count.map_or(Ok(()), |count| {
+            let known = |(id, counter)| {
+                ((id as usize) < owners.owner_count()).then(|| (owners.owner(OwnerId(id)), counter))
+            };
+            let hooks = self.outcomes.iter().zip(&self.owners);
+            let hooks = hooks.map(|(outcomes, sums)| (*outcomes, sums.iter().filter_map(known).collect()));
+            Written { count, next: self.next, last, links: &self.links }.write(&self.directory, hooks)
+        });
+        match others.and(own) {
             Ok(()) => self.unwritten = None,
             Err(error) => self.put_off(&error.to_string()),
         }
@@ -344,10 +198,14 @@ impl Taken {
     /// Notes that the file is behind what was taken, and why.
     pub(super) fn put_off(&mut self, why: &str) {
         self.unwritten = Some(format!(
-            "{} cannot be written: {why}; should the agent be killed now, what the kernel counts then is not in the history",
-            self.directory.join(FILE).display()
+            "what is recorded of the kernel's counters cannot be written in {}: {why}; should the agent be killed now, what \
+             is counted until the next start is not in the history",
+            self.directory.display()
         ));
-        disown(&self.directory);
+        self.known.disown(&self.directory);
+        if let Some(count) = self.count {
+            disown(&self.directory, count);
+        }
     }
 
     /// Why the file is behind what was taken.
@@ -396,86 +254,3 @@ fn by_owner(
     }
     (its, unfolded)
 }
-
-/// Marks the file as not true any more, without a byte more of disk.
-fn disown(directory: &Path) {
-    if let Ok(file) = OpenOptions::new().write(true).open(directory.join(FILE)) {
-        let _ = file.write_all_at(UNTRUE, 0);
-    }
-}
-
-fn micros(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros() as u64
-}
-
-fn write(
-    directory: &Path,
-    count: CountId,
-    next: u64,
-    last: SystemTime,
-    links: &[LinkKey],
-    hooks: impl Iterator<Item = ([Counter; 5], Vec<(Owner, Counter)>)>,
-) -> io::Result<()> {
-    let mut out = MAGIC.to_vec();
-    put(&mut out, VERSION);
-    out.extend_from_slice(&count.0);
-    put(&mut out, next);
-    put(&mut out, micros(last));
-    put_links(&mut out, links);
-    for (outcomes, owners) in hooks {
-        for Counter { packets, bytes } in outcomes {
-            put(&mut out, packets);
-            put(&mut out, bytes);
-        }
-        put(&mut out, owners.len() as u64);
-        for (owner, Counter { packets, bytes }) in owners {
-            put_line(&mut out, &Line { owner, group: NO_GROUP });
-            put(&mut out, packets);
-            put(&mut out, bytes);
-        }
-    }
-    let crc = crc32fast::hash(&out);
-    out.extend_from_slice(&crc.to_le_bytes());
-    let new = directory.join(format!("{FILE}.new"));
-    let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    let written = file.write_all(&out);
-    drop(file);
-    let renamed = written.and_then(|()| fs::rename(&new, directory.join(FILE)));
-    if renamed.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    renamed
-}
-
-fn parse(bytes: &[u8]) -> Option<Known> {
-    let (body, crc) = bytes.split_last_chunk::<4>()?;
-    if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
-        return None;
-    }
-    let mut rest = body;
-    let rest = &mut rest;
-    if take::<4>(rest)? != MAGIC || get(rest)? != VERSION {
-        return None;
-    }
-    let count = CountId(*take(rest)?);
-    let next = get(rest)?;
-    let last = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(get(rest)?))?;
-    let counter = |rest: &mut &[u8]| Some(Counter { packets: get(rest)?, bytes: get(rest)? });
-    let mut links = Vec::new();
-    for link in get_links(rest)? {
-        let mut hooks: [HookTaken; 2] = Default::default();
-        for hook in &mut hooks {
-            for outcome in &mut hook.outcomes {
-                *outcome = counter(rest)?;
-            }
-            for _ in 0..get(rest)? {
-                let owner = get_line(rest)?.owner;
-                *hook.owners.entry(owner).or_default() += counter(rest)?;
-            }
-        }
-        links.push((link, hooks));
-    }
-    Some(Known { count: Some(count), next, last: Some(last), links, from_file: true, ..Known::default() })
-}
-
-const _: () = assert!(Hook::ALL.len() == 2 && Family::Ipv4 as usize == 0);

@@ -51,6 +51,11 @@ impl World {
         }
     }
 
+    /// The file of what was taken.
+    fn taken(&self) -> PathBuf {
+        known::file_of(self.directory.path(), self.count)
+    }
+
     /// The number that an owner has in this agent.
     fn number(&self, owner: u32) -> u32 {
         let whose = self.owners[owner as usize];
@@ -231,6 +236,82 @@ fn another_counting_begins_at_nothing() {
     assert_eq!(world.recorded().0, before + links);
 }
 
+/// Two instances in turn at one state directory: each counting is recorded once.
+#[test]
+fn two_countings_in_turn_are_both_recorded() {
+    let mut world = World::new();
+    let other = (CountId([2; 16]), vec![<_>::default(); 4]);
+    let mut away = vec![other];
+    let mut turn = |world: &mut World| {
+        world.kill();
+        let (count, kernel) = away.remove(0);
+        away.push((std::mem::replace(&mut world.count, count), std::mem::replace(&mut world.kernel, kernel)));
+        world.start();
+        world.sweep(&SOME);
+    };
+    world.start();
+    world.sweep(&SOME);
+    // Within a slot, and over its end with the other one's sweeps in the same journal.
+    for sweeps in [0, 3, 70, 1, 70, 0] {
+        turn(&mut world);
+        (0..sweeps).for_each(|_| world.sweep(&SOME[..1]));
+        world.kill();
+        world.passes(&SOME);
+    }
+    turn(&mut world);
+    let sum = |kernel: &[([Counter; 5], BTreeMap<u32, Counter>)]| -> Counter {
+        kernel.iter().flat_map(|(outcomes, _)| outcomes).copied().sum()
+    };
+    // The other one's last frames passed while it had no agent.
+    let late: Counter = SOME.iter().map(|(_, _, _, counter)| *counter).sum();
+    let expected = sum(&world.kernel) + sum(&away[0].1) - late;
+    assert_eq!(world.recorded().0, expected);
+}
+
+/// What was recorded of a kernel that is no more is not kept for ever.
+#[test]
+fn files_of_another_start_of_the_machine_go() {
+    let mut world = World::new();
+    world.start();
+    for _ in 0..70 {
+        world.sweep(&SOME);
+    }
+    world.kill();
+    let file = world.taken();
+    let mut bytes = std::fs::read(&file).expect("written");
+    bytes[8] ^= 1;
+    std::fs::write(&file, bytes).expect("written");
+    world.count = CountId([2; 16]);
+    world.kernel = vec![<_>::default(); 4];
+    world.start();
+    assert!(!file.exists() && world.taken().exists());
+}
+
+/// A journal is missing between two: how much was recorded cannot be told, and is not told either when the slots after it are
+/// brought into the store without an agent, which has no journals then.
+#[test]
+fn what_cannot_be_told_is_not_told_by_whoever_settles() {
+    let mut world = World::new();
+    world.start();
+    let file = world.taken();
+    let early = std::fs::read(&file).expect("written");
+    for _ in 0..70 {
+        world.sweep(&SOME);
+    }
+    world.kill();
+    std::fs::write(&file, early).expect("written");
+    let mut known = known::Known::open(world.directory.path());
+    for slot in journals(world.directory.path()) {
+        journal::read_into(world.directory.path(), slot, true, &mut known).expect("read");
+        known.write(world.directory.path()).expect("written");
+        world.now = 300.0 * f64::from(u8::try_from(slot - SLOT + 1).expect("few"));
+    }
+    let (before, _) = world.expected();
+    world.now += 400.0;
+    world.start();
+    assert_eq!(world.recorded().0, before);
+}
+
 #[test]
 fn what_was_counted_elsewhere_is_left_out_and_what_comes_then_is_not() {
     let mut world = World::new();
@@ -250,7 +331,7 @@ fn what_cannot_be_told_is_left_out_and_never_there_twice() {
     for damage in ["removed", "cut", "old"] {
         let mut world = World::new();
         world.start();
-        let file = world.directory.path().join("kernel.taken");
+        let file = world.taken();
         let early = std::fs::read(&file).expect("written");
         for _ in 0..70 {
             world.sweep(&SOME);
@@ -280,14 +361,14 @@ fn what_cannot_be_told_is_left_out_and_never_there_twice() {
 fn what_could_not_be_written_at_the_end_of_a_slot_is_written_with_a_later_sweep() {
     let mut world = World::new();
     world.start();
-    let file = world.directory.path().join("kernel.taken.new");
+    let file = world.taken().with_extension("new");
     std::fs::create_dir(&file).expect("in the way");
     while world.store.slots().is_empty() {
         world.sweep(&SOME);
     }
     let said = |world: &World| world.agent.as_ref().and_then(|agent| agent.trouble().map(str::to_owned));
     let trouble = said(&world).expect("it is said");
-    assert!(trouble.contains("kernel.taken cannot be written"), "{trouble}");
+    assert!(trouble.contains("what is recorded of the kernel's counters cannot be written"), "{trouble}");
     world.sweep(&SOME);
     assert!(said(&world).is_some());
     std::fs::remove_dir(&file).expect("removed");
@@ -304,7 +385,7 @@ fn what_could_not_be_written_at_the_end_of_a_slot_is_written_with_a_later_sweep(
 fn killed_before_what_was_recorded_could_be_written_nothing_is_there_twice() {
     let mut world = World::new();
     world.start();
-    std::fs::create_dir(world.directory.path().join("kernel.taken.new")).expect("in the way");
+    std::fs::create_dir(world.taken().with_extension("new")).expect("in the way");
     while world.store.slots().is_empty() {
         world.sweep(&SOME);
     }
