@@ -1,11 +1,81 @@
 //! What fuzzing begins with, and what it found, through the same functions but without libFuzzer: every file of
-//! `fuzz/corpus`, whole, cut, and changed in ways that are the same at every run.
+//! `fuzz/corpus`, whole, cut, and changed in ways that are the same at every run. No input takes more than a bounded time of
+//! the CPU and a bounded memory.
 
-use std::{fs, path::Path};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    fs,
+    path::Path,
+    time::Duration,
+};
 
 #[path = "../../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "it is a crate there")]
 mod fuzz;
+
+/// What an input of some kilobytes may take of the CPU: a thousand times what the slowest does.
+const TIME: Duration = Duration::from_secs(20);
+/// And of memory at a time: an answer over HTTP has an image of a few megabytes.
+const MEMORY: isize = 256 << 20;
+
+/// What each thread has, and has had at most.
+struct Counted;
+
+thread_local! {
+    static HAS: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
+
+fn takes(bytes: isize) {
+    // A thread that ends has none any more.
+    let _ = HAS.try_with(|has| {
+        has.set(has.get() + bytes);
+        let _ = MOST.try_with(|most| most.set(most.get().max(has.get())));
+    });
+}
+
+// SAFETY: it does as the system's does.
+unsafe impl GlobalAlloc for Counted {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        takes(layout.size() as isize);
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        takes(layout.size() as isize);
+        // SAFETY: the caller's.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        takes(-(layout.size() as isize));
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTED: Counted = Counted;
+
+/// This thread's time on a CPU: a machine that is busy otherwise makes it no longer.
+fn time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: it lives through the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Does with bytes what is to be done with them, and sees what it takes.
+fn bounded(target: fuzz::Target, bytes: &[u8]) {
+    let before = HAS.get();
+    MOST.set(before);
+    let since = time();
+    target(bytes);
+    let (time, most) = (time() - since, MOST.get() - before);
+    assert!(time < TIME && most < MEMORY, "it took {time:?} and {most} bytes");
+}
 
 /// Changes of each file. An answer over HTTP takes a thousand times what a message takes.
 fn changes(target: &str) -> u64 {
@@ -59,12 +129,12 @@ fn run(name: &str) {
         let bytes = fs::read(&file).expect("readable");
         // Shown where it panics.
         println!("{}", file.display());
-        target(&bytes);
+        bounded(target, &bytes);
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         for change in 0..changes(name) {
             let bytes = changed(&bytes, &mut random);
             println!("change {change}: {}", bytes.escape_ascii());
-            target(&bytes);
+            bounded(target, &bytes);
         }
     }
 }
@@ -106,6 +176,11 @@ fn mrt() {
 #[test]
 fn pcap() {
     run("pcap");
+}
+
+#[test]
+fn remote() {
+    run("remote");
 }
 
 #[test]

@@ -51,10 +51,16 @@ use jiff::{Timestamp, tz::TimeZone};
 use tower::ServiceExt as _;
 
 mod frame;
+mod remote;
 
 /// A frame, by the parser on the host and by the programs in the kernel, where we may load them.
 pub fn frame(bytes: &[u8]) {
     frame::frame(bytes);
+}
+
+/// What an agent that was taken over says to the process that counts.
+pub fn remote(bytes: &[u8]) {
+    remote::remote(bytes);
 }
 
 /// Whether [`frame`] has programs in the kernel to compare with.
@@ -66,7 +72,7 @@ pub fn kernel_is_there() -> bool {
 pub type Target = fn(&[u8]);
 
 /// All targets; the corpus of each is the directory of its name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("bgp", bgp),
     ("bmp", bmp),
     ("config", config),
@@ -74,6 +80,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("http", http),
     ("mrt", mrt),
     ("pcap", pcap),
+    ("remote", remote),
     ("table", table),
 ];
 

@@ -278,7 +278,7 @@ fn clock(world: &mut World<'_>, random: &mut Random) -> Result<()> {
 /// The process that speaks HTTP has no memory any more: the kernel kills it.
 fn out_of_memory(world: &mut World<'_>) -> Result<()> {
     let Some(cgroup) = Cgroup::new()? else {
-        eprintln!("chaos: no memory cgroup here: killed instead");
+        world.not_tried = Some("out-of-memory: there is no memory cgroup here, and it was killed instead");
         world.stop(Signal::Kill)?;
         return world.start();
     };

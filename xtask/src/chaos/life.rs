@@ -22,6 +22,8 @@ const FDS: usize = 8;
 /// Anonymous memory more than before, at least and for each second: traffic to prefixes that had none until then, and the last
 /// hour's sweeps, take as much where nothing else happens.
 const SEEN: (u64, u64) = (64 << 20, 1 << 20);
+/// The same of the process that counts, which has nothing but what the counters were at the last sweep.
+const COUNTING: u64 = 32 << 20;
 /// No agent takes more anonymous memory: with traffic to all of the table on three links and a history it is about half.
 const MEMORY: u64 = 2 << 30;
 
@@ -36,16 +38,16 @@ pub(super) struct Life {
 pub(super) struct Sizes {
     at: Instant,
     fds: usize,
-    /// Bytes of anonymous memory.
-    memory: u64,
+    /// Bytes of anonymous memory: the agent's, and the other process's.
+    memory: [u64; 2],
     /// Bytes of the kernel's maps that it has before it.
     maps: u64,
 }
 
 impl fmt::Display for Sizes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [memory, maps] = [self.memory, self.maps].map(|bytes| bytes >> 20);
-        write!(f, "{memory} MiB, {maps} MiB of maps, {} descriptors", self.fds)
+        let [agent, counting, maps] = [self.memory[0], self.memory[1], self.maps].map(|bytes| bytes >> 20);
+        write!(f, "{agent} and {counting} MiB, {maps} MiB of maps, {} descriptors", self.fds)
     }
 }
 
@@ -53,7 +55,10 @@ impl Sizes {
     /// Whether it is no more than `before`, but for what passes and what traffic takes.
     pub(super) fn fits(&self, before: &Self) -> bool {
         let seen = SEEN.0.max(SEEN.1 * self.at.duration_since(before.at).as_secs());
-        self.fds <= before.fds + FDS && self.memory <= before.memory + seen && self.maps <= before.maps
+        self.fds <= before.fds + FDS
+            && self.memory[0] <= before.memory[0] + seen
+            && self.memory[1] <= before.memory[1] + COUNTING
+            && self.maps <= before.maps
     }
 }
 
@@ -145,14 +150,14 @@ impl Life {
 
     /// What it takes now, with its children.
     pub(super) fn sizes(&self) -> Result<Sizes> {
-        let mut sizes = Sizes { at: Instant::now(), fds: 0, memory: 0, maps: 0 };
-        for process in family(self.id()) {
+        let mut sizes = Sizes { at: Instant::now(), fds: 0, memory: [0; 2], maps: 0 };
+        for (place, process) in family(self.id()).into_iter().enumerate() {
             let of = |file: &str| PathBuf::from(format!("/proc/{process}/{file}"));
             sizes.fds += fs::read_dir(of("fd"))?.count();
             let status = fs::read_to_string(of("status"))?;
             let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
             let kib = anonymous.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-            sizes.memory += kib.context("RssAnon")? << 10;
+            sizes.memory[place.min(1)] += kib.context("RssAnon")? << 10;
             sizes.maps += fs::read_to_string(of("maps"))?.lines().filter_map(mapped).sum::<u64>();
         }
         Ok(sizes)
@@ -162,7 +167,7 @@ impl Life {
     pub(super) fn check(&mut self) -> Result<Sizes> {
         ensure!(!self.ended()?, "the agent ended by itself:\n{}", self.last_words());
         let sizes = self.sizes()?;
-        ensure!(sizes.memory < MEMORY, "the agent takes {sizes}");
+        ensure!(sizes.memory.iter().sum::<u64>() < MEMORY, "the agent takes {sizes}");
         Ok(sizes)
     }
 
@@ -203,4 +208,27 @@ pub(super) fn family(process: u32) -> Vec<u32> {
         all.extend(family(child));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_of_each_process_shows() {
+        let at = Instant::now();
+        let before = Sizes { at, fds: 40, memory: [500 << 20, 50 << 20], maps: 1 << 30 };
+        let after = |seconds, change: fn(&mut Sizes)| {
+            let mut sizes = Sizes { at: at + Duration::from_secs(seconds), ..before };
+            change(&mut sizes);
+            sizes.fits(&before)
+        };
+        assert!(after(100, |_| {}));
+        assert!(after(100, |sizes| sizes.memory[0] += 90 << 20));
+        assert!(!after(10, |sizes| sizes.memory[0] += 90 << 20));
+        // What the agent may take is no room for the other one.
+        assert!(!after(1000, |sizes| sizes.memory[1] += 33 << 20));
+        assert!(!after(1000, |sizes| sizes.fds += FDS + 1));
+        assert!(!after(1000, |sizes| sizes.maps += 1));
+    }
 }

@@ -137,6 +137,9 @@ fn play(options: &Options, program: PathBuf, faketime: PathBuf, seed: u64) -> Re
     let total = sent.iter().flat_map(|sent| sent.values().copied()).sum();
     let ases = sent.iter().flat_map(|sent| sent.keys()).collect::<std::collections::BTreeSet<_>>().len();
     println!("{} events in {seconds} s, seed {seed}", course.happened);
+    if let Some(not_tried) = world.not_tried {
+        println!("not tried: {not_tried}");
+    }
     if let [first, last] = sizes.as_slice() {
         println!("one agent through many of them: {first}; at the end {last}");
     }

@@ -72,6 +72,8 @@ pub(super) struct World<'a> {
     other: bool,
     /// Whether it keeps a history.
     history: bool,
+    /// What this machine has nothing for.
+    pub(super) not_tried: Option<&'static str>,
     /// How often the link was away.
     away: usize,
     /// What was sent, by [`Direction`], then by place among the ASes.
@@ -118,6 +120,7 @@ impl<'a> World<'a> {
             life: None,
             other: false,
             history: true,
+            not_tried: None,
             away: 0,
             tally: [vec![Count::default(); ases.len()], vec![Count::default(); ases.len()]],
             random: Random(seed ^ 0x5eed),
