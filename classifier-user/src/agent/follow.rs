@@ -100,6 +100,7 @@ impl Core {
         if changed {
             // The history has a gap before anybody reads of it, or ends the agent.
             self.try_sweep();
+            self.look_at_others_now();
             self.publish_status();
         }
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What `check` says of the first link, and all it notes.
-fn check(arguments: &str) -> (Value, String) {
+pub(crate) fn check(arguments: &str) -> (Value, String) {
     let output = classifier(&format!("check {arguments} --json"));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(output.status.code(), Some(i32::from(report["ok"] != true)), "{report}");

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::{RunPlan, XdpChoice},
     datapath::{
-        kernel::{self, BONDS, is_ours},
+        kernel::{self, BONDS, Kept, is_ours},
         netlink::XdpProgram,
         overlap::{self, Position},
     },
@@ -372,7 +372,8 @@ fn judge_link(
         }
     };
     kept::of_link(link, plan, keeps, host, interface, report.rx, findings);
-    features::of_link(link, interface, host, &mut report, findings);
+    let goes_on = |kept: &Kept| kept::is_gone_on_with(kept, plan, keeps);
+    features::of_link(link, interface, host, goes_on, &mut report, findings);
     position::judge(link, plan, interface, findings);
     report
 }
