@@ -96,7 +96,7 @@ pub fn run(plan: &RunPlan, log: &str, progress: impl FnMut(&Part, Progress)) -> 
     // Before anything is attached: what is wrong with the plan shows now.
     let interfaces: Vec<Interface> =
         plan.links.iter().map(|link| find(&link.interface, plan.wait)).collect::<Result<_, _>>()?;
-    if let Some(overlap) = overlap::first(&plan.links, overlap::position) {
+    if let Some(overlap) = overlap::all(&plan.links, &overlap::positions()).into_iter().next() {
         return Err(overlap.into());
     }
     let mut listeners = Listeners::bind(plan)?;

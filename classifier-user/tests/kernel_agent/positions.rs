@@ -50,6 +50,11 @@ fn ports_of_a_bridge_count_what_is_bridged_once_each() {
             said.contains("only what this machine itself sends and receives passes it; give its ports"),
             "{said}"
         );
+        // What the bridge itself sends goes out of a port, too.
+        let twice = "r0 is a port of the bridge br0, and both are links";
+        let both = format!("-i br0=own -i r0=up {}", files.arguments());
+        let (said, noted) = (refused(&format!("run {both}")), check(&both).1);
+        assert!(said.contains(twice) && noted.contains(twice), "{said} {noted}");
 
         let agent = Agent::start(&links);
         send_from(&peer, "p0", &vec![(5, ip("45.57.0.1", "192.0.2.1", 1000))]);

@@ -12,6 +12,7 @@ use crate::datapath::{
     interface,
     kernel::{self, Kept, OnHook},
     netlink::{self, XdpFeatures, XdpProgram},
+    overlap::{self, Positions},
 };
 use crate::history::store::{Reader, StoreError};
 
@@ -44,6 +45,8 @@ pub(super) struct Host {
     pub(super) names: Vec<String>,
     /// Those of the plan that are there.
     pub(super) interfaces: BTreeMap<String, Interface>,
+    /// Where all interfaces are.
+    pub(super) positions: Positions,
     /// Files of the plan that cannot be read, and why.
     pub(super) unreadable: Vec<(String, String)>,
     /// Why the plan's address cannot be listened on.
@@ -105,6 +108,7 @@ impl Host {
             bypasses: ["nf_flow_table", "openvswitch"].iter().filter(|name| module(name)).copied().collect(),
             names,
             interfaces,
+            positions: overlap::positions(),
             unreadable: unreadable(plan),
             tcx: kernel::has_tcx(),
             loads: None,

@@ -16,7 +16,7 @@ use crate::{
     datapath::{
         kernel::{self, BONDS, Kept, is_ours},
         netlink::XdpProgram,
-        overlap::{self, Position},
+        overlap,
     },
     model::{Link, Mode},
 };
@@ -184,14 +184,7 @@ pub(super) fn judge(
         };
         findings.add(Level::Warning, "bypass", what);
     }
-    let place = |name: &str| {
-        let interface = host.interfaces.get(name);
-        interface.map_or_else(Position::default, |interface| Position {
-            trunk: interface.trunk.clone(),
-            port_of: interface.port_of.clone(),
-        })
-    };
-    if let Some(overlap) = overlap::first(&plan.links, place) {
+    for overlap in overlap::all(&plan.links, &host.positions) {
         findings.add(Level::Error, "links", overlap.to_string());
     }
     findings.0.sort_by_key(|finding| finding.level);

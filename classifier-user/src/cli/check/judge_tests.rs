@@ -7,6 +7,7 @@ use crate::{
     datapath::{
         kernel::{Kept, OnHook},
         netlink::{XdpFeatures, XdpProgram},
+        overlap::Position,
     },
     model::{Hook, Mode, Role},
 };
@@ -328,6 +329,8 @@ fn a_vlan_device_and_its_trunk_would_count_twice() {
     let device = Interface { trunk: Some(("eth0".into(), 100)), kind: Some("vlan".into()), ..nic() };
     let mut host = host("eth0.100", device);
     host.interfaces.insert("eth0".into(), nic());
+    let position = Position { below: Some(("eth0".into(), Some(100))), port_of: None };
+    host.positions.insert("eth0.100".into(), position);
     for (links, twice) in
         [("eth0.100 eth0=t", true), ("eth0.100 eth0:vlan=100=t", true), ("eth0.100 eth0:vlan=7=t", false)]
     {
