@@ -1,10 +1,15 @@
-//! Other programs on the links' hooks, at the start and later: what they do to the counts is said.
+//! What comes of others while the agent runs: their programs on the links' hooks, and interfaces that were put together so
+//! that two links see the same frames. What that does to the counts is said.
 
 use std::time::Instant;
 
 use tracing::warn;
 
 use super::core::Core;
+use crate::{
+    datapath::overlap::{self, Overlap},
+    model::Link,
+};
 
 /// Looks come after this many intervals: they ask the kernel more than a sweep does.
 const INTERVALS: u32 = 3;
@@ -24,9 +29,9 @@ impl Core {
         }
     }
 
-    /// Looks who else is on the hooks.
+    /// Looks who else is on the hooks, and which links are one in the other by now.
     pub(super) fn look_at_others_now(&mut self) {
-        let mut found = Vec::new();
+        let mut found: Vec<_> = self.overlaps(None).iter().map(twice).collect();
         for other in self.datapath.beside() {
             let place = self.places.iter().find(|place| place.ifindex == other.ifindex);
             found.extend(place.map(|place| format!("{}: {}", place.name, other.what)));
@@ -40,4 +45,20 @@ impl Core {
             self.publish_status();
         }
     }
+
+    /// Which links that are counted, and those of an interface that is to be, see the same frames.
+    pub(super) fn overlaps(&self, coming: Option<&str>) -> Vec<Overlap> {
+        let now = self.datapath.attachments();
+        let counted = |number: usize| now.get(number).is_some_and(|at| at.modes.iter().any(Option::is_some));
+        let links = self.links.iter().enumerate().filter(|(number, (link, _))| {
+            counted(*number) || coming.is_some_and(|coming| link.interface == coming)
+        });
+        let links: Vec<Link> = links.map(|(_, (link, _))| link.clone()).collect();
+        overlap::all(&links, &overlap::positions())
+    }
+}
+
+/// Of interfaces that were other ones' when the links were put on them.
+fn twice(overlap: &Overlap) -> String {
+    format!("interfaces were changed since they are counted, and frames count twice: {overlap}")
 }
