@@ -13,7 +13,7 @@ use classifier_user::{
 use serde_json::Value;
 
 use crate::{
-    agent::{Agent, eventually, tc},
+    agent::{Agent, classifier, eventually, tc},
     lab::{Raw, in_namespace, run},
     positions::check,
     world::{Files, ip, send_from, wire},
@@ -132,5 +132,25 @@ fn a_filter_of_the_first_priority_is_before_ours_and_named() {
             offer(50);
             agent.settled(&[("up tx", 50)]);
         }
+    });
+}
+
+/// It is tried, in a place where nobody is disturbed.
+#[test]
+fn what_is_taken_without_tcx_is_tried() {
+    in_namespace(|| {
+        let (_peer, files) = (wire(), Files::new());
+        let clsact = |arguments: &str| {
+            let output = classifier(&format!("check -i r0 {} {arguments} --json", files.arguments()));
+            let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            let features = report["kernel_features"].as_array().expect("features");
+            features
+                .iter()
+                .find(|feature| feature["name"] == "clsact")
+                .map(|feature| feature["found"].clone())
+        };
+        assert_eq!(clsact("--clsact"), Some(Value::Bool(true)));
+        assert_eq!(clsact("").is_some(), tc() == "tc", "where it is not taken it is not asked for");
+        assert!(!run("tc qdisc show").contains("clsact"), "nothing is left");
     });
 }

@@ -59,17 +59,21 @@ pub(super) struct HookProgram {
     pub(super) kept: Option<String>,
 }
 
-/// What this kernel has.
-pub(super) fn of(host: &Host) -> Vec<Feature> {
+/// What this kernel has; `tc` is how programs would be put on TC.
+pub(super) fn of(host: &Host, tc: Mode) -> Vec<Feature> {
     let says = host.interfaces.values().any(|interface| interface.features.is_some());
     let feature = |name, found| Feature { name, found };
-    vec![
-        feature("programs", host.loads.as_ref().map(Result::is_ok)),
-        feature("tcx", host.tcx),
+    let tried = |tried: &Option<Result<(), String>>| tried.as_ref().map(Result::is_ok);
+    let mut found = vec![feature("programs", tried(&host.loads)), feature("tcx", host.tcx)];
+    if tc == Mode::Tc {
+        found.push(feature("clsact", tried(&host.clsact)));
+    }
+    found.extend([
         feature("jit", host.jit),
         feature("xdp features of drivers", (!host.interfaces.is_empty()).then_some(says)),
         feature("bpf file system", host.bpffs),
-    ]
+    ]);
+    found
 }
 
 /// What stands in the way of the whole.
@@ -78,6 +82,16 @@ pub(super) fn judge(host: &Host, findings: &mut Findings) {
         // A verifier's log has many lines; the first says what.
         let why = why.lines().next().unwrap_or_default();
         findings.add(Level::Error, "kernel", format!("the programs cannot be loaded: {why}"));
+    }
+    if let Some(Err(why)) = &host.clsact {
+        findings.add(
+            Level::Error,
+            "kernel",
+            format!(
+                "programs cannot be put on TC by clsact: {why} (tried on an interface of its own; this takes \
+                 CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF, modules sch_ingress and cls_bpf)"
+            ),
+        );
     }
 }
 

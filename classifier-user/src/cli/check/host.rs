@@ -29,6 +29,8 @@ pub(super) struct Host {
     pub(super) cpus: u32,
     /// Whether the kernel has TCX; `None` where we may not ask.
     pub(super) tcx: Option<bool>,
+    /// Why the kernel does not take filters of clsact; `None` where that was not tried.
+    pub(super) clsact: Option<Result<(), String>>,
     /// Why the kernel does not take the programs; `None` where that was not tried.
     pub(super) loads: Option<Result<(), String>>,
     /// Whether there is a BPF file system where one is wanted.
@@ -111,6 +113,7 @@ impl Host {
             positions: overlap::positions(),
             unreadable: unreadable(plan),
             tcx: kernel::has_tcx(),
+            clsact: None,
             loads: None,
             bpffs: Some(kernel::can_pin(&plan.keep.bpffs)),
             kept: kernel::kept(&plan.keep.bpffs).ok(),

@@ -192,7 +192,7 @@ pub(super) fn judge(
         ok: !findings.0.iter().any(|finding| finding.level == Level::Error),
         router: plan.router.clone(),
         kernel: host.kernel.clone(),
-        kernel_features: features::of(host),
+        kernel_features: features::of(host, tc),
         capabilities,
         links,
         memory,

@@ -147,6 +147,18 @@ fn what_the_kernel_was_found_to_have() {
     assert_eq!(found(&unasked), (None, Some(Mode::Tcx), true));
     let report = judge(&plan("eth0", XdpChoice::Tc), None, &unasked, Ok(Some(PREFIXES)));
     assert!(messages(&report, Level::Note).contains("kernel: TCX: a guess by the kernel's number"));
+    // Without TCX it has to have clsact.
+    let tried = |clsact| {
+        let host = Host { tcx: Some(false), clsact, ..host("eth0", nic()) };
+        let report = judge(&plan("eth0", XdpChoice::Tc), None, &host, Ok(Some(PREFIXES)));
+        let found = report.kernel_features.iter().find(|feature| feature.name == "clsact").unwrap().found;
+        (found, messages(&report, Level::Error))
+    };
+    assert_eq!(tried(Some(Ok(()))), (Some(true), String::new()));
+    assert_eq!(tried(None), (None, String::new()));
+    let (clsact, error) = tried(Some(Err("no such qdisc".into())));
+    assert_eq!(clsact, Some(false));
+    assert!(error.starts_with("kernel: programs cannot be put on TC by clsact: no such qdisc"), "{error}");
     let refused = Host { loads: Some(Err("the kernel refused program x".into())), ..host("eth0", nic()) };
     assert!(!found(&refused).2);
     // What was tried goes before any number.

@@ -37,7 +37,7 @@ pub use harness::{Among, HarnessError, OBJECT_HARNESS};
 pub use names::remember_names;
 pub use object::{LoadError, OBJECT, Setup, cpu_slices};
 pub use pins::{Kept, MetaError, PinError, Place, can_pin, carry_bytes, class_bytes, kept};
-pub use probe::{OnHook, has_tcx, programs_on, try_load};
+pub use probe::{OnHook, has_tcx, programs_on, try_clsact, try_load};
 pub use run::{Entry, Runner};
 pub use verified::Verified;
 

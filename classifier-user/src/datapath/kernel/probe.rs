@@ -1,15 +1,15 @@
 //! What this kernel can, found by asking it: distributions carry parts of newer ones under old numbers.
 
+use std::thread;
+
 use classifier_common::abi::Hook;
 
-use super::{Kernel, LoadError, held, names};
+use super::{Kernel, LoadError, TcChoice, XdpChoice, held, names};
 use crate::datapath::{Beside, Sizes, beside, netlink, netlink_tc};
 
 /// Whether the kernel has TCX; `None` where we may not ask (CAP_NET_ADMIN).
 #[must_use]
 pub fn has_tcx() -> Option<bool> {
-    /// The loopback, which every network namespace has.
-    const LOOPBACK: u32 = 1;
     match held::tcx_programs(LOOPBACK, Hook::Rx) {
         Ok(_) => Some(true),
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => None,
@@ -18,12 +18,34 @@ pub fn has_tcx() -> Option<bool> {
     }
 }
 
+/// The loopback, which every network namespace has.
+const LOOPBACK: u32 = 1;
+/// As small as can be.
+const SIZES: Sizes = Sizes { classes: 64, v4_rows: 1, v6_rows: 1, v6_nodes: 1 };
+
 /// Loads programs and maps, as small as can be, and lets them go again.
 ///
 /// # Errors
 /// As [`Kernel::load`].
 pub fn try_load() -> Result<(), LoadError> {
-    Kernel::load(&Sizes { classes: 64, v4_rows: 1, v6_rows: 1, v6_nodes: 1 }, &[]).map(drop)
+    Kernel::load(&SIZES, &[]).map(drop)
+}
+
+/// Attaches filters of clsact as without TCX, in a network namespace of their own, which goes with them; `None` where that
+/// cannot be tried: it takes CAP_SYS_ADMIN, and programs that load. Else why the kernel does not take them.
+#[must_use]
+pub fn try_clsact() -> Option<Result<(), String>> {
+    let tried = thread::Builder::new().name("clsact".to_owned()).spawn(|| {
+        // SAFETY: no memory is passed; it concerns this thread only, and ends with it.
+        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+            return None;
+        }
+        let mut kernel = Kernel::load(&SIZES, &[]).ok()?;
+        kernel.choose_tc(TcChoice::Clsact);
+        let attached = kernel.attach("lo", LOOPBACK, XdpChoice::Tc);
+        Some(attached.map(drop).map_err(|error| error.to_string()))
+    });
+    tried.ok()?.join().ok()?
 }
 
 /// A program on a hook of an interface, or a filter that is none.
