@@ -18,7 +18,7 @@ mod maps;
 
 use aya_ebpf::{
     bindings::{
-        tcx_action_base::TCX_NEXT,
+        tcx_action_base::{TCX_DROP, TCX_NEXT, TCX_PASS},
         xdp_action::{XDP_DROP, XDP_PASS},
     },
     btf_maps::{Array, LpmTrie, PerCpuArray, lpm_trie::Key},
@@ -287,4 +287,16 @@ fn tag_100(ctx: TcContext) -> i32 {
     // SAFETY: the context is valid while the program runs.
     unsafe { bpf_skb_vlan_push(ctx.skb.skb, TPID, 100) };
     TCX_NEXT
+}
+
+/// Accepts every frame, which ends the chain: nobody behind it sees one.
+#[classifier]
+fn tc_accept(_: TcContext) -> i32 {
+    TCX_PASS
+}
+
+/// Drops every frame.
+#[classifier]
+fn tc_drop(_: TcContext) -> i32 {
+    TCX_DROP
 }

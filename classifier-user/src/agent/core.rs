@@ -15,6 +15,7 @@ use super::{
     asked::Ask,
     follow::Place,
     live::{Heard, SharedLive},
+    others::Others,
     sizing::Room,
 };
 use crate::{
@@ -109,6 +110,8 @@ pub(super) struct Core {
     pub(super) live: SharedLive,
     /// What peers said and was not looked at yet.
     pub(super) heard: VecDeque<Heard>,
+    /// Who else is on their hooks.
+    pub(super) others: Others,
     /// Where the links are.
     pub(super) places: Vec<Place>,
     /// When links were not counted: the latest times that are over.
@@ -184,6 +187,7 @@ impl Core {
                     self.try_sweep();
                     self.follow(&[]);
                     self.look_at_hooks();
+                    self.look_at_others();
                     self.look_at_peers();
                     slot_ends = None;
                     let now = Instant::now();
@@ -346,6 +350,7 @@ impl Core {
         let (gaps, away) = self.gaps_status();
         self.status.gaps = gaps;
         self.status.warnings.extend(away);
+        self.status.warnings.extend(self.others.warnings.iter().cloned());
         self.status
             .warnings
             .extend(self.broken.iter().map(|(name, broken)| format!("{name}: {}", broken.why())));

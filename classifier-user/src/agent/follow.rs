@@ -100,6 +100,7 @@ impl Core {
         if changed {
             // The history has a gap before anybody reads of it, or ends the agent.
             self.try_sweep();
+            self.look_at_others_now();
             self.publish_status();
         }
     }
@@ -165,6 +166,11 @@ impl Core {
 
     /// The interface is there, and its links are not on it yet.
     fn gain(&mut self, place: &mut Place, interface: &Interface) -> bool {
+        // At the start it was not there to be held against the others.
+        let overlaps = self.overlaps(Some(&place.name));
+        if let Some(overlap) = overlaps.iter().find(|overlap| overlap.concerns(&place.name)) {
+            return self.trouble(place, overlap.to_string());
+        }
         match self.datapath.place(&place.links, Some(interface)) {
             Err(error) => self.trouble(place, error.to_string()),
             Ok(why) => {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    agent::{core::Message, sizing::Room},
+    agent::{core::Message, others::Others, sizing::Room},
     datapath::{Applied, Attachment, Batch, Datapath, DatapathError, Memory, Sizes, Sweep, fake::Fake},
     fib::classes::{Classes, Granularity},
     ingest::{
@@ -94,6 +94,7 @@ fn core(sizes: Sizes, allowed: u64, builtin: &[(&str, Asn)]) -> (Core, Wire) {
         places: Vec::new(),
         gaps: Vec::new(),
         looked: SystemTime::now(),
+        others: Others::default(),
         interval: Duration::from_secs(5),
         links: vec![(link, wire.fake().attachments()[0])],
         status: StatusInputs::default(),

@@ -4,7 +4,8 @@
 //! [`sizing`] (how much is counted), `core` (the thread that owns the packet
 //! path), `changes` (routes into the FIB), `sessions` (whom it listens to), `live` (what they say), `paths` (by which AS
 //! paths), `asked` (questions about routes), `reload` (tables again), `attach` (programs on interfaces), `adopt` (what was
-//! counted before this agent), `follow` (interfaces that go away and come back), `gaps` (what was not counted).
+//! counted before this agent), `follow` (interfaces that go away and come back), `others` (programs beside this one's),
+//! `gaps` (what was not counted).
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -28,6 +29,7 @@ mod gaps;
 mod halves;
 mod listeners;
 mod live;
+mod others;
 mod pages;
 mod paths;
 mod reload;
@@ -39,6 +41,7 @@ use self::{
     core::{Core, Message},
     follow::Place,
     listeners::Listeners,
+    others::Others,
     reload::Reloader,
     sessions::{Doors, Sessions},
     sizing::Room,
@@ -93,7 +96,7 @@ pub fn run(plan: &RunPlan, log: &str, progress: impl FnMut(&Part, Progress)) -> 
     // Before anything is attached: what is wrong with the plan shows now.
     let interfaces: Vec<Interface> =
         plan.links.iter().map(|link| find(&link.interface, plan.wait)).collect::<Result<_, _>>()?;
-    if let Some(overlap) = overlap::first(&plan.links, overlap::position) {
+    if let Some(overlap) = overlap::all(&plan.links, &overlap::positions()).into_iter().next() {
         return Err(overlap.into());
     }
     let mut listeners = Listeners::bind(plan)?;
@@ -347,9 +350,11 @@ fn prepare(
         places: Place::all(&plan.links, interfaces),
         gaps: Vec::new(),
         looked: SystemTime::now(),
+        others: Others::default(),
         manager: manager.clone(),
     };
     core.begin_gaps(missed);
+    core.look_at_others();
     core.publish_tables();
     Ok((core, view, recorder))
 }

@@ -10,6 +10,7 @@ use self::adopted::Adopted;
 use crate::model::{Class, Counter, FibDelta, LinkId, Mode, Owner};
 
 pub mod adopted;
+pub(crate) mod beside;
 pub mod fake;
 pub mod interface;
 pub mod kernel;
@@ -80,6 +81,15 @@ pub struct Attachment {
     pub modes: [Option<Mode>; 2],
 }
 
+/// Somebody else's program or filter on a hook, by which what is counted is another thing than what is on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// The interface.
+    pub ifindex: u32,
+    /// Which it is, and what comes of it, for people.
+    pub what: String,
+}
+
 /// Kernel memory in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -138,6 +148,11 @@ pub trait Datapath: Send {
 
     /// How the links are attached.
     fn attachments(&self) -> Vec<Attachment>;
+
+    /// Who else is on the hooks, before this program or behind it, where that changes what is counted.
+    fn beside(&self) -> Vec<Beside> {
+        Vec::new()
+    }
 
     /// How much kernel memory is taken.
     fn memory(&self) -> Memory;

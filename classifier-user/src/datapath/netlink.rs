@@ -2,6 +2,7 @@
 //! whether its driver can run one. Needs no privilege.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read as _},
     os::fd::AsRawFd as _,
     time::Duration,
@@ -18,7 +19,7 @@ pub(crate) struct LinkInfo {
     pub(crate) port_of: Option<String>,
     /// Index of the device that it is a port of.
     pub(crate) master: Option<u32>,
-    /// Index of the device below a VLAN device, or of a veth's peer.
+    /// Index of the device below a VLAN device, or of a veth's peer, if it is of this network namespace.
     pub(crate) lower: Option<u32>,
     /// The VLAN of a VLAN device.
     pub(crate) vlan: Option<u16>,
@@ -93,6 +94,16 @@ pub(crate) fn link_info(ifindex: u32) -> io::Result<LinkInfo> {
     }
 }
 
+/// What the kernel says of all interfaces, by their indices.
+///
+/// # Errors
+/// As [`link_info`].
+pub(crate) fn all_links() -> io::Result<BTreeMap<u32, LinkInfo>> {
+    let found = dump(RTM_GETLINK, RTM_NEWLINK, &[0; IFINFO])?;
+    let link = |link: &Vec<u8>| Some((link.get(4..8).and_then(read_u32)?, parse_link(link.get(IFINFO..)?)));
+    Ok(found.iter().filter_map(link).collect())
+}
+
 /// What XDP the driver of this interface can run; `None` before kernel 6.3, which does not say.
 pub(crate) fn xdp_features(ifindex: u32) -> Option<XdpFeatures> {
     // Commands and attributes: linux/genetlink.h, linux/netdev.h.
@@ -159,6 +170,7 @@ fn parse_link(attributes: &[u8]) -> LinkInfo {
         String::from_utf8_lossy(text).into_owned()
     };
     let mut info = LinkInfo::default();
+    let mut elsewhere = false;
     for (kind, value) in Attributes(attributes) {
         match kind {
             // IFLA_IFNAME
@@ -176,6 +188,8 @@ fn parse_link(attributes: &[u8]) -> LinkInfo {
                     info.vlan = Attributes(data).find(1).and_then(read_u16);
                 }
             }
+            // IFLA_LINK_NETNSID
+            37 => elsewhere = true,
             // IFLA_XDP: ATTACHED, PROG_ID
             43 => {
                 let mode = match Attributes(value).find(2).and_then(|value| value.first().copied()) {
@@ -191,6 +205,7 @@ fn parse_link(attributes: &[u8]) -> LinkInfo {
             _ => {}
         }
     }
+    info.lower = info.lower.filter(|_| !elsewhere);
     info
 }
 
@@ -355,6 +370,8 @@ mod tests {
             xdp: Some(XdpProgram { mode: "native", id: 77 }),
         };
         assert_eq!(parse_link(&link), expected);
+        let elsewhere = [link.as_slice(), &attribute(37, &[0; 4])].concat();
+        assert_eq!(parse_link(&elsewhere).lower, None);
         // Cut anywhere, it is read as far as it goes.
         for end in 0..link.len() {
             parse_link(&link[..end]);
@@ -384,6 +401,7 @@ mod tests {
         let index: u32 =
             std::fs::read_to_string("/sys/class/net/lo/ifindex").unwrap().trim().parse().unwrap();
         let info = link_info(index).unwrap();
+        assert_eq!(all_links().unwrap()[&index], info);
         assert_eq!((info.kind, info.master, info.vlan), (None, None, None));
         if let Some(features) = xdp_features(index) {
             assert!(!features.native(), "the loopback has no native XDP");

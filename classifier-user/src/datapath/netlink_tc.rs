@@ -12,6 +12,7 @@ const RTM_NEWTFILTER: u16 = 44;
 const RTM_GETTFILTER: u16 = 46;
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
+const TCA_CHAIN: u16 = 11;
 const TCA_BPF_NAME: u16 = 7;
 const TCA_BPF_ID: u16 = 11;
 /// `TC_H_CLSACT`, and its two sides.
@@ -26,6 +27,10 @@ pub(crate) struct Filter {
     /// Its place among the others: a lower one is asked first.
     pub(crate) priority: u16,
     pub(crate) handle: u32,
+    /// `bpf`, `flower`, `matchall`, …
+    pub(crate) kind: String,
+    /// Those of chain 0 are asked; the others where one of these says so.
+    pub(crate) chain: u32,
     /// A BPF filter's name, and its program's number.
     pub(crate) program: Option<(String, u32)>,
 }
@@ -65,11 +70,12 @@ fn filter(message: &[u8]) -> Option<Filter> {
     let handle = word(message, 8);
     let attributes = Attributes(message.get(TCMSG..)?);
     let mut program = None;
-    let (mut kind, mut options) = (String::new(), None);
+    let (mut kind, mut options, mut chain) = (String::new(), None, 0);
     for (attribute, value) in attributes {
         match attribute {
             TCA_KIND => kind = text(value),
             TCA_OPTIONS => options = Some(value),
+            TCA_CHAIN => chain = netlink::read_u32(value).unwrap_or_default(),
             _ => {}
         }
     }
@@ -80,7 +86,27 @@ fn filter(message: &[u8]) -> Option<Filter> {
         let id = Attributes(options).find(TCA_BPF_ID).and_then(netlink::read_u32);
         program = id.map(|id| (name, id));
     }
-    Some(Filter { priority: (word(message, 16) >> 16) as u16, handle, program })
+    Some(Filter { priority: (word(message, 16) >> 16) as u16, handle, kind, chain, program })
+}
+
+/// The priority for a filter of this agent on a hook.
+pub(crate) fn free_priority(ifindex: u32, hook: Hook) -> u16 {
+    let filters = filters(ifindex, hook).unwrap_or_default();
+    let taken: Vec<_> =
+        filters.iter().filter(|filter| filter.chain == 0).map(|filter| filter.priority).collect();
+    early_priority(&taken)
+}
+
+/// The priority that a filter of this agent takes beside those: before all of them, since behind one that accepts nothing
+/// is seen any more; where somebody has the very first, the first that is free. The lowest are left to those who have to be
+/// first; what the kernel gives by itself is from 32,768 on, and comes later.
+pub(crate) fn early_priority(taken: &[u16]) -> u16 {
+    const EARLY: u16 = 7;
+    match taken.iter().min() {
+        Some(..=1) => (2..u16::MAX).find(|priority| !taken.contains(priority)).unwrap_or_default(),
+        Some(lowest) => EARLY.min(lowest - 1),
+        None => EARLY,
+    }
 }
 
 /// Takes an interface's clsact qdisc away if it has no filters. Whether it was.
@@ -113,16 +139,28 @@ mod tests {
         netlink::push_attribute(&mut options, TCA_BPF_ID, &77u32.to_ne_bytes());
         netlink::push_attribute(&mut bpf, TCA_OPTIONS, &options);
         let program = Some(("classifier_tx".to_owned(), 77));
-        assert_eq!(filter(&bpf), Some(Filter { priority: 49_152, handle: 1, program }));
+        let kind = "bpf".to_owned();
+        assert_eq!(filter(&bpf), Some(Filter { priority: 49_152, handle: 1, kind, chain: 0, program }));
         let mut chain = head(0, 49_152);
         netlink::push_attribute(&mut chain, TCA_KIND, b"bpf\0");
         assert_eq!(filter(&chain), None);
         let mut other = head(5, 3);
         netlink::push_attribute(&mut other, TCA_KIND, b"flower\0");
         netlink::push_attribute(&mut other, TCA_OPTIONS, &[]);
-        assert_eq!(filter(&other), Some(Filter { priority: 3, handle: 5, program: None }));
+        netlink::push_attribute(&mut other, TCA_CHAIN, &9u32.to_ne_bytes());
+        let kind = "flower".to_owned();
+        assert_eq!(filter(&other), Some(Filter { priority: 3, handle: 5, kind, chain: 9, program: None }));
         for end in 0..bpf.len() {
             filter(&bpf[..end]);
+        }
+    }
+
+    #[test]
+    fn a_filter_of_ours_is_the_first_where_it_can_be() {
+        for (there, ours) in
+            [(&[][..], 7), (&[49_152], 7), (&[10, 3], 2), (&[2], 1), (&[1], 2), (&[1, 2, 4], 3)]
+        {
+            assert_eq!(early_priority(there), ours, "{there:?}");
         }
     }
 

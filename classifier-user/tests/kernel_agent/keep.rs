@@ -830,9 +830,9 @@ fn a_filter_that_larger_maps_do_not_find_is_taken_off_and_missed() {
         let program = pins(&bpffs).into_iter().find(|path| path.ends_with("/classifier_rx")).expect("pinned");
         let filters = || run("tc filter show dev r0 ingress");
         run(&format!(
-            "tc filter add dev r0 ingress pref 7 protocol all bpf direct-action object-pinned {program}"
+            "tc filter add dev r0 ingress pref 9 protocol all bpf direct-action object-pinned {program}"
         ));
-        run("tc filter del dev r0 ingress pref 49152");
+        run("tc filter del dev r0 ingress pref 7");
         assert_eq!(filters().matches(" handle ").count(), 1, "{}", filters());
         agent.two_sweeps();
         assert_eq!(agent.status()["warnings"], serde_json::json!([]));

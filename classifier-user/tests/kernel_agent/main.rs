@@ -21,6 +21,7 @@ mod history;
 mod keep;
 mod lifecycle;
 mod managed;
+mod others;
 mod paths;
 mod positions;
 mod privacy;

@@ -6,17 +6,25 @@ use serde_json::{Value, json};
 use crate::{
     agent::{Agent, classifier, eventually, frames, refused, stdout, tc},
     lab::{Peer, in_namespace, run, veth},
-    world::{Files, has_device, ip, send, send_from, tagged},
+    world::{Files, has_device, ip, send, send_from, tagged, wire},
 };
 
 /// What `check` says of the first link, and all it notes.
-fn check(arguments: &str) -> (Value, String) {
+pub(crate) fn check(arguments: &str) -> (Value, String) {
     let output = classifier(&format!("check {arguments} --json"));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(output.status.code(), Some(i32::from(report["ok"] != true)), "{report}");
     let messages = report["findings"].as_array().expect("findings").iter();
     let messages = messages.map(|finding| format!("{} {}\n", finding["level"], finding["message"])).collect();
     (report["links"][0].clone(), messages)
+}
+
+/// Waits until a bridge forwards what comes in on this port of it.
+fn forwards(port: &str) {
+    eventually("the bridge forwards", || {
+        let state = std::fs::read_to_string(format!("/sys/class/net/{port}/brport/state"));
+        (state.expect("a port").trim() == "3").then_some(())
+    });
 }
 
 #[test]
@@ -31,10 +39,7 @@ fn ports_of_a_bridge_count_what_is_bridged_once_each() {
         }
         run("ip link set br0 arp off up");
         for port in ["r0", "r1"] {
-            eventually("the bridge forwards", || {
-                let state = std::fs::read_to_string(format!("/sys/class/net/{port}/brport/state"));
-                (state.expect("a port").trim() == "3").then_some(())
-            });
+            forwards(port);
         }
         let links = format!("-i r0=up -d r1=down {}", files.arguments());
         let (link, said) = check(&links);
@@ -50,6 +55,11 @@ fn ports_of_a_bridge_count_what_is_bridged_once_each() {
             said.contains("only what this machine itself sends and receives passes it; give its ports"),
             "{said}"
         );
+        // What the bridge itself sends goes out of a port, too.
+        let twice = "r0 is a port of the bridge br0, and both are links";
+        let both = format!("-i br0=own -i r0=up {}", files.arguments());
+        let (said, noted) = (refused(&format!("run {both}")), check(&both).1);
+        assert!(said.contains(twice) && noted.contains(twice), "{said} {noted}");
 
         let agent = Agent::start(&links);
         send_from(&peer, "p0", &vec![(5, ip("45.57.0.1", "192.0.2.1", 1000))]);
@@ -60,6 +70,48 @@ fn ports_of_a_bridge_count_what_is_bridged_once_each() {
         let top = agent.ask("top");
         let total = |direction: &str| crate::agent::counter(&top["directions"][direction]["total"]);
         assert_eq!((total("in"), total("out")), ((5, 5000), (3, 300)));
+    });
+}
+
+/// What is put together while the agent runs: a link that comes and would count twice is not counted, and two that are
+/// counted already are warned of.
+#[test]
+fn what_would_count_twice_later_is_not_counted_or_warned_of() {
+    in_namespace(|| {
+        let (_peer, files) = (wire(), Files::new());
+        let agent = Agent::start(&format!("-i r0=up -i br0=own --wait {}", files.arguments()));
+        let warned = |text: &str| {
+            let status = agent.status();
+            let warnings = status["warnings"].as_array().expect("warnings").iter();
+            warnings.filter_map(Value::as_str).any(|warning| warning.contains(text))
+        };
+        // It has its port before it has its name, and sends nothing by itself.
+        run("ip link add br9 type bridge mcast_snooping 0");
+        run("ip link set br9 arp off up");
+        run("ip link set r0 master br9");
+        run("ip link set br9 down");
+        run("ip link set br9 name br0");
+        run("ip link set br0 up");
+        let twice = "r0 is a port of the bridge br0, and both are links";
+        agent.wait_log(0, &format!("own: {twice}"));
+        assert!(warned(&format!("own: {twice}")) && warned("nothing is counted there"), "{}", agent.status());
+        let status = agent.status();
+        assert!(status["gaps"].as_array().expect("gaps").iter().any(|gap| gap["link"] == "own"), "{status}");
+        forwards("r0");
+        send("br0", &vec![(5, ip("192.0.2.1", "45.57.0.1", 100))]);
+        agent.settled(&[("up tx", 5)]);
+        let top = agent.ask("top --direction out");
+        assert_eq!(crate::agent::counter(&top["directions"]["out"]["total"]), (5, 500));
+
+        run("ip link set r0 nomaster");
+        agent.wait_log(0, "own: br0 is counted again");
+        let log = agent.log().len();
+        run("ip link set r0 master br0");
+        let later = format!("and frames count twice: {twice}");
+        agent.wait_log(log, &later);
+        assert!(warned(&later), "{}", agent.status());
+        run("ip link set r0 nomaster");
+        eventually("the warning goes", || (!warned(&later)).then_some(()));
     });
 }
 

@@ -1,7 +1,7 @@
 //! Several links at once, and who else is on an interface.
 
 use classifier_user::{
-    datapath::kernel::{AttachError, Kernel, OBJECT_HARNESS, TcChoice, XdpChoice},
+    datapath::kernel::{Among, AttachError, Kernel, OBJECT_HARNESS, TcChoice, XdpChoice},
     model::{Hook, Mode, Side},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// An IPv4 frame, tagged if asked.
-fn frame(vlan: Option<u16>) -> Vec<u8> {
+pub(crate) fn frame(vlan: Option<u16>) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     if let Some(vlan) = vlan {
         frame.extend([0x81, 0x00]);
@@ -106,15 +106,10 @@ fn a_tag_in_metadata_counts_and_finds_its_link() {
             world.kernel.choose_tc(choice);
             let mut harness =
                 Kernel::load_object(OBJECT_HARNESS, &small(), &[setup(0, 9999, None)]).expect("harness");
-            // It has to come before ours. TCX runs before filters, and ours asks to be its last; the later filter is the first.
-            let filters = tc() == Mode::Tc;
-            if filters {
-                world.kernel.attach("r0", index, XdpChoice::Auto).expect("r0");
-            }
-            harness.attach_classifier("tag_100", "r0").expect("tag_100");
-            if !filters {
-                world.kernel.attach("r0", index, XdpChoice::Auto).expect("r0");
-            }
+            // It has to come before ours, which is the first of those that were there before. TCX runs before filters.
+            world.kernel.attach("r0", index, XdpChoice::Auto).expect("r0");
+            let among = if tc() == Mode::Tc { Among::Filters(1) } else { Among::First };
+            harness.attach_classifier("tag_100", "r0", Hook::Tx, among).expect("tag_100");
             let raw = Raw::new("r0");
             (0..10).for_each(|_| raw.send(&frame(None)));
             settle("r0");
@@ -126,7 +121,7 @@ fn a_tag_in_metadata_counts_and_finds_its_link() {
     }
 }
 
-fn small() -> classifier_user::datapath::Sizes {
+pub(crate) fn small() -> classifier_user::datapath::Sizes {
     classifier_user::datapath::Sizes { classes: 64, v4_rows: 1, v6_rows: 1, v6_nodes: 1 }
 }
 

@@ -10,6 +10,7 @@ mod lab;
 mod changes;
 mod generations;
 mod links;
+mod others;
 mod single;
 mod traffic;
 mod world;

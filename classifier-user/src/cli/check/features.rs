@@ -8,7 +8,10 @@ use super::{
     kept::keeper,
 };
 use crate::{
-    datapath::kernel::is_ours,
+    datapath::{
+        beside,
+        kernel::{Kept, OnHook, is_ours},
+    },
     model::{Hook, Link, Mode},
 };
 
@@ -39,31 +42,38 @@ pub(super) struct Feature {
     pub(super) found: Option<bool>,
 }
 
-/// A program on a hook.
+/// A program on a hook, or a filter that is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct HookProgram {
     /// `rx` or `tx`.
     pub(super) hook: &'static str,
     /// `xdp`, `tcx` or `clsact`.
     pub(super) kind: &'static str,
-    pub(super) id: u32,
-    /// Null where privileges do not let us see it.
+    /// Null of a filter that is no program.
+    pub(super) id: Option<u32>,
+    /// Null where privileges do not let us see it; of a filter that is no program, its kind.
     pub(super) name: Option<String>,
+    /// Of a filter: a lower one is asked first.
+    pub(super) priority: Option<u16>,
     /// The instance of which it is kept; null of everything else.
     pub(super) kept: Option<String>,
 }
 
-/// What this kernel has.
-pub(super) fn of(host: &Host) -> Vec<Feature> {
+/// What this kernel has; `tc` is how programs would be put on TC.
+pub(super) fn of(host: &Host, tc: Mode) -> Vec<Feature> {
     let says = host.interfaces.values().any(|interface| interface.features.is_some());
     let feature = |name, found| Feature { name, found };
-    vec![
-        feature("programs", host.loads.as_ref().map(Result::is_ok)),
-        feature("tcx", host.tcx),
+    let tried = |tried: &Option<Result<(), String>>| tried.as_ref().map(Result::is_ok);
+    let mut found = vec![feature("programs", tried(&host.loads)), feature("tcx", host.tcx)];
+    if tc == Mode::Tc {
+        found.push(feature("clsact", tried(&host.clsact)));
+    }
+    found.extend([
         feature("jit", host.jit),
         feature("xdp features of drivers", (!host.interfaces.is_empty()).then_some(says)),
         feature("bpf file system", host.bpffs),
-    ]
+    ]);
+    found
 }
 
 /// What stands in the way of the whole.
@@ -73,13 +83,24 @@ pub(super) fn judge(host: &Host, findings: &mut Findings) {
         let why = why.lines().next().unwrap_or_default();
         findings.add(Level::Error, "kernel", format!("the programs cannot be loaded: {why}"));
     }
+    if let Some(Err(why)) = &host.clsact {
+        findings.add(
+            Level::Error,
+            "kernel",
+            format!(
+                "programs cannot be put on TC by clsact: {why} (tried on an interface of its own; this takes \
+                 CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF, modules sch_ingress and cls_bpf)"
+            ),
+        );
+    }
 }
 
-/// What is to be said of a link's interface.
+/// What is to be said of a link's interface; `goes_on` says whether `run` goes on with what is kept.
 pub(super) fn of_link(
     link: &Link,
     interface: &Interface,
     host: &Host,
+    goes_on: impl Fn(&Kept) -> bool,
     report: &mut LinkReport,
     findings: &mut Findings,
 ) {
@@ -112,35 +133,37 @@ pub(super) fn of_link(
             ),
         );
     }
-    for program in &interface.programs {
-        let kept = keeper(host, program.id);
-        let (hook, where_) = match program.hook {
-            Hook::Rx => ("rx", "receive"),
-            Hook::Tx => ("tx", "transmit"),
-        };
-        // Of the XDP program, and of classifiers', more is said elsewhere.
-        let others = kept.is_none() && !program.name.as_deref().is_some_and(is_ours);
-        if program.kind != "xdp" && others {
-            let name = program.name.as_ref().map_or_else(String::new, |name| format!(", {name}"));
-            let order = match program.hook {
-                Hook::Rx => "frames are counted before it sees them",
-                Hook::Tx => "frames that it lets pass are counted",
-            };
-            findings.add(
-                Level::Note,
-                &link.name,
-                format!(
-                    "on {where_} there is a {} program (id {}{name}), which is not touched: {order}",
-                    program.kind, program.id
-                ),
-            );
+    for hook in Hook::ALL {
+        let on: Vec<_> = interface.programs.iter().filter(|on| on.hook == hook).cloned().collect();
+        let mode = [report.rx, report.tx][hook as usize];
+        for (place, other) in on.iter().enumerate() {
+            let kept = keeper(host, other.id);
+            // Of this kind's programs, and of XDP where it is in the way, more is said elsewhere.
+            let others = kept.is_none() && !other.name.as_deref().is_some_and(is_ours);
+            let passed = other.kind != "xdp" || matches!(mode, Some(Mode::Tc | Mode::Tcx));
+            if let Some(mode) = mode.filter(|_| others && passed) {
+                let ours = |on: &OnHook| match keeper(host, on.id) {
+                    Some(kept) => goes_on(kept),
+                    None => on.name.as_deref().is_some_and(is_ours),
+                };
+                let before = beside::precedes(&on, place, mode, ours);
+                let level = if before || beside::matters_behind(hook) { Level::Warning } else { Level::Note };
+                let (side, its) = (beside::side(hook), beside::called(other));
+                let effect = beside::effect(other, before);
+                findings.add(
+                    level,
+                    &link.name,
+                    format!("on {side} there is a {its}, which is not touched: {effect}"),
+                );
+            }
+            report.programs.push(HookProgram {
+                hook: ["rx", "tx"][hook as usize],
+                kind: other.kind,
+                id: (other.id != 0).then_some(other.id),
+                name: other.name.clone(),
+                priority: other.priority,
+                kept: kept.map(|kept| kept.instance.clone()),
+            });
         }
-        report.programs.push(HookProgram {
-            hook,
-            kind: program.kind,
-            id: program.id,
-            name: program.name.clone(),
-            kept: kept.map(|kept| kept.instance.clone()),
-        });
     }
 }

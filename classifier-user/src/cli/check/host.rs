@@ -12,6 +12,7 @@ use crate::datapath::{
     interface,
     kernel::{self, Kept, OnHook},
     netlink::{self, XdpFeatures, XdpProgram},
+    overlap::{self, Positions},
 };
 use crate::history::store::{Reader, StoreError};
 
@@ -28,6 +29,8 @@ pub(super) struct Host {
     pub(super) cpus: u32,
     /// Whether the kernel has TCX; `None` where we may not ask.
     pub(super) tcx: Option<bool>,
+    /// Why the kernel does not take filters of clsact; `None` where that was not tried.
+    pub(super) clsact: Option<Result<(), String>>,
     /// Why the kernel does not take the programs; `None` where that was not tried.
     pub(super) loads: Option<Result<(), String>>,
     /// Whether there is a BPF file system where one is wanted.
@@ -44,6 +47,8 @@ pub(super) struct Host {
     pub(super) names: Vec<String>,
     /// Those of the plan that are there.
     pub(super) interfaces: BTreeMap<String, Interface>,
+    /// Where all interfaces are.
+    pub(super) positions: Positions,
     /// Files of the plan that cannot be read, and why.
     pub(super) unreadable: Vec<(String, String)>,
     /// Why the plan's address cannot be listened on.
@@ -105,8 +110,10 @@ impl Host {
             bypasses: ["nf_flow_table", "openvswitch"].iter().filter(|name| module(name)).copied().collect(),
             names,
             interfaces,
+            positions: overlap::positions(),
             unreadable: unreadable(plan),
             tcx: kernel::has_tcx(),
+            clsact: None,
             loads: None,
             bpffs: Some(kernel::can_pin(&plan.keep.bpffs)),
             kept: kernel::kept(&plan.keep.bpffs).ok(),

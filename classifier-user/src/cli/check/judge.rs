@@ -14,9 +14,9 @@ use super::{
 use crate::{
     config::{RunPlan, XdpChoice},
     datapath::{
-        kernel::{self, BONDS, is_ours},
+        kernel::{self, BONDS, Kept, is_ours},
         netlink::XdpProgram,
-        overlap::{self, Position},
+        overlap,
     },
     model::{Link, Mode},
 };
@@ -184,14 +184,7 @@ pub(super) fn judge(
         };
         findings.add(Level::Warning, "bypass", what);
     }
-    let place = |name: &str| {
-        let interface = host.interfaces.get(name);
-        interface.map_or_else(Position::default, |interface| Position {
-            trunk: interface.trunk.clone(),
-            port_of: interface.port_of.clone(),
-        })
-    };
-    if let Some(overlap) = overlap::first(&plan.links, place) {
+    for overlap in overlap::all(&plan.links, &host.positions) {
         findings.add(Level::Error, "links", overlap.to_string());
     }
     findings.0.sort_by_key(|finding| finding.level);
@@ -199,7 +192,7 @@ pub(super) fn judge(
         ok: !findings.0.iter().any(|finding| finding.level == Level::Error),
         router: plan.router.clone(),
         kernel: host.kernel.clone(),
-        kernel_features: features::of(host),
+        kernel_features: features::of(host, tc),
         capabilities,
         links,
         memory,
@@ -372,7 +365,8 @@ fn judge_link(
         }
     };
     kept::of_link(link, plan, keeps, host, interface, report.rx, findings);
-    features::of_link(link, interface, host, &mut report, findings);
+    let goes_on = |kept: &Kept| kept::is_gone_on_with(kept, plan, keeps);
+    features::of_link(link, interface, host, goes_on, &mut report, findings);
     position::judge(link, plan, interface, findings);
     report
 }

@@ -5,8 +5,9 @@ use super::{
 use crate::{
     config::{BankMemory, RunPlan, Settings, XdpChoice, link::LinkSpec},
     datapath::{
-        kernel::OnHook,
+        kernel::{Kept, OnHook},
         netlink::{XdpFeatures, XdpProgram},
+        overlap::Position,
     },
     model::{Hook, Mode, Role},
 };
@@ -86,14 +87,49 @@ fn what_attaching_does_and_what_is_there() {
     let report = judged("eth0", XdpChoice::Auto, other);
     assert_eq!((report.links[0].native, report.links[0].resets_rings), (None, None));
 
-    let on = |hook, id, name: &str| OnHook { hook, kind: "tcx", id, name: Some(name.into()) };
+    let on = |hook, id, name: &str| OnHook { hook, kind: "tcx", id, name: Some(name.into()), priority: None };
     let programs = vec![on(Hook::Rx, 7, "cil_from_netdev"), on(Hook::Tx, 8, "shaper")];
     let report = judged("eth0", XdpChoice::Tc, Interface { programs, ..nic() });
     assert!(report.ok);
-    let notes = messages(&report, Level::Note);
-    assert!(notes.contains("eth0: on receive there is a tcx program (id 7, cil_from_netdev)"), "{notes}");
-    assert!(notes.contains("eth0: on transmit there is a tcx program (id 8, shaper)"), "{notes}");
+    let (notes, warnings) = (messages(&report, Level::Note), messages(&report, Level::Warning));
+    let note = "eth0: on receive there is a tcx program (id 7, cil_from_netdev), which is not touched: frames are counted \
+                before it sees them\n";
+    assert!(notes.contains(note), "{notes}");
+    assert!(warnings.contains("eth0: on transmit there is a tcx program (id 8, shaper)"), "{warnings}");
+    assert!(warnings.contains("what it drops or redirects is counted all the same"), "{warnings}");
     assert_eq!(report.links[0].programs.len(), 2);
+}
+
+#[test]
+fn who_sees_frames_first() {
+    let on = |hook, kind, id, priority| OnHook { hook, kind, id, name: Some("x".into()), priority };
+    let xdp = on(Hook::Rx, "xdp", 5, None);
+    let filters = [on(Hook::Tx, "clsact", 0, Some(1)), on(Hook::Tx, "clsact", 9, Some(3))];
+    let tcx = [on(Hook::Tx, "tcx", 7, None)];
+    let first = |programs: &[OnHook], clsact, kept: Vec<Kept>| {
+        let interface = Interface { programs: programs.to_vec(), ..nic() };
+        let host = Host { kept: Some(kept), ..host("eth0", interface) };
+        let plan = RunPlan { clsact, ..plan("eth0", XdpChoice::Tc) };
+        let report = judge(&plan, Some(true), &host, Ok(Some(PREFIXES)));
+        let told = report.findings.into_iter().filter(|finding| finding.message.contains("on "));
+        let told = told.filter(|finding| finding.message.contains("it sees frames first"));
+        told.map(|finding| finding.message).collect::<String>()
+    };
+    assert_eq!(
+        first(&[tcx.as_slice(), &filters].concat(), false, Vec::new()),
+        "",
+        "ours is the first by TCX"
+    );
+    let told = first(&filters, true, Vec::new());
+    assert!(told.contains("clsact filter (prio 1, x)") && !told.contains("prio 3"), "{told}");
+    let told = first(&tcx, true, Vec::new());
+    assert!(told.contains("tcx program (id 7, x)") && told.contains("accepts, drops or redirects"), "{told}");
+    let told = first(&[xdp], false, Vec::new());
+    assert!(told.contains("xdp program (id 5, x)") && told.contains("drops, answers or redirects"), "{told}");
+    // One that is kept stays where it is.
+    let kept = Kept { instance: "default".into(), programs: vec![8], ..Kept::default() };
+    let behind = [tcx[0].clone(), on(Hook::Tx, "tcx", 8, None)];
+    assert!(first(&behind, false, vec![kept]).contains("tcx program (id 7, x)"));
 }
 
 #[test]
@@ -111,6 +147,18 @@ fn what_the_kernel_was_found_to_have() {
     assert_eq!(found(&unasked), (None, Some(Mode::Tcx), true));
     let report = judge(&plan("eth0", XdpChoice::Tc), None, &unasked, Ok(Some(PREFIXES)));
     assert!(messages(&report, Level::Note).contains("kernel: TCX: a guess by the kernel's number"));
+    // Without TCX it has to have clsact.
+    let tried = |clsact| {
+        let host = Host { tcx: Some(false), clsact, ..host("eth0", nic()) };
+        let report = judge(&plan("eth0", XdpChoice::Tc), None, &host, Ok(Some(PREFIXES)));
+        let found = report.kernel_features.iter().find(|feature| feature.name == "clsact").unwrap().found;
+        (found, messages(&report, Level::Error))
+    };
+    assert_eq!(tried(Some(Ok(()))), (Some(true), String::new()));
+    assert_eq!(tried(None), (None, String::new()));
+    let (clsact, error) = tried(Some(Err("no such qdisc".into())));
+    assert_eq!(clsact, Some(false));
+    assert!(error.starts_with("kernel: programs cannot be put on TC by clsact: no such qdisc"), "{error}");
     let refused = Host { loads: Some(Err("the kernel refused program x".into())), ..host("eth0", nic()) };
     assert!(!found(&refused).2);
     // What was tried goes before any number.
@@ -293,6 +341,8 @@ fn a_vlan_device_and_its_trunk_would_count_twice() {
     let device = Interface { trunk: Some(("eth0".into(), 100)), kind: Some("vlan".into()), ..nic() };
     let mut host = host("eth0.100", device);
     host.interfaces.insert("eth0".into(), nic());
+    let position = Position { below: Some(("eth0".into(), Some(100))), port_of: None };
+    host.positions.insert("eth0.100".into(), position);
     for (links, twice) in
         [("eth0.100 eth0=t", true), ("eth0.100 eth0:vlan=100=t", true), ("eth0.100 eth0:vlan=7=t", false)]
     {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 fn on(hook: Hook, kind: &'static str, id: u32, name: &str) -> OnHook {
-    OnHook { hook, kind, id, name: Some(name.into()) }
+    OnHook { hook, kind, id, name: Some(name.into()), priority: None }
 }
 
 /// An interface with this program's XDP (7) and TCX (8) on it.

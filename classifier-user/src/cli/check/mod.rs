@@ -50,6 +50,10 @@ pub(super) fn execute(args: Args, out: &mut dyn Write) -> Result<Outcome, CliErr
     let mut host = Host::read(&plan).map_err(CliError::work)?;
     if judge::can_load(&host) {
         host.loads = Some(kernel::try_load().map_err(|error| error.to_string()));
+        // What is taken without TCX may be a module that is missing.
+        if plan.clsact || host.tcx == Some(false) {
+            host.clsact = kernel::try_clsact();
+        }
     }
     let prefixes = if host.unreadable.is_empty() { count_prefixes(&plan, &mut host) } else { Ok(None) };
     let report = judge(&plan, keeps, &host, prefixes);

@@ -127,7 +127,7 @@ fn links(report: &Report, screen: Screen) -> Table {
 fn programs(report: &Report, screen: Screen) -> Table {
     let mut table = screen.table();
     let mut head = ["on", "there now", "kind"].map(heading).to_vec();
-    head.push(number_heading("id"));
+    head.extend(["prio", "id"].map(number_heading));
     head.extend(["name", "kept as"].map(heading));
     table.set_header(head);
     let mut done: Vec<&str> = Vec::new();
@@ -138,13 +138,15 @@ fn programs(report: &Report, screen: Screen) -> Table {
         }
         done.push(&link.interface);
         for program in &link.programs {
-            let xdp = link.xdp_program.as_ref().filter(|xdp| program.kind == "xdp" && xdp.id == program.id);
+            let xdp =
+                link.xdp_program.as_ref().filter(|xdp| program.kind == "xdp" && Some(xdp.id) == program.id);
             let kind = xdp.map_or_else(|| program.kind.to_owned(), |xdp| format!("xdp, {}", xdp.mode));
             table.add_row([
                 text(&link.interface),
                 text(if program.hook == "rx" { "receive" } else { "transmit" }),
                 text(&kind),
-                number(program.id),
+                program.priority.map_or_else(|| text("-"), number),
+                program.id.map_or_else(|| text("-"), number),
                 text(program.name.as_deref().unwrap_or("unknown")),
                 text(program.kept.as_deref().unwrap_or("-")),
             ]);

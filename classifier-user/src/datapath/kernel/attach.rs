@@ -385,10 +385,9 @@ fn classifier(
     };
     let program = object::classifier(ebpf, name)?;
     if choice == TcChoice::Auto {
-        // First on ingress, before anybody drops or redirects; last on egress, when all is decided.
-        let order = if hook == Hook::Rx { LinkOrder::first() } else { LinkOrder::last() };
+        // The first in both directions: behind a program that accepts, drops or redirects nothing is seen any more.
         let tcx = program
-            .attach_with_options(interface, side, TcAttachOptions::TcxOrder(order))
+            .attach_with_options(interface, side, TcAttachOptions::TcxOrder(LinkOrder::first()))
             .and_then(|id| program.take_link(id));
         match tcx {
             Ok(link) => {
@@ -409,7 +408,8 @@ fn classifier(
         }
     };
     let handle = if qdisc { MADE_QDISC } else { TcHandle::AUTO_ASSIGN };
-    let options = TcAttachOptions::Netlink(NlOptions { handle, ..NlOptions::default() });
+    let priority = netlink_tc::free_priority(ifindex, hook);
+    let options = TcAttachOptions::Netlink(NlOptions { handle, priority, ..NlOptions::default() });
     let link = program.attach_with_options(interface, side, options).and_then(|id| program.take_link(id));
     match link {
         Ok(link) => Ok(Fresh { attached: Attached::Tc(link), mode: Mode::Tc, why: None, qdisc }),

@@ -5,7 +5,11 @@ use std::{io, sync::atomic::Ordering};
 use aya::{
     Pod,
     maps::{Array, LpmTrie, MapData, MapError, lpm_trie::Key},
-    programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, xdp::XdpMode},
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp,
+        tc::{NlOptions, TcAttachOptions},
+        xdp::XdpMode,
+    },
 };
 use classifier_common::{
     abi::{DIRTY_BLOCK, Hook, Side},
@@ -38,6 +42,17 @@ pub enum HarnessError {
     /// The program's descriptor.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// Where a TC program goes among those of its hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Among {
+    /// The first by TCX.
+    First,
+    /// The last by TCX.
+    Last,
+    /// A filter of this priority.
+    Filters(u16),
 }
 
 /// A harness map with a counter for each class.
@@ -78,16 +93,33 @@ impl Kernel {
         Ok(Attached::Xdp(program.take_link(id)?))
     }
 
-    /// Attaches a TC program of the object at egress, until this datapath is dropped.
+    /// Attaches a TC program of the object, until this datapath is dropped. A filter needs the interface's clsact qdisc.
     ///
     /// # Errors
     /// [`HarnessError`].
-    pub fn attach_classifier(&mut self, name: &str, interface: &str) -> Result<(), HarnessError> {
+    pub fn attach_classifier(
+        &mut self,
+        name: &str,
+        interface: &str,
+        hook: Hook,
+        among: Among,
+    ) -> Result<(), HarnessError> {
         let program =
             self.ebpf.program_mut(name).and_then(|program| <&mut SchedClassifier>::try_from(program).ok());
         let program = program.ok_or_else(|| HarnessError::Missing(name.to_owned()))?;
         program.load()?;
-        program.attach(interface, TcAttachType::Egress)?;
+        let side = match hook {
+            Hook::Rx => TcAttachType::Ingress,
+            Hook::Tx => TcAttachType::Egress,
+        };
+        let options = match among {
+            Among::First => TcAttachOptions::TcxOrder(LinkOrder::first()),
+            Among::Last => TcAttachOptions::TcxOrder(LinkOrder::last()),
+            Among::Filters(priority) => {
+                TcAttachOptions::Netlink(NlOptions { priority, ..NlOptions::default() })
+            }
+        };
+        program.attach_with_options(interface, side, options)?;
         Ok(())
     }
 

@@ -33,17 +33,17 @@ mod verified;
 pub use attach::{AttachError, Foreign, TcChoice, XdpChoice};
 pub(crate) use attach::{BONDS, is_ours};
 pub use detach::detach_all;
-pub use harness::{HarnessError, OBJECT_HARNESS};
+pub use harness::{Among, HarnessError, OBJECT_HARNESS};
 pub use names::remember_names;
 pub use object::{LoadError, OBJECT, Setup, cpu_slices};
 pub use pins::{Kept, MetaError, PinError, Place, can_pin, carry_bytes, class_bytes, kept};
-pub use probe::{OnHook, has_tcx, programs_on, try_load};
+pub use probe::{OnHook, has_tcx, programs_on, try_clsact, try_load};
 pub use run::{Entry, Runner};
 pub use verified::Verified;
 
 use self::{generation::Carried, held::Held, keep::Keeping, mapping::Mapping, ports::Ports, sweep::Seen};
 use super::{
-    Applied, Attachment, Batch, Datapath, DatapathError, LinkSweep, Memory, Sizes, Sweep,
+    Applied, Attachment, Batch, Beside, Datapath, DatapathError, LinkSweep, Memory, Sizes, Sweep,
     interface::Interface,
 };
 use crate::{
@@ -298,6 +298,10 @@ impl Datapath for Kernel {
             Attachment { link: link.setup.link, modes }
         };
         self.links.iter().map(attachment).collect()
+    }
+
+    fn beside(&self) -> Vec<Beside> {
+        self.others()
     }
 
     fn memory(&self) -> Memory {

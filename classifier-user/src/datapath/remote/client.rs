@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     datapath::{
-        Applied, Attachment, Batch, Datapath, DatapathError, HookSweep, LinkSweep, Memory, Sizes, Sweep,
-        adopted::Adopted, interface::Interface,
+        Applied, Attachment, Batch, Beside, Datapath, DatapathError, HookSweep, LinkSweep, Memory, Sizes,
+        Sweep, adopted::Adopted, interface::Interface,
     },
     model::{Class, Counter, LinkId, Owner},
 };
@@ -390,6 +390,12 @@ impl Datapath for Remote {
             *self.attachments.borrow_mut() = found.collect();
         }
         self.attachments.borrow().clone()
+    }
+
+    /// Nobody, as far as is known, where the other process is gone.
+    fn beside(&self) -> Vec<Beside> {
+        let Ok(Answer::Beside(found)) = self.ask(&Request::Beside) else { return Vec::new() };
+        found.into_iter().map(|(ifindex, what)| Beside { ifindex, what }).collect()
     }
 
     fn is_lost(&self) -> bool {

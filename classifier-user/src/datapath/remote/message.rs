@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     datapath::{
-        Batch, DatapathError, Memory, Sizes,
+        Batch, Beside, DatapathError, Memory, Sizes,
         adopted::{Adopted, AdoptedHook, AdoptedLink, CountId, LinkLabel, Missed},
         interface::Interface,
         kernel::{Setup, XdpChoice},
@@ -49,6 +49,8 @@ pub(super) enum Request {
     Place(Vec<u16>, Option<Where>),
     /// How they are attached. [`Answer::Attachments`].
     Attachments,
+    /// Who else is on the hooks. [`Answer::Beside`].
+    Beside,
     /// Take everything off. [`Answer::Done`].
     Detach,
 }
@@ -69,6 +71,8 @@ pub(super) enum Answer {
     Released(Vec<Class>),
     Swept(WireSweep),
     Attachments(Vec<(u16, [Option<Mode>; 2])>),
+    /// Indices of interfaces, and what is said of them: no more than fits a frame.
+    Beside(Vec<(u32, String)>),
     Done,
 }
 
@@ -83,6 +87,15 @@ pub(super) enum Failure {
     FibFull(u8, u32),
     ClassOutOfRange(Class, u32),
     Other(String),
+}
+
+/// What is said of others on the hooks, at most.
+const OTHERS: usize = 256;
+
+/// [`Beside`], as far as it goes.
+pub(super) fn beside(found: Vec<Beside>) -> Answer {
+    let short = |what: String| what.chars().take(OTHERS).collect();
+    Answer::Beside(found.into_iter().take(OTHERS).map(|other| (other.ifindex, short(other.what))).collect())
 }
 
 /// What of the FIB can be full.

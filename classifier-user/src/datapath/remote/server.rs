@@ -261,6 +261,7 @@ impl Session<'_> {
                 let found = self.started("attachments")?.datapath.attachments();
                 Answer::Attachments(found.into_iter().map(|found| (found.link.0, found.modes)).collect())
             }
+            Request::Beside => message::beside(self.started("beside")?.datapath.beside()),
             Request::Detach => {
                 self.started("detach")?.datapath.detach()?;
                 Answer::Done

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     datapath::{
-        Applied, Attachment, Batch, Datapath, DatapathError, HookSweep, LinkSweep, Memory, Refused, Sizes,
-        Starting, Sweep,
+        Applied, Attachment, Batch, Beside, Datapath, DatapathError, HookSweep, LinkSweep, Memory, Refused,
+        Sizes, Starting, Sweep,
         adopted::{Adopted, AdoptedHook, AdoptedLink, CountId, LinkLabel, Missed},
         interface::Interface,
         kernel::{Setup, XdpChoice},
@@ -92,6 +92,10 @@ impl Datapath for Recorder {
 
     fn attachments(&self) -> Vec<Attachment> {
         vec![Attachment { link: LinkId(0), modes: [Some(Mode::Native), None] }]
+    }
+
+    fn beside(&self) -> Vec<Beside> {
+        vec![Beside { ifindex: 3, what: "é".repeat(300) }; 300]
     }
 
     fn memory(&self) -> Memory {
@@ -238,6 +242,8 @@ fn everything_that_is_asked_arrives_and_is_answered() {
     assert_eq!(remote.attach(&lo).unwrap().as_deref(), Some("so"));
     assert!(remote.settle().unwrap().is_none());
     assert_eq!(remote.attachments(), [Attachment { link: LinkId(0), modes: [Some(Mode::Native), None] }]);
+    let beside = remote.beside();
+    assert_eq!((beside.len(), &beside[9]), (256, &Beside { ifindex: 3, what: "é".repeat(256) }), "what fits");
     assert_eq!(remote.place(&[LinkId(0)], Some(&lo)).unwrap().as_deref(), Some("lo"));
     assert_eq!(remote.place(&[], None).unwrap(), None);
     let larger = Sizes { classes: 2 << 20, ..SIZES };
