@@ -59,11 +59,15 @@ pub(super) fn attach(
     for interface in interfaces {
         if remote.has_kept(interface.ifindex)? { kept.push(interface) } else { fresh.push(interface) }
     }
-    for interface in fresh.into_iter().chain(kept) {
-        if done.contains(&interface.ifindex) {
-            continue;
-        }
+    let mut all: Vec<&Interface> = fresh.into_iter().chain(kept).collect();
+    all.retain(|interface| {
+        let first = !done.contains(&interface.ifindex);
         done.push(interface.ifindex);
+        first
+    });
+    // What is wrong with one of them costs the others nothing: each XDP program that comes or goes may reset a card's rings.
+    remote.preflight(&all)?;
+    for interface in all {
         if let Some(why) = remote.attach(interface)? {
             warn!("{}: no native XDP ({why}); counting received frames at TC ingress", interface.name);
         }

@@ -44,6 +44,11 @@ fn pins(directory: &Path) -> Vec<String> {
     found
 }
 
+/// How many generations are pinned, and whole.
+pub(crate) fn metas(directory: &Path) -> usize {
+    pins(directory).iter().filter(|path| path.ends_with("/META")).count()
+}
+
 /// What `bpftool`, `tc` and the file system show of this machine: all that could be left behind.
 #[derive(Debug, PartialEq, Eq)]
 struct Traces {
@@ -344,7 +349,7 @@ fn another_version_other_sizes_and_other_sides_take_over() {
             agent.end(if life % 2 == 0 { libc::SIGKILL } else { libc::SIGTERM });
             // One generation of one version is left.
             let all = pins(&bpffs);
-            assert_eq!(all.iter().filter(|path| path.ends_with("/META")).count(), 1, "{all:?}");
+            assert_eq!(metas(&bpffs), 1, "{all:?}");
             // Filters need no pin.
             let pinned = ["rx", "tx"].map(|hook| status["links"][0][hook]["mode"] != "tc");
             let pinned = pinned.into_iter().filter(|pinned| *pinned).count();

@@ -23,6 +23,7 @@ mod lifecycle;
 mod managed;
 mod paths;
 mod positions;
+mod preflight;
 mod privacy;
 mod privileges;
 mod public;

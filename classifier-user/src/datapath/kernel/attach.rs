@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     datapath::{
-        netlink,
+        netlink::{self, XdpProgram},
         netlink_tc::{self, Filter},
     },
     model::Mode,
@@ -166,6 +166,58 @@ pub(super) struct Fresh {
     pub(super) qdisc: bool,
 }
 
+/// Sees whether a hook of an interface can be attached to, as far as that can be told without trying: attaching XDP sets the
+/// rings of many drivers up anew, and is not done in vain. `leaving` are programs that go before. Says why receive is counted at
+/// TC where XDP may be there, if so.
+pub(super) fn look(
+    interface: &str,
+    ifindex: u32,
+    hook: Hook,
+    choice: XdpChoice,
+    leaving: &[u32],
+) -> Result<Option<String>, AttachError> {
+    refuse_twice(interface, ifindex, hook, leaving)?;
+    if hook == Hook::Tx || choice == XdpChoice::Tc {
+        return Ok(None);
+    }
+    let info = netlink::link_info(ifindex).unwrap_or_default();
+    // A bond's program runs on its members, as one of theirs: nothing would be found of the bond's links.
+    if let Some(kind) = info.kind.filter(|kind| BONDS.contains(&kind.as_str())) {
+        return match choice {
+            XdpChoice::Auto => Ok(Some(format!("it is a {kind}, and XDP would see its members"))),
+            _ => Err(AttachError::Bond { interface: interface.to_owned(), kind }),
+        };
+    }
+    if let Some(id) = in_the_way(info.xdp).filter(|id| !leaving.contains(id)) {
+        return Err(occupied(interface, id));
+    }
+    if choice == XdpChoice::Native
+        && netlink::xdp_features(ifindex).is_some_and(|features| !features.native())
+    {
+        let source = Box::new(ProgramError::IOError(io::Error::from_raw_os_error(libc::EOPNOTSUPP)));
+        return Err(AttachError::NoNative { interface: interface.to_owned(), source });
+    }
+    Ok(None)
+}
+
+/// The number of a program beside which the kernel takes no other; 0 where there are several. One that runs on the card
+/// itself is not in the way.
+fn in_the_way(program: Option<XdpProgram>) -> Option<u32> {
+    program.filter(|program| program.mode != "offloaded").map(|program| program.id)
+}
+
+/// An XDP program is there already, of this number.
+fn occupied(interface: &str, id: u32) -> AttachError {
+    let program = (id != 0).then(|| Foreign { id, name: names::of(id) });
+    let interface = interface.to_owned();
+    let ours = program.as_ref().and_then(|program| program.name.as_deref()).is_some_and(is_ours);
+    if ours {
+        AttachError::Twice { interface, program }
+    } else {
+        AttachError::Occupied { interface, program }
+    }
+}
+
 /// Attaches receive.
 pub(super) fn receive(
     ebpf: &mut Ebpf,
@@ -174,30 +226,22 @@ pub(super) fn receive(
     choice: XdpChoice,
     tc: TcChoice,
 ) -> Result<Fresh, AttachError> {
-    refuse_twice(interface, ifindex, Hook::Rx)?;
-    // A bond's program runs on its members, as one of theirs: nothing would be found of the bond's links.
-    let bond = netlink::link_info(ifindex)
-        .ok()
-        .and_then(|info| info.kind)
-        .filter(|kind| BONDS.contains(&kind.as_str()));
-    if let (Some(kind), XdpChoice::Auto | XdpChoice::Native | XdpChoice::Generic) = (&bond, choice) {
-        if choice != XdpChoice::Auto {
-            return Err(AttachError::Bond { interface: interface.to_owned(), kind: kind.clone() });
-        }
-        let why = Some(format!("it is a {kind}, and XDP would see its members"));
-        return classifier(ebpf, interface, ifindex, Hook::Rx, tc).map(|fresh| Fresh { why, ..fresh });
+    let bond = look(interface, ifindex, Hook::Rx, choice, &[])?;
+    if bond.is_some() {
+        return classifier(ebpf, interface, ifindex, Hook::Rx, tc).map(|fresh| Fresh { why: bond, ..fresh });
     }
     let native = match choice {
         XdpChoice::Tc => None,
         XdpChoice::Generic => {
-            let attached = xdp(ebpf, interface, XdpMode::Skb)?.map_err(|source| AttachError::Refused {
-                interface: interface.to_owned(),
-                what: "generic XDP",
-                source: Box::new(source),
-            })?;
+            let attached =
+                xdp(ebpf, interface, ifindex, XdpMode::Skb)?.map_err(|source| AttachError::Refused {
+                    interface: interface.to_owned(),
+                    what: "generic XDP",
+                    source: Box::new(source),
+                })?;
             return Ok(Fresh { attached, mode: Mode::Generic, why: None, qdisc: false });
         }
-        XdpChoice::Auto | XdpChoice::Native => Some(xdp(ebpf, interface, XdpMode::Driver)?),
+        XdpChoice::Auto | XdpChoice::Native => Some(xdp(ebpf, interface, ifindex, XdpMode::Driver)?),
     };
     let why = match native {
         Some(Ok(attached)) => return Ok(Fresh { attached, mode: Mode::Native, why: None, qdisc: false }),
@@ -218,7 +262,7 @@ pub(super) fn transmit(
     ifindex: u32,
     tc: TcChoice,
 ) -> Result<Fresh, AttachError> {
-    refuse_twice(interface, ifindex, Hook::Tx)?;
+    look(interface, ifindex, Hook::Tx, XdpChoice::Tc, &[])?;
     classifier(ebpf, interface, ifindex, Hook::Tx, tc)
 }
 
@@ -323,6 +367,7 @@ pub(super) fn program_id(ebpf: &mut Ebpf, hook: Hook, mode: Mode) -> Option<u32>
 fn xdp(
     ebpf: &mut Ebpf,
     interface: &str,
+    ifindex: u32,
     mode: XdpMode,
 ) -> Result<Result<Attached, ProgramError>, AttachError> {
     let program = object::xdp(ebpf, programs::XDP_RX)?;
@@ -333,15 +378,9 @@ fn xdp(
     if !matches!(os_error(&error), Some(libc::EBUSY | libc::EEXIST)) {
         return Ok(Err(error));
     }
-    let program =
-        crate::datapath::interface::xdp_program(interface).map(|id| Foreign { id, name: names::of(id) });
-    let interface = interface.to_owned();
-    let ours = program.as_ref().and_then(|program| program.name.as_deref()).is_some_and(is_ours);
-    Err(if ours {
-        AttachError::Twice { interface, program }
-    } else {
-        AttachError::Occupied { interface, program }
-    })
+    // One that came just now.
+    let there = netlink::link_info(ifindex).unwrap_or_default();
+    Err(occupied(interface, in_the_way(there.xdp).unwrap_or_default()))
 }
 
 /// Whether a program of this name is this agent's, or another one's of its kind. The kernel keeps 15 characters of it.
@@ -355,13 +394,17 @@ pub(crate) fn is_ours(name: &str) -> bool {
 pub(super) const MADE_QDISC: TcHandle = TcHandle::new(0, 2);
 
 /// TC would take the same program a second time, and every frame would count twice.
-fn refuse_twice(interface: &str, ifindex: u32, hook: Hook) -> Result<(), AttachError> {
+fn refuse_twice(interface: &str, ifindex: u32, hook: Hook, leaving: &[u32]) -> Result<(), AttachError> {
     let (ours, _) = of_tc(hook);
     let kept = |name: &str| ours.as_bytes().iter().take(15).eq(name.as_bytes().iter().take(15));
     let tcx = held::tcx_programs(ifindex, hook).unwrap_or_default();
-    let tcx = tcx.into_iter().find(|&id| names::of(id).is_some_and(|name| kept(&name)));
+    let tcx =
+        tcx.into_iter().find(|id| !leaving.contains(id) && names::of(*id).is_some_and(|name| kept(&name)));
     let filters = || netlink_tc::filters(ifindex, hook).unwrap_or_default();
-    let clsact = || filters().into_iter().filter_map(|filter| filter.program).find(|(name, _)| kept(name));
+    let clsact = || {
+        let mut programs = filters().into_iter().filter_map(|filter| filter.program);
+        programs.find(|(name, id)| !leaving.contains(id) && kept(name))
+    };
     tcx.or_else(|| clsact().map(|(_, id)| id)).map_or(Ok(()), |id| {
         let program = Some(Foreign { id, name: Some(ours.to_owned()) });
         Err(AttachError::Twice { interface: interface.to_owned(), program })

@@ -53,14 +53,36 @@ impl Kernel {
     /// fails nothing has changed.
     #[must_use]
     pub fn has_kept(&self, ifindex: u32) -> bool {
-        self.keeping.as_ref().is_some_and(|keeping| {
-            keeping
-                .pins
-                .links()
-                .iter()
-                .any(|(index, _, link)| *index == ifindex && link.info.ifindex == ifindex)
-                || Hook::ALL.iter().any(|&hook| self.kept_filter(ifindex, hook).is_some())
-        })
+        Hook::ALL.into_iter().any(|hook| !self.kept_on(ifindex, hook).is_empty())
+    }
+
+    /// How what is kept on a hook counts, as far as that can be told, and the numbers of the programs.
+    fn kept_on(&self, ifindex: u32, hook: Hook) -> Vec<(Option<Mode>, u32)> {
+        let Some(keeping) = &self.keeping else { return Vec::new() };
+        let places = keeping.pins.links().into_iter();
+        let places = places
+            .filter(|(index, its, link)| (*index, *its) == (ifindex, hook) && link.info.ifindex == ifindex);
+        let pinned = places.map(|(_, _, link)| (mode_of(ifindex, &link.info), link.info.program));
+        let filter = self.kept_filter(ifindex, hook).and_then(|filter| filter.program);
+        pinned.chain(filter.map(|(_, id)| (Some(Mode::Tc), id))).collect()
+    }
+
+    /// Sees whether both hooks of an interface can be attached to, or be gone on with, as far as that can be told without
+    /// changing anything: asked of all interfaces before the first one is touched, so that what is wrong with one of them
+    /// costs the others nothing.
+    ///
+    /// # Errors
+    /// As [`Kernel::attach`] would say.
+    pub fn preflight(&self, interface: &str, ifindex: u32, choice: XdpChoice) -> Result<(), AttachError> {
+        for hook in Hook::ALL {
+            let kept = self.kept_on(ifindex, hook);
+            if kept.iter().any(|(mode, _)| mode.is_some_and(|mode| will_do(hook, mode, choice))) {
+                continue;
+            }
+            let leaving: Vec<u32> = kept.into_iter().map(|(_, program)| program).collect();
+            attach::look(interface, ifindex, hook, choice, &leaving)?;
+        }
+        Ok(())
     }
 
     /// The filter of this instance that is on a hook.

@@ -29,6 +29,8 @@ pub(super) enum Request {
     Start(WireStart),
     /// Whether something is kept on the interface of this number. [`Answer::Kept`].
     HasKept(u32),
+    /// Whether all these can be attached to. [`Answer::Done`].
+    Preflight(Vec<Where>),
     /// Attach. [`Answer::Placed`].
     Attach(Where),
     /// All are attached. [`Answer::Owners`] and [`Answer::Adopted`].

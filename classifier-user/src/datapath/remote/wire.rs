@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Raised with every change of a message.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// Bytes of a frame's message, at most.
 pub(super) const FRAME: usize = 256 << 10;
 /// Items of a part, at most: far below [`FRAME`].
