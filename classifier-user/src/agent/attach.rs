@@ -76,6 +76,17 @@ pub(super) fn attach(
         let mode = |mode: Option<Mode>| mode.map_or("off", Mode::name);
         let vlan = link.vlan.map_or_else(String::new, |vlan| format!(" VLAN {vlan}"));
         let [rx, tx] = attachment.modes;
+        let there = interfaces.iter().any(|its| its.name == link.interface && its.ifindex != 0);
+        if there && attachment.modes.contains(&None) {
+            let why = format!(
+                "{}: receive is {}, transmit is {} right after they were attached to {}: somebody takes them off",
+                link.name,
+                mode(rx),
+                mode(tx),
+                link.interface
+            );
+            return Err(RemoteError::Refused { why });
+        }
         info!(
             "{} ({}, {}{vlan}): receive {}, transmit {}",
             link.name,

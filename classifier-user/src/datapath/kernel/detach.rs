@@ -6,7 +6,8 @@ use aya::programs::{SchedClassifier, TcAttachType, loaded_links, loaded_programs
 use classifier_common::abi::{Hook, programs};
 
 use super::{
-    attach::{self, is_ours},
+    attach,
+    conflict::is_ours,
     keep,
     pins::{self, Place, generation::Generation},
     sys,

@@ -200,6 +200,12 @@ impl Keeping {
         let _ = self.note(ifindex, |label| label.attached[hook as usize] = false);
     }
 
+    /// Notes whether an interface has its clsact qdisc from this instance: before that is made, so that whoever is killed
+    /// between the two leaves nothing of which nobody knows.
+    pub(super) fn claim_qdisc(&mut self, ifindex: u32, made: bool) -> Result<(), PinError> {
+        self.note(ifindex, |label| label.qdisc = made)
+    }
+
     /// Whether an interface has its clsact qdisc from this instance.
     pub(super) fn made_qdisc(&self, ifindex: u32) -> bool {
         self.generation.labels.iter().any(|label| label.ifindex == ifindex && label.qdisc)
@@ -240,9 +246,6 @@ impl Kernel {
             self.qdiscs.push(ifindex);
         }
         let Some(keeping) = &mut self.keeping else { return Ok((fresh.attached, fresh.mode)) };
-        if fresh.qdisc {
-            keeping.note(ifindex, |label| label.qdisc = true)?;
-        }
         let path = keeping.pins.link_path(ifindex, hook);
         // Of an interface that had this number and is gone.
         let _ = fs::remove_file(&path);

@@ -29,8 +29,6 @@ pub(super) enum Request {
     Start(WireStart),
     /// Whether something is kept on the interface of this number. [`Answer::Kept`].
     HasKept(u32),
-    /// Whether all these can be attached to. [`Answer::Done`].
-    Preflight(Vec<Where>),
     /// Attach. [`Answer::Placed`].
     Attach(Where),
     /// All are attached. [`Answer::Owners`] and [`Answer::Adopted`].
@@ -53,6 +51,8 @@ pub(super) enum Request {
     Attachments,
     /// Take everything off. [`Answer::Done`].
     Detach,
+    /// Whether all these can be attached to. [`Answer::Done`].
+    Preflight(Vec<Where>),
 }
 
 /// What it is answered.

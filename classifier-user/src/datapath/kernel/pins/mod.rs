@@ -311,12 +311,11 @@ impl Pins {
         .collect()
     }
 
-    /// Brings a link of another version's directory here.
+    /// Brings a link of another version's directory here, at once: at no moment it is in none, or in both.
     pub(super) fn move_here(&self, link: &PinnedLink, ifindex: u32, hook: Hook) -> Result<(), PinError> {
         let path = self.link_path(ifindex, hook);
         if path != link.path {
-            sys::pin(link.fd.as_fd(), &path).map_err(failed("pinning a link", &path))?;
-            let _ = fs::remove_file(&link.path);
+            fs::rename(&link.path, &path).map_err(failed("moving a pinned link here", &path))?;
         }
         Ok(())
     }
