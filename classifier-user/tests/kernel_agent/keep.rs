@@ -31,7 +31,7 @@ pub(crate) fn keeping(files: &Files, bpffs: &Path) -> String {
 }
 
 /// Everything that is pinned, by path.
-fn pins(directory: &Path) -> Vec<String> {
+pub(crate) fn pins(directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory").flatten() {
         let path = entry.path();
@@ -106,7 +106,7 @@ fn assert_gone(objects: &[String]) {
 }
 
 /// Whether this program is on the interface.
-fn counts(interface: &str) -> bool {
+pub(crate) fn counts(interface: &str) -> bool {
     run("bpftool net").contains(&format!("{interface}("))
 }
 
@@ -181,7 +181,7 @@ fn killed_and_ended_in_turns_it_has_counted_every_frame_once() {
 
 /// Sends again and again on an interface of the calling thread's namespace, from a thread of its own. Gives how often, once
 /// it is told to end.
-fn sending(interface: &'static str, traffic: &Traffic) -> impl FnOnce() -> u64 + use<> {
+pub(crate) fn sending(interface: &'static str, traffic: &Traffic) -> impl FnOnce() -> u64 + use<> {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let traffic = traffic.clone();
     let thread = std::thread::spawn(move || {

@@ -29,6 +29,7 @@ mod privileges;
 mod public;
 mod reload;
 mod socket;
+mod starts;
 mod totals;
 mod variants;
 mod world;

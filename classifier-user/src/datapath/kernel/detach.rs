@@ -46,7 +46,7 @@ fn detach_kept(place: &Place, named: bool, done: &mut Vec<String>) {
         }
     }
     let links = pins.links();
-    let elsewhere = pins::elsewhere(&generations, &links);
+    let elsewhere = pins::elsewhere(generations.last(), &links);
     if !named {
         // What cannot be read does not say where it is; its programs may.
         let here = || {

@@ -1,7 +1,7 @@
 //! The datapath in the kernel: the only place that imports aya.
 //!
 //! Reading order: [`object`] (loading), [`attach`] (hooks), `conflict` (what is in the way), `held` (whether they still are), `mapping` (shared memory),
-//! `sweep` (reading), `generation` (larger maps), `ports` (which interface is which link), `keep`, `take_over`, `missed` and `pins`
+//! `sweep` (reading), `generation` (larger maps), `ports` (which interface is which link), `keep`, `fold`, `take_over`, `missed` and `pins`
 //! (what outlives the agent), `starting` (all of it for an agent), `run` (single frames through `BPF_PROG_TEST_RUN`), `verified`
 //! (what the verifier says).
 
@@ -12,6 +12,7 @@ use classifier_common::abi::{BankLayout, Hook};
 mod attach;
 mod conflict;
 mod detach;
+mod fold;
 mod follow;
 mod generation;
 mod harness;
