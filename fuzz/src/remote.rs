@@ -127,6 +127,11 @@ impl Datapath for Counting {
 }
 
 impl Starting for Counting {
+    fn preflight(&mut self, interfaces: &[Interface]) -> Result<(), Refused> {
+        interfaces.iter().for_each(is_one);
+        Ok(())
+    }
+
     fn has_kept(&self, _: u32) -> bool {
         false
     }

@@ -77,6 +77,10 @@ impl Starting for Shared {
         false
     }
 
+    fn preflight(&mut self, _: &[Interface]) -> Result<(), Refused> {
+        Ok(())
+    }
+
     fn attach(&mut self, _: &Interface) -> Result<Option<String>, Refused> {
         Ok(None)
     }

@@ -59,11 +59,15 @@ pub(super) fn attach(
     for interface in interfaces {
         if remote.has_kept(interface.ifindex)? { kept.push(interface) } else { fresh.push(interface) }
     }
-    for interface in fresh.into_iter().chain(kept) {
-        if done.contains(&interface.ifindex) {
-            continue;
-        }
+    let mut all: Vec<&Interface> = fresh.into_iter().chain(kept).collect();
+    all.retain(|interface| {
+        let first = !done.contains(&interface.ifindex);
         done.push(interface.ifindex);
+        first
+    });
+    // What is wrong with one of them costs the others nothing: each XDP program that comes or goes may reset a card's rings.
+    remote.preflight(&all)?;
+    for interface in all {
         if let Some(why) = remote.attach(interface)? {
             warn!("{}: no native XDP ({why}); counting received frames at TC ingress", interface.name);
         }
@@ -72,6 +76,17 @@ pub(super) fn attach(
         let mode = |mode: Option<Mode>| mode.map_or("off", Mode::name);
         let vlan = link.vlan.map_or_else(String::new, |vlan| format!(" VLAN {vlan}"));
         let [rx, tx] = attachment.modes;
+        let there = interfaces.iter().any(|its| its.name == link.interface && its.ifindex != 0);
+        if there && attachment.modes.contains(&None) {
+            let why = format!(
+                "{}: receive is {}, transmit is {} right after they were attached to {}: somebody takes them off",
+                link.name,
+                mode(rx),
+                mode(tx),
+                link.interface
+            );
+            return Err(RemoteError::Refused { why });
+        }
         info!(
             "{} ({}, {}{vlan}): receive {}, transmit {}",
             link.name,

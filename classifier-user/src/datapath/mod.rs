@@ -175,6 +175,12 @@ pub trait Starting: Datapath {
     /// changed.
     fn has_kept(&self, ifindex: u32) -> bool;
 
+    /// Sees whether all these interfaces can be attached to, before the first one is: nothing is changed.
+    ///
+    /// # Errors
+    /// What is wrong with the first one of which that can be told.
+    fn preflight(&mut self, interfaces: &[interface::Interface]) -> Result<(), Refused>;
+
     /// Attaches both hooks of an interface, for all links on it. Says why native XDP was not taken, if so.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::{
     agent::{Agent, classifier, eventually},
     history::journaled,
     keep::{bpffs, keeping},
-    lab::{in_namespace, run, veth},
+    lab::{Peer, in_namespace, run, tid, veth},
     world::{Files, ip, send_from, wire},
 };
 
@@ -229,5 +229,70 @@ fn a_program_that_is_taken_off_is_a_gap_until_it_is_back() {
         agent.settled(&[("transit rx", 3)]);
         agent.end(libc::SIGTERM);
         classifier(&format!("detach --bpffs {}", bpffs.display()));
+    });
+}
+
+/// What counted it lives, and counts nothing of it: the name is another interface's, or nobody's.
+#[test]
+fn an_interface_that_lost_its_name_while_no_agent_ran_is_a_gap_since_the_last_sweep() {
+    in_namespace(|| {
+        let (peer, files) = (wire(), Files::new());
+        let bpffs = bpffs(&files);
+        for (mode, ends) in [("", ["q0", "s0"]), ("--xdp-mode tc --clsact", ["q1", "s1"])] {
+            let state = tempfile::tempdir().expect("a directory");
+            let state = state.path();
+            let arguments =
+                format!("{} {mode} --wait --state-dir {}", keeping(&files, &bpffs), state.display());
+            let gone = "transit: what counted receive and transmit of r0 was gone when the agent began";
+            let begin = || {
+                let agent = Agent::start(&arguments);
+                agent.two_sweeps();
+                agent
+            };
+            let last = |agent: &Agent| {
+                journaled(agent);
+                let last = time(&agent.status()["history"]["open_slot"]["last"]).as_microsecond();
+                Timestamp::from_microsecond(last).expect("a time")
+            };
+            let agent = begin();
+            let swept = last(&agent);
+            agent.end(libc::SIGKILL);
+            let seen = Timestamp::now();
+            run("ip link set r0 down");
+            run("ip link set r0 name old");
+            run("ip link set old up");
+            veth(&peer, "r0", ends[0], 1500);
+            let agent = begin();
+            agent.wait_log(0, gone);
+            let gap = eventually("it is recorded", || over(state).pop());
+            assert!((swept..=seen).contains(&time(&gap["from"])), "{swept} {gap} {seen}");
+            assert!(time(&gap["to"]) > seen, "{gap}");
+            send_from(&peer, ends[0], &vec![(3, ip("8.8.8.8", "192.0.2.1", 100))]);
+            agent.settled(&[("transit rx", 3)]);
+            let swept = last(&agent);
+            agent.end(libc::SIGTERM);
+
+            // Into another network namespace, where its number may be the same.
+            let seen = Timestamp::now();
+            let elsewhere = Peer::new();
+            run(&format!("ip link set r0 netns {}", elsewhere.run(tid)));
+            let agent = begin();
+            agent.wait_log(0, gone);
+            let gap = eventually("it is recorded", || lasting(state).pop());
+            assert!((swept..=seen).contains(&time(&gap["from"])), "{swept} {gap} {seen}");
+            veth(&peer, "r0", ends[1], 1500);
+            agent.wait_log(0, "transit: r0 is counted again");
+            eventually("it is over", || Some(over(state)).filter(|gaps| gaps.len() == 2));
+            agent.end(libc::SIGTERM);
+
+            // Another interface that is asked for is no gap.
+            let agent = Agent::start(&arguments.replace("r0=transit", "old=transit"));
+            agent.two_sweeps();
+            assert!(!agent.log().contains("was gone when"), "{}", agent.log());
+            assert_eq!((over(state).len(), lasting(state)), (2, vec![]));
+            agent.end(libc::SIGTERM);
+            classifier(&format!("detach --bpffs {}", bpffs.display()));
+            run("ip link del old");
+        }
     });
 }

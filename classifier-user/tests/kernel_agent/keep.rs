@@ -31,7 +31,7 @@ pub(crate) fn keeping(files: &Files, bpffs: &Path) -> String {
 }
 
 /// Everything that is pinned, by path.
-fn pins(directory: &Path) -> Vec<String> {
+pub(crate) fn pins(directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory").flatten() {
         let path = entry.path();
@@ -42,6 +42,11 @@ fn pins(directory: &Path) -> Vec<String> {
     }
     found.sort();
     found
+}
+
+/// How many generations are pinned, and whole.
+pub(crate) fn metas(directory: &Path) -> usize {
+    pins(directory).iter().filter(|path| path.ends_with("/META")).count()
 }
 
 /// What `bpftool`, `tc` and the file system show of this machine: all that could be left behind.
@@ -101,7 +106,7 @@ fn assert_gone(objects: &[String]) {
 }
 
 /// Whether this program is on the interface.
-fn counts(interface: &str) -> bool {
+pub(crate) fn counts(interface: &str) -> bool {
     run("bpftool net").contains(&format!("{interface}("))
 }
 
@@ -176,7 +181,7 @@ fn killed_and_ended_in_turns_it_has_counted_every_frame_once() {
 
 /// Sends again and again on an interface of the calling thread's namespace, from a thread of its own. Gives how often, once
 /// it is told to end.
-fn sending(interface: &'static str, traffic: &Traffic) -> impl FnOnce() -> u64 + use<> {
+pub(crate) fn sending(interface: &'static str, traffic: &Traffic) -> impl FnOnce() -> u64 + use<> {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let traffic = traffic.clone();
     let thread = std::thread::spawn(move || {
@@ -344,7 +349,7 @@ fn another_version_other_sizes_and_other_sides_take_over() {
             agent.end(if life % 2 == 0 { libc::SIGKILL } else { libc::SIGTERM });
             // One generation of one version is left.
             let all = pins(&bpffs);
-            assert_eq!(all.iter().filter(|path| path.ends_with("/META")).count(), 1, "{all:?}");
+            assert_eq!(metas(&bpffs), 1, "{all:?}");
             // Filters need no pin.
             let pinned = ["rx", "tx"].map(|hook| status["links"][0][hook]["mode"] != "tc");
             let pinned = pinned.into_iter().filter(|pinned| *pinned).count();

@@ -14,16 +14,13 @@ use aya::{
 use classifier_common::abi::{Hook, programs};
 
 use super::{
-    held, names,
+    conflict,
     object::{self, LoadError},
     pins::PinError,
     probe, sys,
 };
 use crate::{
-    datapath::{
-        netlink,
-        netlink_tc::{self, Filter},
-    },
+    datapath::netlink_tc::{self, Filter},
     model::Mode,
 };
 
@@ -64,9 +61,6 @@ pub enum TcChoice {
     Clsact,
 }
 
-/// Kinds of devices whose XDP is their members'.
-pub(crate) const BONDS: [&str; 2] = ["bond", "team"];
-
 /// Why a hook could not be attached.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
@@ -79,6 +73,20 @@ pub enum AttachError {
     Occupied {
         /// The interface.
         interface: String,
+        /// Its program's id and name, as far as the kernel tells.
+        program: Option<Foreign>,
+    },
+    /// Another XDP program is on a device above, and excludes one on this. It was not touched.
+    #[error(
+        "{above}, above {interface}, has an XDP program already{}: it stays as it is; take it off, or count at TC ingress \
+         with --xdp-mode tc",
+        describe(program)
+    )]
+    Above {
+        /// The interface.
+        interface: String,
+        /// The device above it.
+        above: String,
         /// Its program's id and name, as far as the kernel tells.
         program: Option<Foreign>,
     },
@@ -106,7 +114,7 @@ pub enum AttachError {
         kind: String,
     },
     /// The driver has no native XDP, and nothing else was permitted.
-    #[error("{interface} does not take native XDP ({source}); --xdp-mode auto counts at TC ingress instead")]
+    #[error("{interface} does not take native XDP ({}); --xdp-mode auto counts at TC ingress instead", chain_of(source.as_ref()))]
     NoNative {
         /// The interface.
         interface: String,
@@ -114,7 +122,7 @@ pub enum AttachError {
         source: Box<ProgramError>,
     },
     /// The kernel refused.
-    #[error("{interface}: could not attach {what}: {source}")]
+    #[error("{interface}: could not attach {what}: {}", chain_of(source.as_ref()))]
     Refused {
         /// The interface.
         interface: String,
@@ -156,6 +164,13 @@ pub enum Attached {
     Tc(SchedClassifierLink),
 }
 
+/// How TC programs are attached to an interface.
+pub(super) struct Tc<'c> {
+    pub(super) choice: TcChoice,
+    /// Notes that the clsact qdisc is this agent's, or is not.
+    pub(super) claim: &'c mut dyn FnMut(bool) -> Result<(), PinError>,
+}
+
 /// A hook that was just attached.
 pub(super) struct Fresh {
     pub(super) attached: Attached,
@@ -172,32 +187,24 @@ pub(super) fn receive(
     interface: &str,
     ifindex: u32,
     choice: XdpChoice,
-    tc: TcChoice,
+    tc: Tc<'_>,
 ) -> Result<Fresh, AttachError> {
-    refuse_twice(interface, ifindex, Hook::Rx)?;
-    // A bond's program runs on its members, as one of theirs: nothing would be found of the bond's links.
-    let bond = netlink::link_info(ifindex)
-        .ok()
-        .and_then(|info| info.kind)
-        .filter(|kind| BONDS.contains(&kind.as_str()));
-    if let (Some(kind), XdpChoice::Auto | XdpChoice::Native | XdpChoice::Generic) = (&bond, choice) {
-        if choice != XdpChoice::Auto {
-            return Err(AttachError::Bond { interface: interface.to_owned(), kind: kind.clone() });
-        }
-        let why = Some(format!("it is a {kind}, and XDP would see its members"));
-        return classifier(ebpf, interface, ifindex, Hook::Rx, tc).map(|fresh| Fresh { why, ..fresh });
+    let bond = conflict::look(interface, ifindex, Hook::Rx, choice, &[])?;
+    if bond.is_some() {
+        return classifier(ebpf, interface, ifindex, Hook::Rx, tc).map(|fresh| Fresh { why: bond, ..fresh });
     }
     let native = match choice {
         XdpChoice::Tc => None,
         XdpChoice::Generic => {
-            let attached = xdp(ebpf, interface, XdpMode::Skb)?.map_err(|source| AttachError::Refused {
-                interface: interface.to_owned(),
-                what: "generic XDP",
-                source: Box::new(source),
-            })?;
+            let attached =
+                xdp(ebpf, interface, ifindex, XdpMode::Skb)?.map_err(|source| AttachError::Refused {
+                    interface: interface.to_owned(),
+                    what: "generic XDP",
+                    source: Box::new(source),
+                })?;
             return Ok(Fresh { attached, mode: Mode::Generic, why: None, qdisc: false });
         }
-        XdpChoice::Auto | XdpChoice::Native => Some(xdp(ebpf, interface, XdpMode::Driver)?),
+        XdpChoice::Auto | XdpChoice::Native => Some(xdp(ebpf, interface, ifindex, XdpMode::Driver)?),
     };
     let why = match native {
         Some(Ok(attached)) => return Ok(Fresh { attached, mode: Mode::Native, why: None, qdisc: false }),
@@ -216,14 +223,14 @@ pub(super) fn transmit(
     ebpf: &mut Ebpf,
     interface: &str,
     ifindex: u32,
-    tc: TcChoice,
+    tc: Tc<'_>,
 ) -> Result<Fresh, AttachError> {
-    refuse_twice(interface, ifindex, Hook::Tx)?;
+    conflict::look(interface, ifindex, Hook::Tx, XdpChoice::Tc, &[])?;
     classifier(ebpf, interface, ifindex, Hook::Tx, tc)
 }
 
 /// The TC program of a hook, and the way to it.
-const fn of_tc(hook: Hook) -> (&'static str, TcAttachType) {
+pub(super) const fn of_tc(hook: Hook) -> (&'static str, TcAttachType) {
     match hook {
         Hook::Rx => (programs::TC_RX, TcAttachType::Ingress),
         Hook::Tx => (programs::TC_TX, TcAttachType::Egress),
@@ -323,6 +330,7 @@ pub(super) fn program_id(ebpf: &mut Ebpf, hook: Hook, mode: Mode) -> Option<u32>
 fn xdp(
     ebpf: &mut Ebpf,
     interface: &str,
+    ifindex: u32,
     mode: XdpMode,
 ) -> Result<Result<Attached, ProgramError>, AttachError> {
     let program = object::xdp(ebpf, programs::XDP_RX)?;
@@ -333,47 +341,19 @@ fn xdp(
     if !matches!(os_error(&error), Some(libc::EBUSY | libc::EEXIST)) {
         return Ok(Err(error));
     }
-    let program =
-        crate::datapath::interface::xdp_program(interface).map(|id| Foreign { id, name: names::of(id) });
-    let interface = interface.to_owned();
-    let ours = program.as_ref().and_then(|program| program.name.as_deref()).is_some_and(is_ours);
-    Err(if ours {
-        AttachError::Twice { interface, program }
-    } else {
-        AttachError::Occupied { interface, program }
-    })
-}
-
-/// Whether a program of this name is this agent's, or another one's of its kind. The kernel keeps 15 characters of it.
-pub(crate) fn is_ours(name: &str) -> bool {
-    [programs::XDP_RX, programs::TC_RX, programs::TC_TX]
-        .iter()
-        .any(|ours| ours.as_bytes().iter().take(15).eq(name.as_bytes().iter()))
+    // One that came just now, or that only the kernel sees in the way; else a driver has reasons of its own.
+    conflict::with_xdp(interface, ifindex).map_or(Ok(Err(error)), Err)
 }
 
 /// A filter's handle where the agent made the qdisc too: whoever takes the filter off takes that away as well.
 pub(super) const MADE_QDISC: TcHandle = TcHandle::new(0, 2);
-
-/// TC would take the same program a second time, and every frame would count twice.
-fn refuse_twice(interface: &str, ifindex: u32, hook: Hook) -> Result<(), AttachError> {
-    let (ours, _) = of_tc(hook);
-    let kept = |name: &str| ours.as_bytes().iter().take(15).eq(name.as_bytes().iter().take(15));
-    let tcx = held::tcx_programs(ifindex, hook).unwrap_or_default();
-    let tcx = tcx.into_iter().find(|&id| names::of(id).is_some_and(|name| kept(&name)));
-    let filters = || netlink_tc::filters(ifindex, hook).unwrap_or_default();
-    let clsact = || filters().into_iter().filter_map(|filter| filter.program).find(|(name, _)| kept(name));
-    tcx.or_else(|| clsact().map(|(_, id)| id)).map_or(Ok(()), |id| {
-        let program = Some(Foreign { id, name: Some(ours.to_owned()) });
-        Err(AttachError::Twice { interface: interface.to_owned(), program })
-    })
-}
 
 fn classifier(
     ebpf: &mut Ebpf,
     interface: &str,
     ifindex: u32,
     hook: Hook,
-    choice: TcChoice,
+    tc: Tc<'_>,
 ) -> Result<Fresh, AttachError> {
     let (name, side) = of_tc(hook);
     let refused = |what| {
@@ -384,7 +364,7 @@ fn classifier(
         }
     };
     let program = object::classifier(ebpf, name)?;
-    if choice == TcChoice::Auto {
+    if tc.choice == TcChoice::Auto {
         // The first in both directions: behind a program that accepts, drops or redirects nothing is seen any more.
         let tcx = program
             .attach_with_options(interface, side, TcAttachOptions::TcxOrder(LinkOrder::first()))
@@ -399,14 +379,17 @@ fn classifier(
             Err(source) => return Err(refused("the TCX program")(source)),
         }
     }
+    (tc.claim)(true)?;
     let qdisc = match tc::qdisc_add_clsact(interface) {
         // The other hook's, or somebody else's: it is shared.
         Err(tc::TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => false,
         added => {
-            added.map_err(|error| refused("the clsact qdisc")(ProgramError::TcError(error)))?;
-            true
+            added.map(|()| true).map_err(|error| refused("the clsact qdisc")(ProgramError::TcError(error)))?
         }
     };
+    if !qdisc {
+        (tc.claim)(false)?;
+    }
     let handle = if qdisc { MADE_QDISC } else { TcHandle::AUTO_ASSIGN };
     let priority = netlink_tc::free_priority(ifindex, hook);
     let options = TcAttachOptions::Netlink(NlOptions { handle, priority, ..NlOptions::default() });
@@ -414,8 +397,8 @@ fn classifier(
     match link {
         Ok(link) => Ok(Fresh { attached: Attached::Tc(link), mode: Mode::Tc, why: None, qdisc }),
         Err(error) => {
-            if qdisc {
-                let _ = netlink_tc::remove_idle_clsact(ifindex);
+            if qdisc && netlink_tc::remove_idle_clsact(ifindex).unwrap_or_default() {
+                (tc.claim)(false)?;
             }
             Err(refused("the clsact filter")(error))
         }
@@ -450,4 +433,43 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         next = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Kernel, *};
+    use crate::datapath::Sizes;
+
+    /// Whoever is killed in between has said of the qdisc that it is its own.
+    #[test]
+    fn kernel_a_qdisc_is_claimed_before_it_is_made() {
+        let sizes = Sizes { classes: 64, v4_rows: 1, v6_rows: 1, v6_nodes: 1 };
+        let attached = move |claim: &mut dyn FnMut(bool) -> Result<(), PinError>| {
+            let mut kernel = Kernel::load(&sizes, &[]).expect("loaded");
+            let tc = Tc { choice: TcChoice::Clsact, claim };
+            classifier(&mut kernel.ebpf, "lo", 1, Hook::Tx, tc).map(|fresh| fresh.qdisc)
+        };
+        std::thread::spawn(move || {
+            // SAFETY: concerns this thread only.
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "kernel tests need root");
+            let mut said = Vec::new();
+            let killed = attached(&mut |made| {
+                said.push(made);
+                Err(PinError::Running { instance: "killed".to_owned() })
+            });
+            assert!(killed.is_err() && said == [true], "{said:?}");
+            assert!(netlink_tc::remove_idle_clsact(1).is_err(), "there is none");
+            for (claims, made) in [(vec![true], true), (vec![true, false], false)] {
+                let mut said = Vec::new();
+                let done = attached(&mut |made| {
+                    said.push(made);
+                    Ok(())
+                });
+                // The filter is gone with it, and the qdisc is there still.
+                assert_eq!((done.expect("attached"), said), (made, claims));
+            }
+        })
+        .join()
+        .expect("it is so");
+    }
 }

@@ -6,7 +6,8 @@ use aya::programs::{SchedClassifier, TcAttachType, loaded_links, loaded_programs
 use classifier_common::abi::{Hook, programs};
 
 use super::{
-    attach::{self, is_ours},
+    attach,
+    conflict::is_ours,
     keep,
     pins::{self, Place, generation::Generation},
     sys,
@@ -45,7 +46,7 @@ fn detach_kept(place: &Place, named: bool, done: &mut Vec<String>) {
         }
     }
     let links = pins.links();
-    let elsewhere = pins::elsewhere(&generations, &links);
+    let elsewhere = pins::elsewhere(generations.last(), &links);
     if !named {
         // What cannot be read does not say where it is; its programs may.
         let here = || {

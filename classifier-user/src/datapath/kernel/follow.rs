@@ -31,8 +31,11 @@ impl Kernel {
         let Some(interface) = at else { return Ok(None) };
         let attached = self.attach(&interface.name, interface.ifindex, self.choice);
         if attached.is_err() {
+            // Also what was kept there, and was gone on with: the next try finds all of it free.
+            self.take_off(interface.ifindex);
             for link in self.links.iter_mut().filter(|link| ours(link.setup.link)) {
                 link.setup.ifindex = 0;
+                link.modes = [None; 2];
             }
             let setups: Vec<_> = self.links.iter().map(|link| link.setup).collect();
             self.ports.write(&setups).map_err(failed)?;

@@ -12,12 +12,13 @@ use classifier_common::abi::{Hook, programs};
 use super::{
     Kernel, OBJECT,
     attach::{self, AttachError, Attached, Fresh},
+    fold,
     held::Held,
     mapping::Mapping,
     missed,
     object::{self, LoadError, Loaded, Setup},
     pins::{
-        self, PinError, Pins, Place,
+        self, Others, PinError, Pins, Place,
         generation::{Generation, set_owner},
         meta::{Header, LAYOUT, Label},
     },
@@ -27,7 +28,7 @@ use crate::{
     datapath::{
         DatapathError, Sizes,
         adopted::{Adopted, CountId, LinkLabel, Missed},
-        netlink_tc,
+        interface, netlink_tc,
     },
     fib::memory::Words as _,
     model::{Class, Family, Link, Mode, Owner},
@@ -36,7 +37,7 @@ use crate::{
 /// What a kernel has that is kept.
 pub(super) struct Keeping {
     pub(super) pins: Pins,
-    generation: Generation,
+    pub(super) generation: Generation,
     /// Whose the classes are.
     pub(super) classes: Mapping,
     /// Retired classes, and how often: what they counted stays theirs until the next generation.
@@ -49,6 +50,13 @@ pub(super) struct Keeping {
     pub(super) took_over: bool,
     /// What was not counted until now.
     pub(super) missed: Vec<Missed>,
+    /// Of each label, on which hooks a program had been put under generations that are gone.
+    pub(super) inherited: Vec<[bool; 2]>,
+}
+
+/// What an interface is called; nothing where there is none yet.
+fn name_of(ifindex: u32) -> String {
+    (ifindex != 0).then(|| interface::name_of(ifindex)).flatten().unwrap_or_default()
 }
 
 /// A number that no other counting has.
@@ -69,16 +77,14 @@ impl Keeping {
         setups: &[Setup],
         links: &[Link],
         recorder: Option<[u8; 16]>,
-    ) -> Result<Self, PinError> {
-        let mut older = Vec::new();
-        for (_, path) in pins.generations() {
-            older.extend(Generation::open(&path)?);
-        }
-        let instance = &pins.place().instance;
+    ) -> Result<Self, LoadError> {
+        let mut others = Others::of(&pins, None)?;
         let (namespace, places) = (pins::namespace(), pins.links());
-        if pins::elsewhere(&older, &places) {
-            return Err(PinError::Elsewhere { instance: instance.clone() });
+        if pins::elsewhere(others.said.last().map(|(_, last)| last), &places) {
+            return Err(PinError::Elsewhere { instance: pins.place().instance.clone() }.into());
         }
+        fold::clear(&pins, &mut others, &mut loaded.grace)?;
+        let older: Vec<&Generation> = others.said.iter().map(|(_, generation)| generation).collect();
         let recorder = recorder.unwrap_or_default();
         let (count, since, recorder) = match older.last().map(|generation| &generation.header) {
             None => (new_count()?, SystemTime::now(), recorder),
@@ -99,19 +105,23 @@ impl Keeping {
             namespace,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let label = |(link, setup): (&Link, &Setup)| {
+        let names: Vec<String> = setups.iter().map(|setup| name_of(setup.ifindex)).collect();
+        let label = |((link, setup), interface): ((&Link, &Setup), &String)| {
             let last = older.last().filter(|last| last.is_of_here());
             let known = last.and_then(|last| last.labels.iter().find(|label| label.ifindex == setup.ifindex));
             Label {
                 link: LinkLabel::of(link),
                 ifindex: setup.ifindex,
+                interface: interface.clone(),
                 sides: setup.sides,
                 qdisc: known.is_some_and(|label| label.qdisc),
                 attached: [false; 2],
             }
         };
-        let labels = links.iter().zip(setups).map(label).collect();
-        let missed = missed::missed(&older, &places, links);
+        let labels = links.iter().zip(setups).zip(&names).map(label).collect();
+        let now = links.iter().zip(setups.iter().map(|setup| setup.ifindex)).zip(&names);
+        let now: Vec<_> = now.map(|((link, ifindex), name)| (link, ifindex, name.as_str())).collect();
+        let missed = missed::missed(&older, &places, &now);
         let (_, path) = pins.next()?;
         match Self::pin(path.clone(), loaded, header, labels) {
             Ok((generation, classes)) => Ok(Self {
@@ -123,10 +133,11 @@ impl Keeping {
                 freed: Vec::new(),
                 took_over: false,
                 missed,
+                inherited: Vec::new(),
             }),
             Err(error) => {
                 pins.remove(&path);
-                Err(error)
+                Err(error.into())
             }
         }
     }
@@ -176,12 +187,12 @@ impl Keeping {
     }
 
     /// Notes something of an interface's links.
-    fn note(&mut self, ifindex: u32, note: impl Fn(&mut Label)) -> Result<(), PinError> {
+    fn note(&mut self, ifindex: u32, note: impl Fn(usize, &mut Label)) -> Result<(), PinError> {
         for index in 0..self.generation.labels.len() {
             if let Some(label) =
                 self.generation.labels.get_mut(index).filter(|label| label.ifindex == ifindex)
             {
-                note(label);
+                note(index, label);
                 self.generation.write_label(index)?;
             }
         }
@@ -190,14 +201,22 @@ impl Keeping {
 
     /// Notes that a program is on a hook.
     pub(super) fn attached(&mut self, ifindex: u32, hook: Hook) -> Result<(), PinError> {
-        self.note(ifindex, |label| label.attached[hook as usize] = true)
+        self.note(ifindex, |_, label| label.attached[hook as usize] = true)
     }
 
     /// Takes a place off a hook that was put there in vain: it was never counted.
     pub(super) fn take_back(&mut self, ifindex: u32, hook: Hook) {
         self.take_off(ifindex, hook);
         // Else the next start says that something was missed.
-        let _ = self.note(ifindex, |label| label.attached[hook as usize] = false);
+        let inherited = self.inherited.clone();
+        let before = |index: usize| inherited.get(index).is_some_and(|hooks| hooks[hook as usize]);
+        let _ = self.note(ifindex, |index, label| label.attached[hook as usize] = before(index));
+    }
+
+    /// Notes whether an interface has its clsact qdisc from this instance: before that is made, so that whoever is killed
+    /// between the two leaves nothing of which nobody knows.
+    pub(super) fn claim_qdisc(&mut self, ifindex: u32, made: bool) -> Result<(), PinError> {
+        self.note(ifindex, |_, label| label.qdisc = made)
     }
 
     /// Whether an interface has its clsact qdisc from this instance.
@@ -226,7 +245,13 @@ impl Kernel {
         let keeping = Keeping::begin(pins, &mut loaded, setups, links, recorder)?;
         let mut kernel = Self::of(loaded, sizes, setups);
         kernel.keeping = Some(keeping);
-        Ok(kernel)
+        match kernel.fold_idle() {
+            Ok(()) => Ok(kernel),
+            Err(error) => {
+                kernel.abandon();
+                Err(error)
+            }
+        }
     }
 
     /// Makes a fresh place on a hook last.
@@ -240,9 +265,6 @@ impl Kernel {
             self.qdiscs.push(ifindex);
         }
         let Some(keeping) = &mut self.keeping else { return Ok((fresh.attached, fresh.mode)) };
-        if fresh.qdisc {
-            keeping.note(ifindex, |label| label.qdisc = true)?;
-        }
         let path = keeping.pins.link_path(ifindex, hook);
         // Of an interface that had this number and is gone.
         let _ = fs::remove_file(&path);
@@ -290,7 +312,8 @@ impl Kernel {
             }
         }
         self.remove_qdiscs();
-        if !keeping.took_over {
+        // What it took over of generations that are gone is nowhere else.
+        if !keeping.took_over && keeping.generation.header.carried == 0 {
             keeping.pins.remove(&keeping.generation.path);
             pins::remove_if_empty(&keeping.pins);
         }
@@ -339,6 +362,7 @@ impl Kernel {
                 && label.ifindex != setup.ifindex
             {
                 label.ifindex = setup.ifindex;
+                label.interface = name_of(setup.ifindex);
                 label.qdisc = false;
                 keeping.generation.write_label(index)?;
             }

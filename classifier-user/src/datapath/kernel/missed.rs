@@ -1,9 +1,9 @@
-//! Hooks that were counted, and are not any more when the next agent begins: the interface was removed or made again, or
-//! somebody took the program off, while nobody was there to see it.
+//! Hooks that were counted, and are not any more when the next agent begins: the interface was removed or made again, another
+//! one has its name, it is in another network namespace, or somebody took the program off, while nobody was there to see it.
 
 use classifier_common::abi::Hook;
 
-use super::pins::{PinnedLink, generation::Generation};
+use super::pins::{PinnedLink, generation::Generation, meta::Label};
 use crate::{
     datapath::{
         adopted::{LinkLabel, Missed},
@@ -18,25 +18,32 @@ fn has_filter(ifindex: u32, hook: Hook, programs: &[u32]) -> bool {
     filters.iter().any(|filter| filter.program.as_ref().is_some_and(|(_, id)| programs.contains(id)))
 }
 
-/// What older generations counted of these links and nothing counts now: since when, nobody has seen.
+/// Whether a link is on another interface than it was, though it was not given another one: that of its name is another now,
+/// or is not there. What counts on the one of before, wherever that is, counts nothing of this.
+pub(super) fn is_another(label: &Label, ifindex: u32, name: &str) -> bool {
+    label.ifindex != ifindex && (ifindex == 0 || label.interface.is_empty() || label.interface == name)
+}
+
+/// What older generations counted of these links and nothing counts now: since when, nobody has seen. With each link, the
+/// number and the name of its interface; 0 where that is not there.
 pub(super) fn missed(
-    older: &[Generation],
+    older: &[&Generation],
     places: &[(u32, Hook, PinnedLink)],
-    links: &[Link],
+    links: &[(&Link, u32, &str)],
 ) -> Vec<Missed> {
-    let programs: Vec<u32> = older.iter().flat_map(Generation::programs).collect();
+    let programs: Vec<u32> = older.iter().flat_map(|generation| generation.programs()).collect();
     let is_on = |ifindex: u32, hook: Hook| {
         let mut pinned = places.iter().filter(|(index, its, _)| (*index, *its) == (ifindex, hook));
         pinned.any(|(_, _, link)| link.info.ifindex == ifindex) || has_filter(ifindex, hook, &programs)
     };
     let mut missed = Vec::new();
-    for (number, link) in (0..).map(LinkId).zip(links) {
+    for (number, &(link, ifindex, name)) in (0..).map(LinkId).zip(links) {
         let link = LinkLabel::of(link);
         let labels = older.iter().flat_map(|generation| &generation.labels);
         let labels: Vec<_> = labels.filter(|label| label.link.same(&link)).collect();
         for hook in Hook::ALL {
             let mut attached = labels.iter().filter(|label| label.attached[hook as usize]);
-            if attached.any(|label| !is_on(label.ifindex, hook)) {
+            if attached.any(|label| is_another(label, ifindex, name) || !is_on(label.ifindex, hook)) {
                 missed.push(Missed { link: number, hook, since: None });
             }
         }

@@ -1,7 +1,7 @@
 //! The datapath in the kernel: the only place that imports aya.
 //!
-//! Reading order: [`object`] (loading), [`attach`] (hooks), `held` (whether they still are), `mapping` (shared memory),
-//! `sweep` (reading), `generation` (larger maps), `ports` (which interface is which link), `keep`, `take_over`, `missed` and `pins`
+//! Reading order: [`object`] (loading), [`attach`] (hooks), `conflict` (what is in the way), `held` (whether they still are), `mapping` (shared memory),
+//! `sweep` (reading), `generation` (larger maps), `ports` (which interface is which link), `keep`, `fold`, `take_over`, `missed` and `pins`
 //! (what outlives the agent), `starting` (all of it for an agent), `run` (single frames through `BPF_PROG_TEST_RUN`), `verified`
 //! (what the verifier says).
 
@@ -10,7 +10,9 @@ use std::time::{Instant, SystemTime};
 use classifier_common::abi::{BankLayout, Hook};
 
 mod attach;
+mod conflict;
 mod detach;
+mod fold;
 mod follow;
 mod generation;
 mod harness;
@@ -31,7 +33,7 @@ mod take_over;
 mod verified;
 
 pub use attach::{AttachError, Foreign, TcChoice, XdpChoice};
-pub(crate) use attach::{BONDS, is_ours};
+pub(crate) use conflict::{BONDS, is_ours};
 pub use detach::detach_all;
 pub use harness::{Among, HarnessError, OBJECT_HARNESS};
 pub use names::remember_names;
@@ -156,30 +158,48 @@ impl Kernel {
         ifindex: u32,
         choice: XdpChoice,
     ) -> Result<Option<String>, AttachError> {
-        let mut why = None;
-        for hook in Hook::ALL {
-            let kept = self.take_over(interface, ifindex, hook, choice)?;
-            let adopted = kept.is_some();
-            let (attached, mode) = match kept {
-                Some(kept) => kept,
-                None => {
-                    let fresh = match hook {
-                        Hook::Rx => attach::receive(&mut self.ebpf, interface, ifindex, choice, self.tc),
-                        Hook::Tx => attach::transmit(&mut self.ebpf, interface, ifindex, self.tc),
-                    };
-                    let mut fresh = fresh.inspect_err(|_| self.detach_from(ifindex))?;
-                    why = why.or(fresh.why.take());
-                    self.keep(fresh, ifindex, hook)?
-                }
-            };
-            if let Some(keeping) = &mut self.keeping {
-                keeping.attached(ifindex, hook)?;
+        let attached = Hook::ALL.into_iter().try_fold(None, |why, hook| {
+            let another = self.attach_hook(interface, ifindex, hook, choice)?;
+            Ok(why.or(another))
+        });
+        attached.inspect_err(|_| self.detach_from(ifindex))
+    }
+
+    /// Attaches one hook. What fails on the way leaves nothing that is not in `attached`, so that it is taken off again.
+    fn attach_hook(
+        &mut self,
+        interface: &str,
+        ifindex: u32,
+        hook: Hook,
+        choice: XdpChoice,
+    ) -> Result<Option<String>, AttachError> {
+        let kept = self.take_over(interface, ifindex, hook, choice)?;
+        let (adopted, mut why) = (kept.is_some(), None);
+        let (attached, mode) = match kept {
+            Some(kept) => kept,
+            None => {
+                let keeping = &mut self.keeping;
+                let claimed = keeping.as_ref().is_some_and(|keeping| keeping.made_qdisc(ifindex));
+                let mut claim = |made: bool| match keeping {
+                    Some(keeping) => keeping.claim_qdisc(ifindex, made || claimed),
+                    None => Ok(()),
+                };
+                let tc = attach::Tc { choice: self.tc, claim: &mut claim };
+                let mut fresh = match hook {
+                    Hook::Rx => attach::receive(&mut self.ebpf, interface, ifindex, choice, tc),
+                    Hook::Tx => attach::transmit(&mut self.ebpf, interface, ifindex, tc),
+                }?;
+                why = fresh.why.take();
+                self.keep(fresh, ifindex, hook)?
             }
-            let program = attach::program_id(&mut self.ebpf, hook, mode);
-            self.attached.push(Held { attached, adopted, ifindex, hook, mode, program });
-            for link in self.links.iter_mut().filter(|link| link.setup.ifindex == ifindex) {
-                link.modes[hook as usize] = Some(mode);
-            }
+        };
+        let program = attach::program_id(&mut self.ebpf, hook, mode);
+        self.attached.push(Held { attached, adopted, ifindex, hook, mode, program });
+        for link in self.links.iter_mut().filter(|link| link.setup.ifindex == ifindex) {
+            link.modes[hook as usize] = Some(mode);
+        }
+        if let Some(keeping) = &mut self.keeping {
+            keeping.attached(ifindex, hook)?;
         }
         Ok(why)
     }

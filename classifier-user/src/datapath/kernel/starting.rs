@@ -19,6 +19,12 @@ impl Starting for Kernel {
         Self::has_kept(self, ifindex)
     }
 
+    fn preflight(&mut self, interfaces: &[Interface]) -> Result<(), Refused> {
+        let looked =
+            |interface: &Interface| Self::preflight(self, &interface.name, interface.ifindex, self.choice);
+        patiently(|| interfaces.iter().try_for_each(looked), may_end).map_err(|error| Refused::of(&error))
+    }
+
     fn attach(&mut self, interface: &Interface) -> Result<Option<String>, Refused> {
         let choice = self.choice;
         patiently(|| Self::attach(self, &interface.name, interface.ifindex, choice), may_end)

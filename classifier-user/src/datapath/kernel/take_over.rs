@@ -1,12 +1,13 @@
 //! Going on with what is kept on a hook.
 
-use std::time::SystemTime;
+use std::{fs, time::SystemTime};
 
 use classifier_common::abi::Hook;
 
 use super::{
     Kernel, LinkState, XdpChoice,
     attach::{self, AttachError, Attached},
+    conflict,
     keep::{Keeping, unpin},
     sys,
 };
@@ -53,14 +54,36 @@ impl Kernel {
     /// fails nothing has changed.
     #[must_use]
     pub fn has_kept(&self, ifindex: u32) -> bool {
-        self.keeping.as_ref().is_some_and(|keeping| {
-            keeping
-                .pins
-                .links()
-                .iter()
-                .any(|(index, _, link)| *index == ifindex && link.info.ifindex == ifindex)
-                || Hook::ALL.iter().any(|&hook| self.kept_filter(ifindex, hook).is_some())
-        })
+        Hook::ALL.into_iter().any(|hook| !self.kept_on(ifindex, hook).is_empty())
+    }
+
+    /// How what is kept on a hook counts, as far as that can be told, and the numbers of the programs.
+    fn kept_on(&self, ifindex: u32, hook: Hook) -> Vec<(Option<Mode>, u32)> {
+        let Some(keeping) = &self.keeping else { return Vec::new() };
+        let places = keeping.pins.links().into_iter();
+        let places = places
+            .filter(|(index, its, link)| (*index, *its) == (ifindex, hook) && link.info.ifindex == ifindex);
+        let pinned = places.map(|(_, _, link)| (mode_of(ifindex, &link.info), link.info.program));
+        let filter = self.kept_filter(ifindex, hook).and_then(|filter| filter.program);
+        pinned.chain(filter.map(|(_, id)| (Some(Mode::Tc), id))).collect()
+    }
+
+    /// Sees whether both hooks of an interface can be attached to, or be gone on with, as far as that can be told without
+    /// changing anything: asked of all interfaces before the first one is touched, so that what is wrong with one of them
+    /// costs the others nothing.
+    ///
+    /// # Errors
+    /// As [`Kernel::attach`] would say.
+    pub fn preflight(&self, interface: &str, ifindex: u32, choice: XdpChoice) -> Result<(), AttachError> {
+        for hook in Hook::ALL {
+            let kept = self.kept_on(ifindex, hook);
+            if kept.iter().any(|(mode, _)| mode.is_some_and(|mode| will_do(hook, mode, choice))) {
+                continue;
+            }
+            let leaving: Vec<u32> = kept.into_iter().map(|(_, program)| program).collect();
+            conflict::look(interface, ifindex, hook, choice, &leaving)?;
+        }
+        Ok(())
     }
 
     /// The filter of this instance that is on a hook.
@@ -82,32 +105,39 @@ impl Kernel {
         let filter = self.kept_filter(ifindex, hook);
         let Some(keeping) = &mut self.keeping else { return Ok(None) };
         let mut taken = None;
-        for (index, its, link) in keeping.pins.links() {
-            if index != ifindex || its != hook {
+        let places = keeping.pins.links().into_iter();
+        let mut places: Vec<_> = places
+            .filter(|(index, its, _)| (*index, *its) == (ifindex, hook))
+            .map(|(_, _, link)| {
+                (mode_of(ifindex, &link.info).filter(|&mode| will_do(hook, mode, choice)), link)
+            })
+            .collect();
+        let chosen =
+            places.iter().position(|(mode, _)| mode.is_some()).map(|chosen| places.swap_remove(chosen));
+        for (_, link) in places {
+            // Under two versions' names, as one that was killed between them has left it: it is the same place.
+            if chosen.as_ref().is_some_and(|(_, chosen)| chosen.info.id == link.info.id) {
+                let _ = fs::remove_file(&link.path);
                 continue;
             }
-            match mode_of(ifindex, &link.info).filter(|&mode| will_do(hook, mode, choice)) {
-                Some(mode) if taken.is_none() => {
-                    let place = attach::pinned(&link.path, link.info.kind)?;
-                    match attach::hand_over(&mut self.ebpf, place, hook) {
-                        Ok(attached) => {
-                            keeping.pins.move_here(&link, ifindex, hook)?;
-                            taken = Some((attached, mode));
-                        }
-                        Err(error) => {
-                            tracing::warn!("{interface}: what is kept there cannot be gone on with: {error}");
-                            keeping.miss(&self.links, ifindex, hook);
-                            unpin(&link);
-                        }
-                    }
+            if link.info.ifindex == ifindex {
+                tracing::warn!("{interface}: attached anew, the other way: nothing was counted meanwhile");
+                keeping.miss(&self.links, ifindex, hook);
+            }
+            unpin(&link);
+        }
+        if let Some((Some(mode), link)) = chosen {
+            let place = attach::pinned(&link.path, link.info.kind)?;
+            match attach::hand_over(&mut self.ebpf, place, hook) {
+                Ok(attached) => {
+                    // From here on this generation counts there, whatever fails.
+                    keeping.took_over = true;
+                    keeping.pins.move_here(&link, ifindex, hook)?;
+                    taken = Some((attached, mode));
                 }
-                _ => {
-                    if link.info.ifindex == ifindex {
-                        tracing::warn!(
-                            "{interface}: attached anew, the other way: nothing was counted meanwhile"
-                        );
-                        keeping.miss(&self.links, ifindex, hook);
-                    }
+                Err(error) => {
+                    tracing::warn!("{interface}: what is kept there cannot be gone on with: {error}");
+                    keeping.miss(&self.links, ifindex, hook);
                     unpin(&link);
                 }
             }

@@ -171,6 +171,18 @@ impl Remote {
         }
     }
 
+    /// Sees whether all these interfaces can be attached to, before the first one is.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub fn preflight(&self, interfaces: &[&Interface]) -> Result<(), RemoteError> {
+        let asked = interfaces.iter().map(|interface| (interface.name.clone(), interface.ifindex));
+        match self.ask(&Request::Preflight(asked.collect()))? {
+            Answer::Done => Ok(()),
+            other => Err(self.unexpected(other)),
+        }
+    }
+
     /// Attaches both hooks of an interface. Says why native XDP was not taken, if so.
     ///
     /// # Errors

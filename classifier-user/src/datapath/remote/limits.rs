@@ -120,6 +120,12 @@ pub(super) fn batch(batch: &Batch, classes: u32) -> Result<(), TooMuch> {
     Ok(())
 }
 
+/// The interfaces that the agent means, if they are there.
+pub(super) fn interfaces(asked: &[Interface]) -> Result<Vec<Interface>, TooMuch> {
+    number("the number of interfaces", asked.len() as u64, MAX_LINKS.into())?;
+    asked.iter().map(interface).collect()
+}
+
 /// The interface that the agent means, if it is there.
 pub(super) fn interface(asked: &Interface) -> Result<Interface, TooMuch> {
     let Interface { name, ifindex } = asked;

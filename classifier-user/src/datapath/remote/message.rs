@@ -53,6 +53,8 @@ pub(super) enum Request {
     Beside,
     /// Take everything off. [`Answer::Done`].
     Detach,
+    /// Whether all these can be attached to. [`Answer::Done`].
+    Preflight(Vec<Where>),
 }
 
 /// What it is answered.

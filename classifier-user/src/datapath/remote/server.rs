@@ -205,6 +205,12 @@ impl Session<'_> {
         Ok(Some(match request {
             Request::Start(start) => self.start(start.lower()?)?,
             Request::HasKept(ifindex) => Answer::Kept(self.started("has_kept")?.datapath.has_kept(ifindex)),
+            Request::Preflight(asked) => {
+                let asked = asked.into_iter().map(message::interface).collect::<Vec<_>>();
+                let interfaces = limits::interfaces(&asked)?;
+                self.started("preflight")?.datapath.preflight(&interfaces)?;
+                Answer::Done
+            }
             Request::Attach(asked) => {
                 let interface = limits::interface(&message::interface(asked))?;
                 Answer::Placed(self.started("attach")?.datapath.attach(&interface)?)

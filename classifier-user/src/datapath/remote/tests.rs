@@ -112,6 +112,11 @@ impl Starting for Recorder {
         ifindex == 7
     }
 
+    fn preflight(&mut self, interfaces: &[Interface]) -> Result<(), Refused> {
+        let names: Vec<_> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
+        self.call(format!("preflight {names:?}")).map_err(|error| Refused::of(&error))
+    }
+
     fn attach(&mut self, interface: &Interface) -> Result<Option<String>, Refused> {
         self.call(format!("attach {}", interface.name)).map_err(|error| Refused::of(&error))?;
         Ok(Some("so".to_owned()))
@@ -239,6 +244,7 @@ fn everything_that_is_asked_arrives_and_is_answered() {
     assert_eq!((remote.sizes(), remote.memory()), (SIZES, Memory { fib_bytes: 7, bank_bytes: 1 << 20 }));
     assert_eq!((remote.has_kept(7).unwrap(), remote.has_kept(8).unwrap()), (true, false));
     let lo = Interface::find("lo").unwrap();
+    remote.preflight(&[&lo]).unwrap();
     assert_eq!(remote.attach(&lo).unwrap().as_deref(), Some("so"));
     assert!(remote.settle().unwrap().is_none());
     assert_eq!(remote.attachments(), [Attachment { link: LinkId(0), modes: [Some(Mode::Native), None] }]);
@@ -256,7 +262,16 @@ fn everything_that_is_asked_arrives_and_is_answered() {
     let place = format!("place [LinkId(0)] {:?}", Some(&lo));
     assert_eq!(
         calls(&seen),
-        ["attach lo", &place, "place [] None", "resize", "reclaim", "detach", "dropped"],
+        [
+            "preflight [\"lo\"]",
+            "attach lo",
+            &place,
+            "place [] None",
+            "resize",
+            "reclaim",
+            "detach",
+            "dropped"
+        ],
         "one that keeps is not detached at the end"
     );
 }

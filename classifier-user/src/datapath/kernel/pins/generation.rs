@@ -13,7 +13,7 @@ use classifier_common::{
 };
 
 use super::{
-    super::{mapping::Mapping, sys},
+    super::{mapping::Mapping, sweep, sys},
     PinError, PinnedLink, failed,
     meta::{ENTRIES, ENTRY, Entry, Header, Label},
     namespace,
@@ -24,6 +24,7 @@ use crate::{fib::memory::Words as _, model::Owner};
 const META: &str = "META";
 const CLASSES: &str = "CLASSES";
 const CARRY: &str = "CARRY";
+const FOLDED: &str = "FOLDED";
 const ARRAY: u32 = aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
 const MMAPABLE: u32 = 1 << 10;
 
@@ -204,15 +205,36 @@ impl Generation {
         if self.header.carried == 0 {
             return Ok(Vec::new());
         }
-        let mapping = self.mapped(CARRY, carry_shape(self.header.carried))?;
+        let name = if self.header.settled { CARRY } else { FOLDED };
+        let mapping = self.mapped(name, carry_shape(self.header.carried))?;
         Ok((0..self.header.carried as usize)
             .filter_map(|index| records::Carried::load(&mapping, index))
             .collect())
     }
 
-    /// Takes over all that older generations counted: from here on they have nothing more to say.
-    pub(super) fn settle(&mut self, carried: &[records::Carried]) -> Result<(), PinError> {
-        let path = self.path.join(CARRY);
+    /// Whether nothing was ever counted into it. Every frame is in an outcome.
+    pub(in crate::datapath::kernel) fn is_zero(&self) -> Result<bool, PinError> {
+        let hooks = self.hooks()?;
+        let outcomes = |(link, hook)| sweep::outcomes(&hooks, link, hook, self.header.banks.slices);
+        let mut all = (0..self.header.links).flat_map(|link| Hook::ALL.map(|hook| (link, hook)));
+        Ok(all.all(|of| outcomes(of).iter().all(Counter::is_zero)))
+    }
+
+    /// Numbers of those that have nothing to say, for what they counted is in this one. Where it is settled all older ones are.
+    pub(super) fn replaced(&self) -> Result<Vec<u64>, PinError> {
+        if self.header.settled {
+            return Ok(Vec::new());
+        }
+        let number = |carried: records::Carried| match carried.what {
+            records::What::Replaced(number) => Some(number),
+            _ => None,
+        };
+        Ok(self.carry()?.into_iter().filter_map(number).collect())
+    }
+
+    /// Pins what it carries, which counts once its header says so.
+    fn pin_carried(&self, name: &str, carried: &[records::Carried]) -> Result<(), PinError> {
+        let path = self.path.join(name);
         // Of an agent that was killed just here.
         let _ = std::fs::remove_file(&path);
         if !carried.is_empty() {
@@ -224,10 +246,28 @@ impl Generation {
             }
             sys::pin(fd.as_fd(), &path).map_err(failed("pinning", &path))?;
         }
+        Ok(())
+    }
+
+    /// Takes over what some older generations counted, which are named in it: from here on these have nothing more to say.
+    /// It is not settled, and carried nothing before.
+    pub(super) fn fold(&mut self, carried: &[records::Carried]) -> Result<(), PinError> {
+        self.pin_carried(FOLDED, carried)?;
+        self.header.carried = carried.len() as u32;
+        self.header.labels = self.labels.len() as u32;
+        self.write_header()
+    }
+
+    /// Takes over all that older generations counted: from here on they have nothing more to say.
+    pub(super) fn settle(&mut self, carried: &[records::Carried]) -> Result<(), PinError> {
+        self.pin_carried(CARRY, carried)?;
         self.header.carried = carried.len() as u32;
         self.header.labels = self.labels.len() as u32;
         self.header.settled = true;
-        self.write_header()
+        self.write_header()?;
+        // It is in the other one now.
+        let _ = std::fs::remove_file(self.path.join(FOLDED));
+        Ok(())
     }
 
     /// Whether its interfaces are of this network namespace.
@@ -272,20 +312,20 @@ pub(in crate::datapath::kernel) fn set_owner(classes: &mut Mapping, class: Class
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::datapath::kernel) mod tests {
     use std::{fs, io, thread};
 
     use super::{super::Place, *};
     use crate::{
         datapath::{
             Sizes,
-            kernel::{Kernel, Setup},
+            kernel::{Kernel, LoadError, Setup},
         },
         model::{Asn, Family, Link, LinkId, Role},
     };
 
     /// Runs `body` with a BPF file system of its own, which goes with it.
-    fn with_bpffs(body: impl FnOnce(&Path) + Send) {
+    pub(in crate::datapath::kernel) fn with_bpffs(body: impl FnOnce(&Path) + Send) {
         let directory = tempfile::tempdir().expect("a directory");
         let mounted = |source: &std::ffi::CStr, target: &Path, kind: &std::ffi::CStr, flags| {
             let target = std::ffi::CString::new(target.to_str().expect("UTF-8")).expect("no nul");
@@ -307,40 +347,51 @@ mod tests {
         });
     }
 
+    const SIZES: Sizes = Sizes { classes: 64, v4_rows: 1, v6_rows: 1, v6_nodes: 1 };
+
+    fn place(bpffs: &Path) -> Place {
+        Place::new(bpffs.to_owned(), "default".to_owned())
+    }
+
+    /// A start on an interface that is not there.
+    pub(in crate::datapath::kernel) fn load(bpffs: &Path) -> Result<Kernel, LoadError> {
+        let setup = Setup { link: LinkId(0), ifindex: 9999, vlan: None, sides: [3, 3], extra_bytes: 0 };
+        let (name, interface) = ("transit".to_owned(), String::new());
+        let link = Link { name, interface, vlan: None, role: Role::Upstream, kind: None };
+        Kernel::load_kept(&SIZES, &[setup], std::slice::from_ref(&link), &place(bpffs), None)
+    }
+
+    /// Those that are pinned.
+    pub(in crate::datapath::kernel) fn generations(kernel: &Kernel) -> Vec<Generation> {
+        let pins = &kernel.keeping.as_ref().expect("it keeps").pins;
+        pins.generations().iter().filter_map(|(_, path)| Generation::open(path).expect("whole")).collect()
+    }
+
     #[test]
     fn kernel_larger_maps_are_gone_on_with_where_the_wait_for_the_smaller_ones_fails() {
         with_bpffs(|bpffs| {
-            let place = Place::new(bpffs.to_owned(), "default".to_owned());
-            let sizes = Sizes { classes: 64, v4_rows: 1, v6_rows: 1, v6_nodes: 1 };
-            let setup = Setup { link: LinkId(0), ifindex: 9999, vlan: None, sides: [3, 3], extra_bytes: 0 };
-            let (name, interface) = ("transit".to_owned(), String::new());
-            let link = Link { name, interface, vlan: None, role: Role::Upstream, kind: None };
-            let load = || Kernel::load_kept(&sizes, &[setup], std::slice::from_ref(&link), &place, None);
-            let mut kernel = load().expect("loaded");
+            let mut kernel = load(bpffs).expect("loaded");
             kernel.settle().expect("nothing of before");
             kernel.grace.spoil();
             kernel
-                .replace(&Sizes { classes: 128, ..sizes })
+                .replace(&Sizes { classes: 128, ..SIZES })
                 .expect("the programs are those of the larger maps");
             // Whose a class is that only they have.
             let owner = Owner::As { family: Family::Ipv4, asn: 64_500 as Asn };
             kernel.bind(&[(100, owner)]);
-            let pins = &kernel.keeping.as_ref().expect("it keeps").pins;
-            let generations: Vec<_> = pins
-                .generations()
-                .iter()
-                .filter_map(|(_, path)| Generation::open(path).expect("whole"))
-                .collect();
+            let generations = generations(&kernel);
             let [old, new] = &generations[..] else { panic!("{} generations", generations.len()) };
             assert_eq!((old.header.banks.classes, new.header.banks.classes), (64, 128));
             assert!(!new.header.settled, "what the old one counted may still grow");
             assert_eq!(owner_of(&new.classes().expect("mapped"), 100), Some(owner));
             drop(kernel);
             // The next start sums up both.
-            let mut next = load().expect("loaded");
+            let mut next = load(bpffs).expect("loaded");
             next.settle().expect("summed up");
             assert_eq!(
-                fs::read_dir(bpffs.join(format!("classifier/v{}/default", place.abi))).expect("pins").count(),
+                fs::read_dir(bpffs.join(format!("classifier/v{}/default", place(bpffs).abi)))
+                    .expect("pins")
+                    .count(),
                 2
             );
         });

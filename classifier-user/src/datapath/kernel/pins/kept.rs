@@ -62,7 +62,7 @@ fn of(place: &Place) -> Kept {
             Err(error) => kept.unreadable = Some(error.to_string()),
         }
     }
-    kept.elsewhere = elsewhere(&generations, &links);
+    kept.elsewhere = elsewhere(generations.last(), &links);
     kept.programs.sort_unstable();
     kept.programs.dedup();
     kept

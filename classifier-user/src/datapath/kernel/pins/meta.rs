@@ -23,7 +23,8 @@ const _: () = assert!(LABELS > MAX_LINKS && LABELS <= 256);
 
 /// How `META`, `CLASSES` and `CARRY` are written. Whoever raises it keeps the reading of the forms from [`OLDEST_FORMAT`] on:
 /// magic, this number and the version that wrote it lie the same in all of them.
-const FORMAT: u32 = 1;
+/// From 2 on, one that is not settled may carry what some older generations counted.
+const FORMAT: u32 = 2;
 const OLDEST_FORMAT: u32 = 1;
 /// How `HOOKS` and `BANKS` lie: raised where the formulas of `classifier_common::abi` change that find a counter, or the
 /// shapes of these two maps. An upgrade reads the generation of before, so whoever raises it keeps the older formulas, and
@@ -49,7 +50,7 @@ pub(in crate::datapath::kernel) struct Header {
     pub(in crate::datapath::kernel) labels: u32,
     /// Whether `CARRY` has all that older generations counted. They have nothing more to say then.
     pub(in crate::datapath::kernel) settled: bool,
-    /// Entries of `CARRY`.
+    /// Entries of `CARRY`; of `FOLDED` where it is not settled.
     pub(in crate::datapath::kernel) carried: u32,
     pub(in crate::datapath::kernel) count: CountId,
     pub(in crate::datapath::kernel) since: SystemTime,
@@ -67,6 +68,8 @@ pub(in crate::datapath::kernel) struct Label {
     pub(in crate::datapath::kernel) link: LinkLabel,
     /// The interface it was on, when this generation was made.
     pub(in crate::datapath::kernel) ifindex: u32,
+    /// What that was called; nothing where it was not there, or an older version has not said.
+    pub(in crate::datapath::kernel) interface: String,
     /// By hook, the set of sides that are counted; none where it is a link of before.
     pub(in crate::datapath::kernel) sides: [u32; 2],
     /// Whether the agent made the interface's clsact qdisc.
@@ -237,6 +240,7 @@ impl Label {
         out.put(&[self.sides[0] as u8, self.sides[1] as u8, u8::from(self.qdisc)]);
         out.put(&self.ifindex.to_le_bytes());
         out.put(&self.attached.map(u8::from));
+        out.text(&self.interface, 15);
         entry
     }
 
@@ -257,6 +261,7 @@ impl Label {
             sides: [u32::from(rx & 3), u32::from(tx & 3)],
             qdisc: qdisc != 0,
             attached: read.take().map(|attached: u8| attached != 0),
+            interface: read.text(15).ok_or(MetaError::Nonsense("link"))?.to_owned(),
         })
     }
 }
@@ -290,6 +295,7 @@ mod tests {
             let label = Label {
                 link: LinkLabel { name: "PNI – ".repeat(7), role, kind },
                 ifindex: 70_000,
+                interface: "fifteen-letters".to_owned(),
                 sides: [3, 1],
                 qdisc: kind.is_some(),
                 attached: [kind.is_some(), true],

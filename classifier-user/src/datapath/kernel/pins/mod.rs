@@ -3,12 +3,12 @@
 //! ```text
 //! /sys/fs/bpf/classifier/v<abi>/<instance>/
 //!     links/<ifindex>_rx, <ifindex>_tx                  the programs' places on interfaces
-//!     g<number>/META, CLASSES, HOOKS, BANKS[, CARRY]    a generation: counters, and what they are of
+//!     g<number>/META, CLASSES, HOOKS, BANKS[, CARRY, FOLDED]    a generation: counters, and what they are of
 //!              /classifier_xdp, classifier_rx, classifier_tx
 //! ```
 //!
 //! A generation's `CARRY` has what all older ones counted, once its `META` says so; until then these are there too, and
-//! what was counted is the sum of all. Reading order: here (directories, locks), `meta` and `records` (forms),
+//! what was counted is the sum of all. Its `FOLDED` has what some of them counted, which it names. Reading order: here (directories, locks), `meta` and `records` (forms),
 //! `generation` (one of them), `sum` (all of them), `kept` (what is there, for those who only look).
 
 use std::{
@@ -33,7 +33,7 @@ mod sum;
 
 pub use kept::{Kept, carry_bytes, class_bytes, kept};
 pub use meta::MetaError;
-pub(super) use sum::sum;
+pub(super) use sum::{Others, fold, sum};
 
 use self::{generation::Generation, meta::Header};
 
@@ -199,8 +199,8 @@ pub(super) fn namespace() -> u64 {
 
 /// Whether an instance counts in another network namespace, which cannot be seen from here. Its last generation says in
 /// which it does; only where each of its interfaces has a place that is pinned, and that the kernel has ended, is it over.
-pub(super) fn elsewhere(generations: &[Generation], links: &[(u32, Hook, PinnedLink)]) -> bool {
-    let Some(last) = generations.last().filter(|last| !last.is_of_here()) else { return false };
+pub(super) fn elsewhere(last: Option<&Generation>, links: &[(u32, Hook, PinnedLink)]) -> bool {
+    let Some(last) = last.filter(|last| !last.is_of_here()) else { return false };
     let is_pinned = |ifindex: u32| links.iter().any(|(index, _, _)| *index == ifindex);
     let mut labels = last.labels.iter().filter(|label| label.ifindex != 0 && label.attached != [false; 2]);
     links.iter().any(|(_, _, link)| link.info.ifindex != 0) || labels.any(|label| !is_pinned(label.ifindex))
@@ -311,12 +311,11 @@ impl Pins {
         .collect()
     }
 
-    /// Brings a link of another version's directory here.
+    /// Brings a link of another version's directory here, at once: at no moment it is in none, or in both.
     pub(super) fn move_here(&self, link: &PinnedLink, ifindex: u32, hook: Hook) -> Result<(), PinError> {
         let path = self.link_path(ifindex, hook);
         if path != link.path {
-            sys::pin(link.fd.as_fd(), &path).map_err(failed("pinning a link", &path))?;
-            let _ = fs::remove_file(&link.path);
+            fs::rename(&link.path, &path).map_err(failed("moving a pinned link here", &path))?;
         }
         Ok(())
     }

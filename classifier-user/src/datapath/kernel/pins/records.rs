@@ -14,6 +14,8 @@ pub(in crate::datapath::kernel) const CARRY_WORDS: usize = 12;
 const UNMATCHED: u32 = 1;
 const AS: u32 = 3;
 const ROUTE: u32 = 5;
+/// In the place of an outcome or a side.
+const REPLACED: u8 = 0xff;
 
 /// An owner's words. All zero is none.
 pub(in crate::datapath::kernel) fn encode(owner: &Owner) -> [u32; OWNER_WORDS] {
@@ -58,6 +60,8 @@ pub(in crate::datapath::kernel) enum What {
     Outcome(u8),
     /// An owner on a side.
     Owner(u8, Owner),
+    /// Not a counter: the generation of this number has nothing more to say, for what it counted is in the others.
+    Replaced(u64),
 }
 
 /// An entry of `CARRY`.
@@ -72,13 +76,22 @@ pub(in crate::datapath::kernel) struct Carried {
 }
 
 impl Carried {
+    /// That a generation has nothing more to say.
+    pub(in crate::datapath::kernel) const fn replaced(number: u64) -> Self {
+        Self { label: 0, hook: 0, what: What::Replaced(number), counter: Counter::ZERO }
+    }
+
     pub(in crate::datapath::kernel) fn store(&self, words: &mut impl Words, index: usize) {
         let (what, owner) = match self.what {
             What::Outcome(outcome) => (0x80 | outcome, [0; OWNER_WORDS]),
             What::Owner(side, owner) => (side, encode(&owner)),
+            What::Replaced(_) => (REPLACED, [0; OWNER_WORDS]),
         };
         let place = u32::from_le_bytes([self.label, self.hook, what, 0]);
-        let Counter { packets, bytes } = self.counter;
+        let Counter { packets, bytes } = match self.what {
+            What::Replaced(number) => Counter { packets: number, bytes: 0 },
+            _ => self.counter,
+        };
         let counter = [packets as u32, (packets >> 32) as u32, bytes as u32, (bytes >> 32) as u32];
         let all = [place].into_iter().chain(owner).chain(counter);
         for (offset, word) in all.enumerate() {
@@ -90,13 +103,16 @@ impl Carried {
     pub(in crate::datapath::kernel) fn load(words: &impl Words, index: usize) -> Option<Self> {
         let word = |offset: usize| words.load(index * CARRY_WORDS + offset);
         let [label, hook, what, _] = word(0).to_le_bytes();
+        let number = |low: usize| u64::from(word(low)) | u64::from(word(low + 1)) << 32;
+        let counter = Counter { packets: number(1 + OWNER_WORDS), bytes: number(3 + OWNER_WORDS) };
+        if what == REPLACED {
+            return Some(Self::replaced(counter.packets));
+        }
         let what = match what {
             0x80..=0x84 => What::Outcome(what & 0x7f),
             0 | 1 => What::Owner(what, decode(std::array::from_fn(|place| word(1 + place)))?),
             _ => return None,
         };
-        let number = |low: usize| u64::from(word(low)) | u64::from(word(low + 1)) << 32;
-        let counter = Counter { packets: number(1 + OWNER_WORDS), bytes: number(3 + OWNER_WORDS) };
         (hook < 2).then_some(Self { label, hook, what, counter })
     }
 }
@@ -142,6 +158,9 @@ mod tests {
             carried.store(&mut words, index);
             assert_eq!(Carried::load(&words, index), Some(carried));
         }
+        let replaced = Carried::replaced(u64::MAX - 7);
+        replaced.store(&mut words, 18);
+        assert_eq!(Carried::load(&words, 18), Some(replaced));
         assert_eq!(Carried::load(&words, 19), None, "nothing");
     }
 }

@@ -1,6 +1,9 @@
 //! What all generations counted together: the last one that has taken over what was before it, and those after it.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use classifier_common::{
     abi::{Hook, Side},
@@ -60,9 +63,16 @@ impl Sums {
                         *side.entry(owner).or_default() += counter;
                     }
                 }
+                What::Replaced(_) => {}
             }
         }
         Ok(())
+    }
+
+    /// Adds all that a generation has to say.
+    fn add(&mut self, generation: &Generation) -> Result<(), PinError> {
+        self.carried(generation)?;
+        self.counted(generation)
     }
 
     /// Adds what a generation counted itself.
@@ -95,38 +105,66 @@ impl Sums {
     }
 }
 
-/// Brings what all older generations counted into `own`, whose programs are on every hook by now, and takes those
-/// away. Nothing counts into the older ones any more. Gives what it was.
-pub(in crate::datapath::kernel) fn sum(
-    pins: &Pins,
-    own: &mut Generation,
-) -> Result<Vec<AdoptedLink>, PinError> {
-    let mut older = Vec::new();
-    let mut obsolete = Vec::new();
-    for (_, path) in pins.generations().into_iter().filter(|(_, path)| *path != own.path) {
-        match Generation::open(&path)? {
-            Some(generation) => {
-                if generation.header.settled {
-                    obsolete.extend(older.drain(..).map(|generation: Generation| generation.path));
-                }
-                older.push(generation);
+/// The generations besides one.
+#[derive(Default)]
+pub(in crate::datapath::kernel) struct Others {
+    /// Those that have something to say, by their numbers, the oldest first.
+    pub(in crate::datapath::kernel) said: Vec<(u64, Generation)>,
+    /// Those that have not: what they counted is in others, or they were never whole.
+    obsolete: Vec<(u64, PathBuf)>,
+}
+
+impl Others {
+    /// All that are pinned besides `own`.
+    pub(in crate::datapath::kernel) fn of(pins: &Pins, own: Option<&Generation>) -> Result<Self, PinError> {
+        let mut others = Self::default();
+        let mut settled = own.is_some_and(|own| own.header.settled);
+        let mut replaced: HashSet<u64> =
+            own.map(Generation::replaced).transpose()?.into_iter().flatten().collect();
+        // Who replaces another is newer than that.
+        for (number, path) in pins.generations().into_iter().rev() {
+            if own.is_some_and(|own| own.path == path) {
+                continue;
             }
-            None => obsolete.push(path),
+            // What has nothing to say may be half removed: it is not read.
+            let is_over = settled || replaced.contains(&number);
+            let generation = if is_over { None } else { Generation::open(&path)? };
+            match generation {
+                Some(generation) => {
+                    settled = generation.header.settled;
+                    replaced.extend(generation.replaced()?);
+                    others.said.push((number, generation));
+                }
+                None => others.obsolete.push((number, path)),
+            }
         }
+        others.said.reverse();
+        Ok(others)
     }
-    let mut sums = Sums::default();
-    for generation in &older {
-        if generation.header.settled {
-            sums.carried(generation)?;
-        }
-        sums.counted(generation)?;
+
+    /// Takes those away that have nothing to say.
+    pub(in crate::datapath::kernel) fn clear(&mut self, pins: &Pins) {
+        self.obsolete.iter().for_each(|(_, path)| pins.remove(path));
+        self.obsolete.retain(|(_, path)| path.exists());
     }
+}
+
+/// What was counted, as entries for `own`, which gets labels for links that it lacks; and by link.
+fn entries(sums: Sums, own: &mut Generation) -> (Vec<Carried>, Vec<AdoptedLink>) {
     let mut carried = Vec::new();
     let mut adopted = Vec::new();
     for (link, hooks) in sums.0 {
         let place = own.labels.iter().position(|label| label.link.same(&link)).or_else(|| {
             let (sides, attached) = ([0; 2], [false; 2]);
-            own.labels.push(Label { link: link.clone(), ifindex: 0, sides, qdisc: false, attached });
+            let interface = String::new();
+            own.labels.push(Label {
+                link: link.clone(),
+                ifindex: 0,
+                interface,
+                sides,
+                qdisc: false,
+                attached,
+            });
             own.write_label(own.labels.len() - 1).ok().map(|()| own.labels.len() - 1)
         });
         let Some(label) = place.and_then(|place| u8::try_from(place).ok()) else {
@@ -157,12 +195,45 @@ pub(in crate::datapath::kernel) fn sum(
         });
         adopted.push(AdoptedLink { label: link, hooks });
     }
+    (carried, adopted)
+}
+
+/// Brings what some older generations counted into `own`, which carries nothing yet: they have nothing more to say, and may be
+/// taken away. Nothing counts into them any more; all the others stay as they are.
+pub(in crate::datapath::kernel) fn fold(
+    own: &mut Generation,
+    idle: &[(u64, Generation)],
+    others: &Others,
+) -> Result<(), PinError> {
+    let mut sums = Sums::default();
+    for (_, generation) in idle {
+        sums.add(generation)?;
+    }
+    let (mut carried, _) = entries(sums, own);
+    // What those had replaced and could not be removed is replaced by this one now.
+    let numbers =
+        idle.iter().map(|(number, _)| *number).chain(others.obsolete.iter().map(|(number, _)| *number));
+    carried.extend(numbers.map(Carried::replaced));
+    own.fold(&carried)
+}
+
+/// Brings what all older generations counted into `own`, whose programs are on every hook by now, and takes those
+/// away. Nothing counts into the older ones any more. Gives what it was.
+pub(in crate::datapath::kernel) fn sum(
+    pins: &Pins,
+    own: &mut Generation,
+) -> Result<Vec<AdoptedLink>, PinError> {
+    let mut others = Others::of(pins, Some(own))?;
+    let mut sums = Sums::default();
+    for (_, generation) in &others.said {
+        sums.add(generation)?;
+    }
+    sums.carried(own)?;
+    let (carried, adopted) = entries(sums, own);
     own.settle(&carried)?;
-    for generation in older {
+    for (_, generation) in &others.said {
         pins.remove(&generation.path);
     }
-    for path in obsolete {
-        pins.remove(&path);
-    }
+    others.clear(pins);
     Ok(adopted)
 }
