@@ -193,6 +193,9 @@ mod tests {
         });
     }
 
+    /// What happens to what was folded, and to who folded it.
+    type Then = fn(&[(u64, Generation)], &mut Generation);
+
     /// What a start does that folds, and is killed before it has removed what it folded.
     fn folded(bpffs: &Path) -> Vec<(u64, Generation)> {
         let mut kernel = load(bpffs).expect("loaded");
@@ -215,7 +218,7 @@ mod tests {
             own.write_header().expect("written");
         };
         let nothing = |_: &[(u64, Generation)], _: &mut Generation| {};
-        let cases: [fn(&[(u64, Generation)], &mut Generation); 3] = [nothing, half_removed, unsaid];
+        let cases: [Then; 3] = [nothing, half_removed, unsaid];
         for (case, then) in cases.into_iter().enumerate() {
             for more in 0..3 {
                 with_bpffs(|bpffs| {
