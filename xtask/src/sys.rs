@@ -66,6 +66,12 @@ impl Namespace {
     }
 }
 
+/// If we die, `command` gets SIGTERM.
+pub(crate) fn ends_with_us(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec a system call is made, which takes numbers.
+    unsafe { command.pre_exec(|| checked(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM)).map(drop)) }
+}
+
 /// From now on what this thread mounts, and those that it starts, is seen by them alone, and goes with them.
 pub(crate) fn private_mounts() -> io::Result<()> {
     // SAFETY: changes this thread's mounts and nothing in memory.

@@ -4,22 +4,18 @@ use std::{
     io,
     sync::{Weak, mpsc::Sender},
     thread,
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use tracing::{error, info, warn};
 
-use super::{
-    core::{Core, Message},
-    gaps::timestamp,
-};
+use super::core::{Core, Message};
 use crate::{
     datapath::{
         interface::{Interface, InterfaceError, name_of},
         netlink,
     },
     model::{Link, LinkId},
-    totals::answer::GapStatus,
 };
 
 /// An interface of the plan, and the links on it.
@@ -33,6 +29,28 @@ pub(super) struct Place {
     pub(super) gap: Option<(SystemTime, String)>,
     /// What it is called now, if not as in the plan.
     pub(super) renamed: Option<String>,
+    /// It is there, and could not be attached to.
+    refused: Option<Refused>,
+}
+
+/// What to wait for before an interface is tried again: each time may reset its rings.
+#[derive(Debug)]
+struct Refused {
+    ifindex: u32,
+    until: Instant,
+    pause: Duration,
+}
+
+/// The longest such pause.
+const PAUSE: Duration = Duration::from_secs(60);
+
+impl Refused {
+    /// After another time that this interface refused; `first` is the shortest pause.
+    fn again(before: Option<&Self>, ifindex: u32, first: Duration) -> Self {
+        let before = before.filter(|before| before.ifindex == ifindex);
+        let pause = before.map_or(first, |before| before.pause * 2).min(PAUSE.max(first));
+        Self { ifindex, until: Instant::now() + pause, pause }
+    }
 }
 
 impl Place {
@@ -48,6 +66,7 @@ impl Place {
                     ifindex: interface.ifindex,
                     gap: None,
                     renamed: None,
+                    refused: None,
                 }),
             }
         }
@@ -171,22 +190,30 @@ impl Core {
         if let Some(overlap) = overlaps.iter().find(|overlap| overlap.concerns(&place.name)) {
             return self.trouble(place, overlap.to_string());
         }
+        let waits =
+            |refused: &Refused| refused.ifindex == interface.ifindex && Instant::now() < refused.until;
+        if place.refused.as_ref().is_some_and(waits) {
+            return false;
+        }
         match self.datapath.place(&place.links, Some(interface)) {
-            Err(error) => self.trouble(place, error.to_string()),
+            Err(error) => {
+                let refused = Refused::again(place.refused.as_ref(), interface.ifindex, self.interval);
+                place.refused = Some(refused);
+                self.trouble(place, error.to_string())
+            }
             Ok(why) => {
                 place.ifindex = interface.ifindex;
+                place.refused = None;
                 if let Some(why) = why {
                     warn!("{}: no native XDP ({why}); counting received frames at TC ingress", place.name);
                 }
-                let now = SystemTime::now();
-                if let Some((from, why)) = place.gap.take() {
-                    let seconds = now.duration_since(from).unwrap_or_default().as_secs_f64();
+                if let Some((from, _)) = &place.gap {
+                    let seconds = from.elapsed().unwrap_or_default().as_secs_f64();
                     for link in self.names(&place.links) {
                         info!("{link}: {} is counted again; nothing was for {seconds:.1} s", place.name);
-                        let (from, to) = (timestamp(from), Some(timestamp(now)));
-                        self.close_gap(GapStatus { link, from, to, why: why.clone() });
                     }
                 }
+                self.end_gap(place);
                 let now = self.datapath.attachments();
                 for (number, (_, start)) in self.links.iter_mut().enumerate() {
                     if place.links.iter().any(|link| usize::from(link.0) == number)
@@ -221,5 +248,29 @@ impl Core {
     /// Whether a link's interface is there.
     pub(super) fn is_there(&self, link: LinkId) -> bool {
         self.places.iter().all(|place| place.ifindex != 0 || !place.links.contains(&link))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_refuses_is_tried_again_later_and_later() {
+        let first = Duration::from_secs(5);
+        let pauses = |ifindexes: &[u32]| {
+            let mut refused = None;
+            let pauses = ifindexes.iter().map(|&ifindex| {
+                let again = Refused::again(refused.as_ref(), ifindex, first);
+                let pause = again.pause.as_secs();
+                refused = Some(again);
+                pause
+            });
+            pauses.collect::<Vec<_>>()
+        };
+        assert_eq!(pauses(&[3, 3, 3, 3, 3, 3]), [5, 10, 20, 40, 60, 60]);
+        // Another one has refused nothing yet.
+        assert_eq!(pauses(&[3, 3, 4, 3]), [5, 10, 5, 5]);
+        assert_eq!(Refused::again(None, 1, 3 * PAUSE).pause, 3 * PAUSE);
     }
 }

@@ -84,11 +84,8 @@ impl Core {
             if let Some(why) = gone {
                 let since = place.gap.as_ref().map_or(self.looked, |(since, _)| *since);
                 place.gap = Some((since, why));
-            } else if let Some((from, why)) = place.gap.take() {
-                let (from, to) = (timestamp(from), Some(timestamp(SystemTime::now())));
-                for link in self.names(&place.links) {
-                    self.close_gap(GapStatus { link, from, to, why: why.clone() });
-                }
+            } else {
+                self.end_gap(place);
             }
         }
         self.places = places;
@@ -117,6 +114,15 @@ impl Core {
             self.close_gap(GapStatus { to: Some(timestamp(SystemTime::now())), ..gap });
         }
         self.places.iter_mut().for_each(|place| place.gap = None);
+    }
+
+    /// A place is counted again: its gap, if it has one, is over.
+    pub(super) fn end_gap(&mut self, place: &mut Place) {
+        let Some((from, why)) = place.gap.take() else { return };
+        let (from, to) = (timestamp(from), Some(timestamp(SystemTime::now())));
+        for link in self.names(&place.links) {
+            self.close_gap(GapStatus { link, from, to, why: why.clone() });
+        }
     }
 
     /// Takes a gap that is over.
@@ -175,6 +181,6 @@ impl Core {
     }
 }
 
-pub(super) fn timestamp(at: SystemTime) -> Timestamp {
+fn timestamp(at: SystemTime) -> Timestamp {
     Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -109,8 +109,15 @@ fn starts_that_are_killed_leave_a_few_generations_and_lose_nothing() {
             eventually("its generation is pinned", || {
                 all().any(|inode| !before.contains(&inode)).then_some(())
             });
+            let id = child.id();
+            let halves = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("it runs");
             let _ = child.kill();
             let _ = child.wait();
+            // A place that is not pinned yet goes with the other half, which ends by itself.
+            eventually("its other half has ended", || {
+                let mut halves = halves.split_whitespace();
+                halves.all(|id| !Path::new(&format!("/proc/{id}/fd/0")).exists()).then_some(())
+            });
             // One a hook, and three.
             let left = all().count();
             assert!(left <= 5, "{left} generations: {:?}", pins(&bpffs));

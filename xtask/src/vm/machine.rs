@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::kernels::Kernel;
+use crate::sys;
 
 /// After this long without its end a machine is stopped.
 const LONGEST: Duration = Duration::from_secs(150 * 60);
@@ -48,7 +49,7 @@ pub(super) fn run(kernel: &Kernel, image: &Path) -> Result<Vec<Outcome>> {
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"]);
     command.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(image);
     command.args(["-append", "console=ttyS0 quiet panic=-1 oops=panic"]);
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let child = sys::ends_with_us(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut machine = Machine(child.context("could not run qemu-system-x86_64")?);
     let output = machine.0.stdout.take().context("no output of the machine")?;
     let (say, said) = mpsc::channel();
