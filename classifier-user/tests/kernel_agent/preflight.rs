@@ -126,11 +126,12 @@ fn what_is_kept_stays_where_an_interface_cannot_be_attached_to() {
         let (peer, files) = (Peer::new(), Files::new());
         let bpffs = bpffs(&files);
         veth(&peer, "r0", "p0", 1500);
+        veth(&peer, "r1", "p1", 1500);
         run("ip link add b0 type bridge");
-        run("ip link set r0 master b0");
+        run("ip link set r1 master b0");
         run("ip link set b0 arp off up");
         eventually("the bridge forwards", || {
-            let state = fs::read_to_string("/sys/class/net/r0/brport/state").expect("a port");
+            let state = fs::read_to_string("/sys/class/net/r1/brport/state").expect("a port");
             (state.trim() == "3").then_some(())
         });
         let arguments = format!("-i r0 -d b0 {} --keep --bpffs {}", files.arguments(), bpffs.display());
@@ -139,7 +140,7 @@ fn what_is_kept_stays_where_an_interface_cannot_be_attached_to() {
         frame[..6].fill(0xff);
         let mut sent = 0;
         let mut count = || {
-            send_from(&peer, "p0", &vec![(3, frame.clone())]);
+            ["p0", "p1"].into_iter().for_each(|end| send_from(&peer, end, &vec![(3, frame.clone())]));
             sent += 3;
             sent
         };
