@@ -63,6 +63,14 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ("{name}: {what}", &["cannot connect to [address] port", "its connection cannot be used", "no session"]),
     ("history: {notice}", &["the store was damaged", "the store was of version"]),
     ("{taken}", &["the program on [receive] of [interface] was taken off"]),
+    (
+        "{new}",
+        &[
+            "it sees frames first, and what it accepts, drops or redirects itself is not counted",
+            "frames are counted before it sees them, and what it drops or redirects is counted all the same",
+            "interfaces were changed since they are counted, and frames count twice",
+        ],
+    ),
     ("{link}: {why}", &["[link]: [interface] has an XDP program already"]),
     ("{}: {notice}", &["bad lines, routes without origin, AS sets, ranges that overlap"]),
     ("{name}: {notice}", &["bad lines, routes without origin, AS sets, ranges that overlap"]),

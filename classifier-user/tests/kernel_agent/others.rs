@@ -78,8 +78,7 @@ fn a_program_that_accepts_or_drops_hides_nothing_and_is_named() {
             let before = agent.log().len();
             let later = foreign(name, Hook::Tx, first);
             agent.wait_log(before, FIRST);
-            let status = agent.status();
-            assert!(warns(&status, FIRST), "{status}");
+            eventually("the status says so too", || warns(&agent.status(), FIRST).then_some(()));
             let (_, said) = check(&arguments);
             assert!(said.contains(FIRST), "{said}");
             drop(later);
