@@ -19,7 +19,7 @@ use super::{
     sizing::Room,
 };
 use crate::{
-    datapath::{Attachment, Datapath, DatapathError},
+    datapath::{Attachment, Datapath, DatapathError, beside},
     fib::classes::Classes,
     history::recorder::{Feed, until_next_slot},
     ingest::{
@@ -247,13 +247,12 @@ impl Core {
     /// The hooks of a link that had a program at the start, or when its interface came, and have none now.
     pub(super) fn gone_hooks(&self, now: &Attachment) -> Vec<&'static str> {
         let Some((_, start)) = self.links.get(usize::from(now.link.0)) else { return Vec::new() };
-        let hooks = Hook::ALL.into_iter().zip(["receive", "transmit"]);
-        let gone = hooks.filter(|&(hook, _)| {
+        let gone = Hook::ALL.into_iter().filter(|&hook| {
             start.modes[hook as usize].is_some()
                 && now.modes[hook as usize].is_none()
                 && self.is_there(now.link)
         });
-        gone.map(|(_, name)| name).collect()
+        gone.map(beside::side).collect()
     }
 
     /// What is no more as it was at the start.

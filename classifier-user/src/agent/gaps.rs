@@ -8,7 +8,10 @@ use tracing::{debug, info, warn};
 use super::{core::Core, follow::Place};
 use crate::{
     config::RunPlan,
-    datapath::adopted::{Adopted, Missed},
+    datapath::{
+        adopted::{Adopted, Missed},
+        beside,
+    },
     history::recorder,
     model::LinkId,
     totals::answer::GapStatus,
@@ -29,8 +32,7 @@ pub(super) fn before(plan: &RunPlan, adopted: Option<&Adopted>) -> Vec<GapStatus
         if missed.is_empty() || gaps.iter().any(|gap| gap.link == link.name) {
             continue;
         }
-        let hooks: Vec<_> =
-            missed.iter().map(|missed| ["receive", "transmit"][missed.hook as usize]).collect();
+        let hooks: Vec<_> = missed.iter().map(|missed| beside::side(missed.hook)).collect();
         let (hooks, interface) = (hooks.join(" and "), &link.interface);
         let seen = missed.iter().filter_map(|missed| missed.since).min();
         let (from, why) = if missed.iter().all(|missed| missed.since.is_some()) {

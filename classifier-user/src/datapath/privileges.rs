@@ -133,15 +133,15 @@ pub fn drop_all(user: Option<&User>) -> io::Result<()> {
     match forbid_bpf() {
         // A service manager's own filter, which forbids bpf(2) in the package's units, may forbid another one. Pins are not
         // this user's files then.
-        Err(_) if !is_root() => Ok(()),
+        Err(_) if acts_as() != 0 => Ok(()),
         forbidden => forbidden.map_err(io::Error::other),
     }
 }
 
-/// Whether root's files are this process's own.
-fn is_root() -> bool {
+/// The user that this process acts as: whose files are its own.
+pub(in crate::datapath) fn acts_as() -> u32 {
     // SAFETY: no arguments, and it cannot fail.
-    unsafe { libc::geteuid() == 0 }
+    unsafe { libc::geteuid() }
 }
 
 /// Forbids bpf(2) to this thread and those that come of it. Pins are root's files: without this, an agent that stays root's

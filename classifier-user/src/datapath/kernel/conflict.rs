@@ -10,8 +10,7 @@ use super::{
     held, names,
 };
 use crate::datapath::{
-    interface as interfaces,
-    netlink::{self, XdpProgram},
+    netlink::{self, LinkInfo, XdpProgram},
     netlink_tc,
 };
 
@@ -40,10 +39,11 @@ pub(super) fn look(
             _ => Err(AttachError::Bond { interface: interface.to_owned(), kind }),
         };
     }
-    if let Some(id) = in_the_way(info.xdp).filter(|id| !leaving.contains(id)) {
+    if let Some(id) = in_the_way(info.xdp.as_ref()).filter(|id| !leaving.contains(id)) {
         return Err(occupied(interface, id));
     }
-    if let Some(error) = info.master.and_then(|above| occupied_above(interface, above)) {
+    let master = info.master.and_then(|master| netlink::link_info(master).ok());
+    if let Some(error) = master.and_then(|above| occupied_above(interface, &above)) {
         return Err(error);
     }
     if choice == XdpChoice::Native
@@ -57,7 +57,7 @@ pub(super) fn look(
 
 /// The number of a program beside which the kernel takes no other; 0 where there are several. One that runs on the card
 /// itself is not in the way.
-fn in_the_way(program: Option<XdpProgram>) -> Option<u32> {
+fn in_the_way(program: Option<&XdpProgram>) -> Option<u32> {
     program.filter(|program| program.mode != "offloaded").map(|program| program.id)
 }
 
@@ -78,26 +78,22 @@ fn occupied(interface: &str, id: u32) -> AttachError {
 }
 
 /// A device above has an XDP program: the kernel takes none below it.
-fn occupied_above(interface: &str, above: u32) -> Option<AttachError> {
-    let info = netlink::link_info(above).ok()?;
-    let program = foreign(in_the_way(info.xdp)?);
-    Some(AttachError::Above { interface: interface.to_owned(), above: info.name, program })
+fn occupied_above(interface: &str, above: &LinkInfo) -> Option<AttachError> {
+    let program = foreign(in_the_way(above.xdp.as_ref())?);
+    Some(AttachError::Above { interface: interface.to_owned(), above: above.name.clone(), program })
 }
 
 /// The program for which the kernel takes no other XDP program on an interface, as far as one is found: on it, on what it is
 /// a port of, or on VLAN devices and the like.
 pub(super) fn with_xdp(interface: &str, ifindex: u32) -> Option<AttachError> {
-    let info = netlink::link_info(ifindex).ok()?;
-    let is_on_it = |index: u32| {
-        // A veth's peer is not above it.
-        netlink::link_info(index)
-            .is_ok_and(|info| info.lower == Some(ifindex) && info.kind.as_deref() != Some("veth"))
-    };
-    let others = || interfaces::names().into_iter().filter_map(|name| interfaces::index(&name));
-    let found = in_the_way(info.xdp).map(|id| occupied(interface, id));
-    found.or_else(|| info.master.and_then(|above| occupied_above(interface, above))).or_else(|| {
-        others().filter(|&index| is_on_it(index)).find_map(|above| occupied_above(interface, above))
-    })
+    let links = netlink::all_links().ok()?;
+    let info = links.get(&ifindex)?;
+    // A veth's peer is not above it.
+    let is_on_it = |info: &LinkInfo| info.lower == Some(ifindex) && info.kind.as_deref() != Some("veth");
+    let above = info.master.and_then(|master| links.get(&master)).into_iter();
+    let mut above = above.chain(links.values().filter(|info| is_on_it(info)));
+    let found = in_the_way(info.xdp.as_ref()).map(|id| occupied(interface, id));
+    found.or_else(|| above.find_map(|above| occupied_above(interface, above)))
 }
 
 /// Whether a program of this name is this agent's, or another one's of its kind. The kernel keeps 15 characters of it.

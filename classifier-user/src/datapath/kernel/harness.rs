@@ -6,7 +6,7 @@ use aya::{
     Pod,
     maps::{Array, LpmTrie, MapData, MapError, lpm_trie::Key},
     programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp,
+        LinkOrder, ProgramError, SchedClassifier, Xdp,
         tc::{NlOptions, TcAttachOptions},
         xdp::XdpMode,
     },
@@ -18,7 +18,7 @@ use classifier_common::{
 
 use super::{
     Kernel, LoadError, Setup,
-    attach::Attached,
+    attach::{self, Attached},
     object::{self, Extra},
     run::Runner,
 };
@@ -108,10 +108,7 @@ impl Kernel {
             self.ebpf.program_mut(name).and_then(|program| <&mut SchedClassifier>::try_from(program).ok());
         let program = program.ok_or_else(|| HarnessError::Missing(name.to_owned()))?;
         program.load()?;
-        let side = match hook {
-            Hook::Rx => TcAttachType::Ingress,
-            Hook::Tx => TcAttachType::Egress,
-        };
+        let (_, side) = attach::of_tc(hook);
         let options = match among {
             Among::First => TcAttachOptions::TcxOrder(LinkOrder::first()),
             Among::Last => TcAttachOptions::TcxOrder(LinkOrder::last()),

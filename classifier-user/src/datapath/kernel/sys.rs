@@ -152,12 +152,6 @@ pub(super) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
     bpf(BPF_LINK_DETACH, &mut LinkAttr { id_or_fd: fd, ..LinkAttr::default() }).map(drop)
 }
 
-/// The user that this process acts as.
-pub(super) fn user() -> u32 {
-    // SAFETY: no memory is passed, and it cannot fail.
-    unsafe { libc::geteuid() }
-}
-
 /// Whether a directory is of a BPF file system.
 pub(super) fn is_bpffs(directory: &Path) -> io::Result<bool> {
     let path = c_string(directory)?;

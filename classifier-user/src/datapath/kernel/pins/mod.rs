@@ -36,6 +36,7 @@ pub use meta::MetaError;
 pub(super) use sum::{Others, fold, sum};
 
 use self::{generation::Generation, meta::Header};
+use crate::datapath::privileges;
 
 /// Where an agent's kernel objects are kept, and under what name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +171,7 @@ fn make(directory: &Path) -> Result<(), PinError> {
 fn close(directory: &Path) -> Result<(), PinError> {
     let metadata = fs::symlink_metadata(directory).map_err(failed("looking at it", directory))?;
     let (uid, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-    if uid == sys::user() && metadata.is_dir() {
+    if uid == privileges::acts_as() && metadata.is_dir() {
         return match mode & 0o077 {
             0 => Ok(()),
             _ => fs::set_permissions(directory, Permissions::from_mode(0o700))

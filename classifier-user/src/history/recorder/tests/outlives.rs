@@ -181,6 +181,19 @@ impl World {
     }
 }
 
+/// An agent that was killed after the end of a slot; the file of what was taken, and what that said at its start.
+fn over_a_slot() -> (World, PathBuf, Vec<u8>) {
+    let mut world = World::new();
+    world.start();
+    let file = world.taken();
+    let early = std::fs::read(&file).expect("written");
+    for _ in 0..70 {
+        world.sweep(&SOME);
+    }
+    world.kill();
+    (world, file, early)
+}
+
 fn packets(packets: u64) -> Counter {
     Counter { packets, bytes: packets * 100 }
 }
@@ -291,14 +304,7 @@ fn files_of_another_start_of_the_machine_go() {
 /// brought into the store without an agent, which has no journals then.
 #[test]
 fn what_cannot_be_told_is_not_told_by_whoever_settles() {
-    let mut world = World::new();
-    world.start();
-    let file = world.taken();
-    let early = std::fs::read(&file).expect("written");
-    for _ in 0..70 {
-        world.sweep(&SOME);
-    }
-    world.kill();
+    let (mut world, file, early) = over_a_slot();
     std::fs::write(&file, early).expect("written");
     let mut known = known::Known::open(world.directory.path());
     for slot in journals(world.directory.path()) {
@@ -329,14 +335,7 @@ fn what_was_counted_elsewhere_is_left_out_and_what_comes_then_is_not() {
 #[test]
 fn what_cannot_be_told_is_left_out_and_never_there_twice() {
     for damage in ["removed", "cut", "old"] {
-        let mut world = World::new();
-        world.start();
-        let file = world.taken();
-        let early = std::fs::read(&file).expect("written");
-        for _ in 0..70 {
-            world.sweep(&SOME);
-        }
-        world.kill();
+        let (mut world, file, early) = over_a_slot();
         let (before, _) = world.expected();
         match damage {
             "removed" => std::fs::remove_file(&file).expect("removed"),
