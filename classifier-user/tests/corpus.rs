@@ -4,9 +4,12 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
     fs,
     path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicIsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,20 +22,18 @@ const TIME: Duration = Duration::from_secs(20);
 /// And of memory at a time: an answer over HTTP has an image of a few megabytes.
 const MEMORY: isize = 256 << 20;
 
-/// What each thread has, and has had at most.
+/// What this process has, and has had at most: an answer over HTTP is made by another thread than the one that asks for it.
 struct Counted;
 
-thread_local! {
-    static HAS: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
-}
+/// So inputs are looked at one after the other.
+static ONE: Mutex<()> = Mutex::new(());
+
+static HAS: AtomicIsize = AtomicIsize::new(0);
+static MOST: AtomicIsize = AtomicIsize::new(0);
 
 fn takes(bytes: isize) {
-    // A thread that ends has none any more.
-    let _ = HAS.try_with(|has| {
-        has.set(has.get() + bytes);
-        let _ = MOST.try_with(|most| most.set(most.get().max(has.get())));
-    });
+    let has = HAS.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    MOST.fetch_max(has, Ordering::Relaxed);
 }
 
 // SAFETY: it does as the system's does.
@@ -59,21 +60,22 @@ unsafe impl GlobalAlloc for Counted {
 #[global_allocator]
 static COUNTED: Counted = Counted;
 
-/// This thread's time on a CPU: a machine that is busy otherwise makes it no longer.
+/// This process' time on CPUs: a machine that is busy otherwise makes it no longer.
 fn time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: it lives through the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// Does with bytes what is to be done with them, and sees what it takes.
 fn bounded(target: fuzz::Target, bytes: &[u8]) {
-    let before = HAS.get();
-    MOST.set(before);
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = HAS.load(Ordering::Relaxed);
+    MOST.store(before, Ordering::Relaxed);
     let since = time();
     target(bytes);
-    let (time, most) = (time() - since, MOST.get() - before);
+    let (time, most) = (time() - since, MOST.load(Ordering::Relaxed) - before);
     assert!(time < TIME && most < MEMORY, "it took {time:?} and {most} bytes");
 }
 
@@ -186,6 +188,18 @@ fn remote() {
 #[test]
 fn table() {
     run("table");
+}
+
+/// The bounds are of what all threads do.
+#[test]
+fn what_another_thread_takes_is_seen() {
+    let hungry = |_: &[u8]| {
+        let filled =
+            std::thread::spawn(|| vec![1_u8; MEMORY as usize + 1].iter().map(|&byte| u64::from(byte)).sum());
+        assert_eq!(filled.join().ok(), Some(MEMORY as u64 + 1));
+    };
+    let seen = std::panic::catch_unwind(|| bounded(hungry, b""));
+    assert!(seen.is_err());
 }
 
 #[test]

@@ -15,11 +15,11 @@ use std::{
 
 use axum::{
     body::{Body, to_bytes},
-    http::{HeaderValue, Request, StatusCode, Uri, header},
+    http::{HeaderName, HeaderValue, Request, StatusCode, Uri, header},
 };
 use classifier_common::parse::{Bytes, parse};
 use classifier_user::{
-    config::{bgp::BgpSpec, file, link::LinkSpec, web},
+    config::{bgp::BgpSpec, bmp::BmpSpec, file, link::LinkSpec, web},
     datapath::{HookSweep, LinkSweep, Sweep},
     history::{
         store::{Options, Store},
@@ -310,13 +310,26 @@ pub fn config(bytes: &[u8]) {
     if let Err(error) = BgpSpec::parse(text) {
         assert!(!error.to_string().is_empty());
     }
+    if let Err(error) = BmpSpec::parse(text) {
+        assert!(!error.to_string().is_empty());
+    }
 }
 
-/// A path with its query: `GET` over all of the API and the pages, of an agent with some traffic and three days of past.
+/// A path with its query, and lines of a head below it: `GET` over all of the API and the pages, of an agent with some traffic
+/// and three days of past.
 pub fn http(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok(uri) = Uri::try_from(format!("/{text}")) else { return };
-    let request = Request::builder().uri(uri).body(Body::empty()).expect("a request");
+    let mut lines = bytes.split(|&byte| byte == b'\n');
+    let Ok(path) = std::str::from_utf8(lines.next().unwrap_or_default()) else { return };
+    let Ok(uri) = Uri::try_from(format!("/{path}")) else { return };
+    let mut request = Request::builder().uri(uri).body(Body::empty()).expect("a request");
+    for line in lines {
+        let (name, value) = line.split_at(line.iter().position(|&byte| byte == b':').unwrap_or(0));
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value.get(1..).unwrap_or_default()))
+        {
+            request.headers_mut().append(name, value);
+        }
+    }
     let Server { runtime, router, .. } = &*SERVER;
     let (status, json, body) = runtime.block_on(async {
         let Ok(response) = router.clone().oneshot(request).await;
