@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     agent::{Agent, classifier, eventually},
     history::journaled,
-    keep::{bpffs, keeping},
+    kept::{bpffs, keeping},
     lab::{Peer, in_namespace, run, tid, veth},
     world::{Files, ip, send_from, wire},
 };

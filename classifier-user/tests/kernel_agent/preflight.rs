@@ -17,7 +17,7 @@ use classifier_user::{
 
 use crate::{
     agent::{Agent, classifier, eventually, refused, tc},
-    keep::{bpffs, counts, metas},
+    kept::{bpffs, counts, metas},
     lab::{Peer, in_namespace, run, statistic, veth},
     world::{Files, has_device, ip, send_from},
 };

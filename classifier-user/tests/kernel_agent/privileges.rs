@@ -19,8 +19,8 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    agent::{Agent, binary, eventually, frames, refused},
-    keep::{bpffs, keeping},
+    agent::{Agent, binary, classifier, eventually, frames, refused, stderr},
+    kept::{bpffs, keeping},
     lab::{Peer, in_namespace, run, statistic},
     world::{Files, ROUTES, Traffic, inward, ip, outward, send, send_from, sum, wire},
 };
@@ -161,12 +161,7 @@ fn the_agent_has_no_capability_and_the_process_that_counts_has_three() {
             both(&agent);
             let stream = Stream::start(&peer);
             // The table outgrows its maps: programs are loaded again, long after that was given up.
-            let mut many = ROUTES.to_owned();
-            for third in 0..=255 {
-                for second in 0..40 {
-                    many.push_str(&format!("11.{second}.{third}.128/25,64{:03},\"\"\n", 100 + second));
-                }
-            }
+            let many = ROUTES.to_owned() + &crate::world::more_routes();
             files.write("table.csv", &many);
             let log = agent.log().len();
             agent.signal(libc::SIGHUP);
@@ -209,8 +204,9 @@ fn it_becomes_another_user_where_that_is_asked_for() {
         let (status, log) = agent.end(libc::SIGTERM);
         assert_eq!(status.code(), Some(0), "{log}");
         assert!(!attached() && !lives(other));
-        let said = refused(&format!("run -i r0 {} --user not-there", files.arguments()));
-        assert!(said.contains("privileges could not be given up: there is no user `not-there`"), "{said}");
+        let output = classifier(&format!("run -i r0 {} --user not-there", files.arguments()));
+        assert_eq!(output.status.code(), Some(2), "the configuration is wrong");
+        assert!(stderr(&output).contains("there is no user `not-there`"), "{}", stderr(&output));
     });
 }
 
@@ -287,7 +283,7 @@ fn whichever_half_is_killed_the_other_ends_and_nothing_stays() {
             assert!(log.contains(&said), "{log}");
             assert!(log.contains("nothing is counted any more: start the agent again"), "{log}");
             // Filters stay where nobody is left to take them off.
-            crate::agent::classifier("detach");
+            classifier("detach");
             eventually("nothing stays", || (!attached()).then_some(()));
             assert!(!run("tc qdisc show dev r0").contains("clsact"), "{mode}");
         }
@@ -325,7 +321,7 @@ fn whichever_half_is_killed_the_kernel_counts_on_where_it_is_to() {
         assert_eq!(statistic("r0", "rx_packets"), sent);
         assert_eq!(agent.status()["warnings"], json!([]));
         assert_eq!(agent.end(libc::SIGTERM).0.code(), Some(0));
-        crate::agent::classifier(&format!("detach --bpffs {}", bpffs.display()));
+        classifier(&format!("detach --bpffs {}", bpffs.display()));
         assert!(!attached());
     });
 }

@@ -208,12 +208,7 @@ fn a_table_that_outgrows_its_maps_gets_larger_ones_and_counts_go_on() {
         assert_eq!((of(15169), unmatched()), (5, (2, 200)));
 
         // Maps are made for the first table and some more: not for so many routes longer than /24.
-        let mut many = moved();
-        for third in 0..=255 {
-            for second in 0..40 {
-                many.push_str(&format!("11.{second}.{third}.128/25,64{:03},\"\"\n", 100 + second));
-            }
-        }
+        let many = moved() + &crate::world::more_routes();
         files.write("table.csv", &many);
         let mark = agent.log().len();
         agent.signal(libc::SIGHUP);

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     agent::{Agent, binary, classifier, eventually, refused, tc},
     history::{Past, journaled},
-    keep::{bpffs, counts, keeping, metas, pins, sending},
+    kept::{bpffs, counts, keeping, metas, pins, sending},
     lab::{Peer, ifindex, in_namespace, run, statistic, veth},
     world::{Files, Traffic, inward, ip, outward, send, send_from, sum, wire},
 };

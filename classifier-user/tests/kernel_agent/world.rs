@@ -161,3 +161,9 @@ pub(crate) fn outward() -> Traffic {
         (2, ip("198.51.100.7", "100.64.0.1", 70)),
     ]
 }
+
+/// Routes for which maps that were made for a small table have no room: longer than /24, and many.
+pub(crate) fn more_routes() -> String {
+    let places = (0..=255).flat_map(|third| (0..40).map(move |second| (second, third)));
+    places.map(|(second, third)| format!("11.{second}.{third}.128/25,64{:03},\"\"\n", 100 + second)).collect()
+}
