@@ -95,6 +95,8 @@ struct Waiting {
     slots: VecDeque<Arc<Finished>>,
     /// Slots that came so far: each is an occasion to try again.
     came: u64,
+    /// See [`Queue::gone`].
+    gone: Option<i64>,
     /// The store did not take the last one.
     fails: bool,
     stop: bool,
@@ -121,10 +123,11 @@ impl Queue {
         let mut waiting = self.wake.wait_while(self.lock(), full).unwrap_or_else(PoisonError::into_inner);
         waiting.slots.push_back(Arc::new(slot));
         waiting.came += 1;
-        let mut dropped = Vec::new();
+        let mut dropped: Vec<Arc<Finished>> = Vec::new();
         while waiting.is_over(0, 0) {
             dropped.extend(waiting.slots.pop_front());
         }
+        waiting.gone = waiting.gone.max(dropped.last().map(|slot| slot.number));
         self.wake.notify_all();
         dropped
     }
@@ -149,6 +152,11 @@ impl Queue {
         self.lock().slots.len()
     }
 
+    /// The last slot that the store has taken, or that found no room any more.
+    pub(super) fn gone(&self) -> Option<i64> {
+        self.lock().gone
+    }
+
     fn front(&self) -> Option<Arc<Finished>> {
         self.lock().slots.front().cloned()
     }
@@ -159,6 +167,7 @@ impl Queue {
         if waiting.slots.front().is_some_and(|slot| slot.number == number) {
             waiting.slots.pop_front();
         }
+        waiting.gone = waiting.gone.max(Some(number));
         waiting.fails = false;
         self.wake.notify_all();
     }

@@ -12,11 +12,12 @@
 //! Older versions are read as they are. What a newer one wrote is set aside, whole, for it to find.
 //!
 //! A frame is written by one call, and what was written before a `kill -9` stays: no sync is needed for that. Power is
-//! another matter: a slot is synced when it is over.
+//! another matter: a slot is synced when it is over. What a disk does not take waits, also when its slot is over (`behind`).
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufReader, Read as _},
+    mem,
     ops::Range,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -24,6 +25,7 @@ use std::{
 };
 
 use super::{
+    behind::Behind,
     finished::LinkKey,
     known::Known,
     open::{Line, NO_GROUP, Open},
@@ -49,8 +51,8 @@ const LIFE: u8 = 1;
 const SWEEP: u8 = 2;
 /// Bytes of a frame before its payload.
 const HEAD: usize = 8;
-/// What waits in memory for a disk that does not take it.
-const WAITING: usize = 64 << 20;
+/// What waits in memory for a disk that does not take it: of the open slot, and as much of those that are over.
+pub(super) const WAITING: usize = 64 << 20;
 
 /// The journal of the open slot.
 #[derive(Debug)]
@@ -64,6 +66,8 @@ pub(super) struct Journal {
     waiting: Vec<u8>,
     /// Frames were given up: the file cannot tell the whole slot any more.
     holes: bool,
+    /// What the disk did not take of slots that are over.
+    pub(super) behind: Behind,
     /// Group keys that the file has in this life.
     groups: usize,
     payload: Vec<u8>,
@@ -72,6 +76,20 @@ pub(super) struct Journal {
 /// Where a slot's journal is.
 pub(super) fn path(directory: &Path, slot: i64) -> PathBuf {
     directory.join(format!("slot-{slot}.journal"))
+}
+
+/// A slot's journal to be written on behind its `written` good bytes.
+///
+/// # Errors
+/// It cannot be written to, or has not got these bytes.
+pub(super) fn go_on(directory: &Path, slot: i64, written: u64) -> io::Result<File> {
+    let path = path(directory, slot);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if file.metadata()?.len() < written {
+        return Err(io::Error::other("somebody else has cut or removed it"));
+    }
+    file.set_len(written)?;
+    Ok(file)
 }
 
 /// Removes a slot's journal, if there is one.
@@ -105,6 +123,7 @@ impl Journal {
             written: 0,
             waiting: Vec::new(),
             holes: false,
+            behind: Behind::default(),
             groups: 0,
             payload: Vec::new(),
         }
@@ -118,6 +137,13 @@ impl Journal {
         self.waiting.clear();
         self.waiting.shrink_to(1 << 16);
         self.holes = false;
+    }
+
+    /// Ends with the slot. What the disk did not take of it waits on.
+    pub(super) fn close(&mut self) {
+        self.file = None;
+        let (frames, holes) = (mem::take(&mut self.waiting), mem::take(&mut self.holes));
+        self.behind.take(self.slot, self.written, frames, holes);
     }
 
     /// Says what numbers mean from here on; to be written with the next sweep.
@@ -193,11 +219,17 @@ impl Journal {
         self.waiting.extend_from_slice(&self.payload);
     }
 
-    /// Writes what waits.
+    /// Writes what waits, also of slots that are over.
     ///
     /// # Errors
     /// The disk did not take it. It waits on, so long as it is not too much.
     pub(super) fn flush(&mut self) -> io::Result<()> {
+        // What is in the way of one of them is not in the way of the others.
+        let open = self.flush_open();
+        open.and(self.behind.write(&self.directory))
+    }
+
+    fn flush_open(&mut self) -> io::Result<()> {
         if self.holes {
             return Err(io::Error::other("too much waited for it; until the slot ends it is in memory only"));
         }
@@ -207,13 +239,7 @@ impl Journal {
         let file = match &self.file {
             Some(file) => file,
             None => {
-                let path = path(&self.directory, self.slot);
-                let file =
-                    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-                if file.metadata()?.len() < self.written {
-                    return Err(io::Error::other("somebody else has cut or removed it"));
-                }
-                file.set_len(self.written)?;
+                let file = go_on(&self.directory, self.slot, self.written)?;
                 self.file.insert(file)
             }
         };

@@ -208,7 +208,7 @@ impl Recorded {
         });
         let links: Vec<_> = self.links.iter().map(|(link, _)| link.clone()).collect();
         let last = self.last.unwrap_or(SystemTime::UNIX_EPOCH);
-        Written { count, next: self.next, last, links: &links }.write(directory, hooks)
+        store(directory, count, Written { next: self.next, last, links: &links }.encode(hooks))
     }
 
     /// What of prefixes was taken becomes their AS's.
@@ -249,7 +249,6 @@ fn micros(at: SystemTime) -> u64 {
 
 /// What a file begins with.
 pub(super) struct Written<'a> {
-    pub(super) count: CountId,
     /// The number of the next sweep.
     pub(super) next: u64,
     /// When the last one was.
@@ -258,16 +257,12 @@ pub(super) struct Written<'a> {
 }
 
 impl Written<'_> {
-    /// Writes it with what hooks of its links had, as a whole or not at all.
-    ///
-    /// # Errors
-    /// The disk did not take it: what was there is there.
-    pub(super) fn write(
+    /// What [`store`] takes: it, and what hooks of its links had.
+    pub(super) fn encode(
         &self,
-        directory: &Path,
         hooks: impl Iterator<Item = ([Counter; 5], Vec<(Owner, Counter)>)>,
-    ) -> io::Result<()> {
-        let Self { count, next, last, links } = self;
+    ) -> Vec<u8> {
+        let Self { next, last, links } = self;
         let mut out = MAGIC.to_vec();
         put(&mut out, VERSION);
         put_text(&mut out, &boot());
@@ -286,20 +281,27 @@ impl Written<'_> {
                 put(&mut out, bytes);
             }
         }
-        let crc = crc32fast::hash(&out);
-        out.extend_from_slice(&crc.to_le_bytes());
-        let path = file_of(directory, *count);
-        let new = path.with_extension("new");
-        let mut file: File =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        let written = file.write_all(&out);
-        drop(file);
-        let renamed = written.and_then(|()| fs::rename(&new, path));
-        if renamed.is_err() {
-            let _ = fs::remove_file(&new);
-        }
-        renamed
+        out
     }
+}
+
+/// Writes a counting's file, as a whole or not at all. It may take as long as a disk does.
+///
+/// # Errors
+/// The disk did not take it: what was there is there.
+pub(super) fn store(directory: &Path, count: CountId, mut encoded: Vec<u8>) -> io::Result<()> {
+    let crc = crc32fast::hash(&encoded);
+    encoded.extend_from_slice(&crc.to_le_bytes());
+    let path = file_of(directory, count);
+    let new = path.with_extension("new");
+    let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let written = file.write_all(&encoded);
+    drop(file);
+    let renamed = written.and_then(|()| fs::rename(&new, path));
+    if renamed.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    renamed
 }
 
 fn parse(bytes: &[u8]) -> Option<Recorded> {

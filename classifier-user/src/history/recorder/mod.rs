@@ -2,9 +2,9 @@
 //!
 //! Reading order: `feed` (the core's end of a bounded channel), `slots` (the thread that adds sweeps up: which slot they
 //! are of, what becomes of a clock that jumps), `open` (the slot that is not over) and `finished` (one that is), `journal`
-//! (the open slot on disk), `known` and `taken` (what of the kernel's counters is recorded, where these outlive the agent) and
-//! `spread` (the rest of them), `archive` (the thread that writes slots to the store, and waits where it must), `sink` (the store), `health`; `settle`
-//! (journals without an agent).
+//! (the open slot on disk) and `behind` (slots that are over, and not on it yet), `known` and `taken` (what of the kernel's
+//! counters is recorded, where these outlive the agent) and `spread` (the rest of them), `archive` (the thread that writes
+//! slots to the store, and waits where it must), `sink` (the store), `health`; `settle` (journals without an agent).
 
 use std::{
     io,
@@ -48,6 +48,7 @@ use crate::{
 };
 
 mod archive;
+mod behind;
 mod feed;
 mod finished;
 mod gaps;
@@ -190,6 +191,7 @@ fn run(slots: &mut Slots, queue: &Queue, health: &Health, from: &Receiver<Counte
     slots.restore(SystemTime::now(), &mut over);
     tell(slots, health);
     for counted in from {
+        slots.forget(queue.gone());
         slots.take(counted, &mut over);
         tell(slots, health);
     }

@@ -247,8 +247,8 @@ impl Slots {
     /// Learns what the kernel had counted before this agent.
     fn begin(&mut self, base: &Base) {
         self.links.extend(base.others.iter().cloned());
-        let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
-        self.rest = self.taken.begin(base, &self.links, &*owners, self.unread || self.lock.is_none());
+        let unread = self.unread || self.lock.is_none();
+        self.rest = self.taken.begin(base, &self.links, &self.owners, unread);
     }
 
     /// Counts a sweep, and before the first one what no agent had recorded before it.
@@ -322,7 +322,6 @@ impl Slots {
         if ends {
             self.finish(over);
         } else if self.trouble.is_none() && self.taken.trouble().is_some() {
-            // All that was taken is in journals.
             self.write_taken(last);
         }
     }
@@ -363,11 +362,9 @@ impl Slots {
     fn finish(&mut self, over: Over<'_>) {
         let Some(open) = self.open.take() else { return };
         self.end();
-        match &self.trouble {
-            _ if self.lock.is_none() => {}
-            // A kill before the slot is in the store would lose what is in no journal: that must not count as taken.
-            Some(trouble) => self.taken.put_off(trouble),
-            None => self.write_taken(open.last),
+        self.journal.close();
+        if self.lock.is_some() {
+            self.write_taken(open.last);
         }
         let number = open.number;
         self.floor = number + 1;
@@ -379,9 +376,25 @@ impl Slots {
         }
     }
 
+    /// Writes what was taken, if all of it is in journals or in the store: a kill loses what is in memory only, and that must not
+    /// count as taken.
     fn write_taken(&mut self, last: SystemTime) {
-        let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
-        self.taken.write(&*owners, last);
+        let given_up = self.journal.behind.given_up().filter(|_| self.taken.outlives());
+        let why = match (&self.trouble, given_up) {
+            (Some(trouble), _) => trouble.clone(),
+            (None, Some(slot)) => {
+                format!("the slot of {} is in memory only until the store has it", time_of(slot))
+            }
+            (None, None) => return self.taken.write(&self.owners, last),
+        };
+        self.taken.put_off(&why);
+    }
+
+    /// Slots up to this one are in the store, or lost: their journals are needed no more.
+    pub(super) fn forget(&mut self, last: Option<i64>) {
+        if let Some(last) = last {
+            self.journal.behind.forget(last);
+        }
     }
 
     /// Brings the journal to the disk for good.

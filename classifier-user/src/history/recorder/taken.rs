@@ -7,21 +7,25 @@
 //! is missing shows.
 //!
 //! The kernel's counters end with the machine. So nothing of this need outlive a loss of power.
+//!
+//! Owners are the core's own, which waits for whoever reads them, and all of the agent with it. So they are held while something
+//! is made of them in memory, and never while a disk takes its time.
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
+    sync::PoisonError,
     time::SystemTime,
 };
 
 use super::{
     finished::LinkKey,
-    known::{HookTaken, Known, Written, disown},
+    known::{HookTaken, Known, Written, disown, store},
 };
 use crate::{
     datapath::adopted::CountId,
     model::{Asn, Counter, Family, Owner, OwnerId, Owners},
-    totals::{HookDelta, SweepDelta, packed::Packed, sparse::Sparse},
+    totals::{HookDelta, SharedOwners, SweepDelta, packed::Packed, sparse::Sparse},
 };
 
 /// The first sweep of a counting of which not everything is recorded here. Others begin at 0.
@@ -77,7 +81,7 @@ impl Taken {
         &mut self,
         base: &Base,
         links: &[LinkKey],
-        owners: &dyn Owners,
+        owners: &SharedOwners,
         unread: bool,
     ) -> Option<Rest> {
         let known = self.known.take(base.count);
@@ -126,7 +130,10 @@ impl Taken {
             for ((now, all), taken) in outcomes.iter_mut().zip(all.outcomes).zip(taken.outcomes) {
                 *now = taken_of(all, taken);
             }
-            let (its, more) = by_owner(&all.remote, &taken.owners, owners, taken_of);
+            let (its, more) = {
+                let owners = owners.read().unwrap_or_else(PoisonError::into_inner);
+                by_owner(&all.remote, &taken.owners, &*owners, taken_of)
+            };
             unfolded |= more;
             let mut sparse = Sparse::default();
             let mut left = Vec::with_capacity(its.len());
@@ -178,17 +185,19 @@ impl Taken {
 
     /// Writes what was taken: before a slot's journal may go. Where the disk does not take it, the file says no more what was
     /// taken, until it is written the next time.
-    pub(super) fn write(&mut self, owners: &dyn Owners, last: SystemTime) {
-        // Of countings of other instances, what journals of slots that go now had.
-        let others = self.known.write(&self.directory);
-        let own = self.count.map_or(Ok(()), |count| {
+    pub(super) fn write(&mut self, owners: &SharedOwners, last: SystemTime) {
+        let own = self.count.map(|count| {
+            let owners = owners.read().unwrap_or_else(PoisonError::into_inner);
             let known = |(id, counter)| {
                 ((id as usize) < owners.owner_count()).then(|| (owners.owner(OwnerId(id)), counter))
             };
             let hooks = self.outcomes.iter().zip(&self.owners);
             let hooks = hooks.map(|(outcomes, sums)| (*outcomes, sums.iter().filter_map(known).collect()));
-            Written { count, next: self.next, last, links: &self.links }.write(&self.directory, hooks)
+            (count, Written { next: self.next, last, links: &self.links }.encode(hooks))
         });
+        // Of countings of other instances, what journals of slots that go now had.
+        let others = self.known.write(&self.directory);
+        let own = own.map_or(Ok(()), |(count, encoded)| store(&self.directory, count, encoded));
         match others.and(own) {
             Ok(()) => self.unwritten = None,
             Err(error) => self.put_off(&error.to_string()),
@@ -206,6 +215,11 @@ impl Taken {
         if let Some(count) = self.count {
             disown(&self.directory, count);
         }
+    }
+
+    /// Whether what is counted outlives the agent.
+    pub(super) fn outlives(&self) -> bool {
+        self.count.is_some()
     }
 
     /// Why the file is behind what was taken.

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
     sync::{Arc, Mutex, RwLock},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -297,7 +298,10 @@ impl Sink for Test {
 type Ledger = BTreeMap<(i64, String, String, Direction), Sample>;
 
 fn slots_in(directory: &Path, owners: &[Owner], top: usize, after: Option<i64>) -> Slots {
-    let lock = lock(directory).expect("a directory of one's own");
+    // A child of another test has it too, from its fork to its exec, and so for a moment longer than who was killed here.
+    let lock =
+        (0..1000).find_map(|_| lock(directory).inspect_err(|_| thread::sleep(Duration::from_millis(5))).ok());
+    let lock = lock.expect("a directory of one's own");
     Slots::new(directory, Some(lock), links(), top, shared(owners), after)
 }
 

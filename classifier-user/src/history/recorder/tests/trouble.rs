@@ -1,9 +1,12 @@
 //! Disks that do not answer, are full, or have another agent on them.
 
-use std::{fs, os::unix::fs::symlink, sync::mpsc};
+use std::{fs, io::Read as _, os::unix::fs::symlink, process::Command, sync::mpsc};
 
 use super::*;
-use crate::totals::answer::HistoryState;
+use crate::{datapath::adopted::CountId, totals::answer::HistoryState};
+
+/// However slow the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn finished(number: i64, rows: usize) -> Finished {
     let row = |i| LocalRow {
@@ -64,11 +67,13 @@ fn slots_wait_for_a_store_that_fails_and_are_written_when_it_works_again() {
         archive.turn(now);
         assert_eq!(said().message.as_deref(), Some("No space left on device"));
         assert_eq!(said().waiting_slots, number as u64 + 1);
+        assert_eq!(queue.gone(), None);
     }
     assert_eq!(journal::slots(directory.path()).expect("a directory").len(), 10, "not in the store: kept");
     store.inner().fails = None;
     archive.turn(now);
     assert_eq!((said().state, said().waiting_slots, said().bytes), (HistoryState::Ok, 0, 10_000));
+    assert_eq!(queue.gone(), Some(9));
     assert_eq!(store.slots().into_keys().collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
     assert_eq!(journals(directory.path()), none());
 }
@@ -84,7 +89,7 @@ fn what_waits_for_a_store_that_fails_is_bounded_and_the_oldest_goes_first() {
     for number in 0..15 {
         dropped.extend(queue.push(finished(number, 10)).iter().map(|slot| slot.number));
     }
-    assert_eq!((dropped, queue.len()), (vec![0, 1, 2], 12));
+    assert_eq!((dropped, queue.len(), queue.gone()), (vec![0, 1, 2], 12, Some(2)));
     // Large ones are fewer, but never none.
     let dropped = queue.push(finished(15, 2_000_001));
     assert_eq!((dropped.len(), queue.len()), (12, 1));
@@ -174,6 +179,14 @@ fn a_journal_that_cannot_be_written_is_caught_up_with() {
     assert_eq!((open.frames().packets, open.covered, restored.bad), (4, Duration::from_secs(4), 0));
 }
 
+/// What a sweep found, of 20 MB: names of owners that nobody looks at.
+fn large(owners: &[Owner]) -> SweepDelta {
+    let mut large = delta(owners, 2, &[(0, Hook::Rx, 2, Counter { packets: 1, bytes: 100 })], 0);
+    let far = |owner: u32| (1_000_000 + owner, Counter { packets: 1 << 60, bytes: 1 << 60 });
+    large.hooks[3].remote = Packed::new((0..1_000_000_u32).map(far), &mut Vec::new());
+    large
+}
+
 #[test]
 fn what_waits_for_a_journal_is_bounded_and_the_slot_is_whole_all_the_same() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -181,10 +194,7 @@ fn what_waits_for_a_journal_is_bounded_and_the_slot_is_whole_all_the_same() {
     let mut slots = slots_in(directory.path(), &owners, 10, None);
     let path = journal::path(directory.path(), SLOT);
     symlink("/dev/full", &path).expect("a link");
-    // Of 20 MB each: names of owners that nobody looks at.
-    let mut large = delta(&owners, 2, &[(0, Hook::Rx, 2, Counter { packets: 1, bytes: 100 })], 0);
-    let far = |owner: u32| (1_000_000 + owner, Counter { packets: 1 << 60, bytes: 1 << 60 });
-    large.hooks[3].remote = Packed::new((0..1_000_000_u32).map(far), &mut Vec::new());
+    let large = large(&owners);
     for i in 1..=5 {
         take(&mut slots, counted(f64::from(i), 1.0, large.clone(), &groups));
         assert!(slots.trouble().is_some());
@@ -299,7 +309,6 @@ fn threads_from_start_to_end_and_a_second_agent() {
     let directory = tempfile::tempdir().expect("a directory");
     let (owners, store) = (owners(), Test::new());
     let found = [(0, Hook::Rx, 2, Counter { packets: 1, bytes: 100 })];
-    let patience = Duration::from_secs(60);
     // Of now: slots long ago are over at once when they are found again.
     let wall = SystemTime::now();
     for life in 1..=3_u64 {
@@ -312,7 +321,7 @@ fn threads_from_start_to_end_and_a_second_agent() {
         let waited = Instant::now();
         // In the order of the sweeps or a slot later, should one end just now.
         while said.lock().expect("alone").open_slot.as_ref().is_none_or(|open| open.frames.packets < life) {
-            assert!(waited.elapsed() < patience, "{said:?}");
+            assert!(waited.elapsed() < PATIENCE, "{said:?}");
             thread::yield_now();
         }
         assert_eq!(said.lock().expect("alone").state, HistoryState::Ok);
@@ -323,14 +332,14 @@ fn threads_from_start_to_end_and_a_second_agent() {
         let (second, second_feed) =
             Recorder::start(setup(directory.path(), &store), publish).expect("started");
         drop(second_feed);
-        assert!(second.join(patience));
+        assert!(second.join(PATIENCE));
         let message = other.lock().expect("alone").message.clone().expect("it is said");
         assert!(message.contains("another agent keeps its history in"), "{message}");
         assert!(second.reader().extent().is_err());
 
-        assert!(feed.flush(patience));
+        assert!(feed.flush(PATIENCE));
         drop(feed);
-        assert!(recorder.join(patience));
+        assert!(recorder.join(PATIENCE));
         assert!(recorder.reader().extent().is_ok());
     }
     assert_eq!(store.inner().opened, 3);
@@ -338,4 +347,118 @@ fn threads_from_start_to_end_and_a_second_agent() {
     let slot = journal::slots(directory.path()).expect("a directory");
     let restored = journal::read(directory.path(), slot[0], true).expect("it can be read");
     assert_eq!(restored.open.map(|open| open.frames().packets), Some(3));
+}
+
+/// All that the kernel counted for the agents before.
+fn base(all: SweepDelta, recorded_here: bool) -> Base {
+    let count = CountId([7; 16]);
+    Base { count, since: at(0.0), recorded_here, others: vec![], all, by_as: false }
+}
+
+/// A disk that does not answer holds up the history, and not who wants the owners: that is all of the agent.
+#[test]
+fn nobody_waits_for_owners_while_a_disk_does_not_answer() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let route = |i: u32| {
+        let prefix = crate::model::Ipv4Network::new(((i + (1 << 20)) << 8).into(), 24).expect("a network");
+        Owner::Route { prefix: prefix.into(), asn: 64500 }
+    };
+    // What is written of them is more than a pipe holds.
+    let owners: Vec<Owner> = (0..20_000).map(route).collect();
+    let found: Vec<_> =
+        (0..20_000).map(|owner| (0, Hook::Rx, owner, Counter { packets: 1, bytes: 100 })).collect();
+    // What was counted elsewhere counts as taken.
+    let base = base(delta(&owners, 2, &found, 0), false);
+    let pipe = known::file_of(directory.path(), base.count).with_extension("new");
+    let whose = shared(&owners);
+    let lock = lock(directory.path()).expect("nobody else");
+    let mut slots = Slots::new(directory.path(), Some(lock), links(), 10, Arc::clone(&whose), None);
+    let empty = || delta(&owners, 2, &[], 0);
+    let begins = Counted { base: Some(Box::new(base)), ..counted(10.0, 1.0, empty(), &groups()) };
+    let ends = counted(300.0, 290.0, empty(), &groups());
+    for sweep in [begins, ends] {
+        assert!(Command::new("mkfifo").arg(&pipe).status().expect("it is there").success());
+        let taking = thread::spawn(move || {
+            take(&mut slots, sweep);
+            slots
+        });
+        // It opens once somebody writes; who does that waits until somebody reads.
+        let (open, opened) = mpsc::channel();
+        let path = pipe.clone();
+        thread::spawn(move || open.send(fs::File::open(path)));
+        let mut reader = opened.recv_timeout(PATIENCE).expect("it is written").expect("a pipe");
+        let waited = Instant::now();
+        let mut free = whose.try_write().is_ok();
+        while !free && waited.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(10));
+            free = whose.try_write().is_ok();
+        }
+        let mut written = Vec::new();
+        reader.read_to_end(&mut written).expect("it is read");
+        slots = taking.join().expect("it ends");
+        assert!(free, "whoever wants the owners waits for a disk");
+        assert!(written.len() > 1 << 17, "{} bytes", written.len());
+        assert_eq!(slots.trouble(), None);
+    }
+}
+
+/// Frames that were given up are in no journal: they do not count as recorded before the store has their slot.
+#[test]
+fn what_is_in_memory_only_does_not_count_as_recorded() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (owners, store) = (owners(), Test::new());
+    store.inner().fails = Some("No space left on device");
+    let said = Arc::new(Mutex::new(HistoryStatus::default()));
+    let say = Arc::clone(&said);
+    let publish = move |status| *say.lock().expect("alone") = status;
+    let (recorder, mut feed) = Recorder::start(setup(directory.path(), &store), publish).expect("started");
+    let empty = delta(&owners, 2, &[], 1);
+    let base = base(delta(&owners, 2, &[], 0), true);
+    let count = base.count;
+    feed.begin(base);
+    let started = Instant::now();
+    let mut give = |second: u64, delta: &SweepDelta| {
+        feed.give(at(second as f64 + 0.5), started + Duration::from_secs(second), delta.clone());
+    };
+    let until = |what: &dyn Fn(&HistoryStatus) -> bool| {
+        let waited = Instant::now();
+        while !what(&said.lock().expect("alone")) {
+            assert!(waited.elapsed() < PATIENCE, "{said:?}");
+            thread::yield_now();
+        }
+    };
+    let says = |status: &HistoryStatus, what: &str| {
+        status.message.as_ref().is_some_and(|message| message.contains(what))
+    };
+    give(10, &empty);
+    until(&|status| status.open_slot.is_some());
+    let path = journal::path(directory.path(), SLOT + 1);
+    symlink("/dev/full", &path).expect("a link");
+    give(300, &empty);
+    let large = large(&owners);
+    (305..330).step_by(5).for_each(|second| give(second, &large));
+    until(&|status| says(status, "until the slot ends it is in memory only"));
+    fs::remove_file(&path).expect("removed");
+    // The next slot has a journal; of this one nobody has anything.
+    give(600, &empty);
+    give(605, &empty);
+    until(&|status| status.open_slot.as_ref().is_some_and(|open| open.from == time_of(SLOT + 2)));
+    let status = said.lock().expect("alone").clone();
+    assert!(says(&status, "what is recorded of the kernel's counters cannot be written"), "{status:?}");
+    assert!(says(&status, "the slot of 2026-01-02T00:05:00Z is in memory only"), "{status:?}");
+    let recorded = || known::Known::open(directory.path()).last_of(count);
+    assert_eq!(recorded(), None);
+    store.inner().fails = None;
+    let waited = Instant::now();
+    let mut second = 605;
+    while said.lock().expect("alone").state != HistoryState::Ok {
+        assert!(waited.elapsed() < PATIENCE, "{said:?}");
+        second += 5;
+        give(second, &empty);
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(store.slots().contains_key(&(SLOT + 1)));
+    assert!(recorded().is_some());
+    drop(feed);
+    assert!(recorder.join(PATIENCE));
 }
