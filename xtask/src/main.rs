@@ -71,7 +71,7 @@ enum Command {
     /// Makes what is given to others: the Debian package, and a static binary
     #[command(
         after_help = "Examples:\n  cargo xtask dist\n  cargo xtask dist deb\n  cargo xtask dist --test\n\n\
-        In target/dist, with SHA256SUMS. --test needs root."
+        In target/dist, with SHA256SUMS. The static binary, which is tried first, and --test need root."
     )]
     Dist(dist::Options),
     /// Makes the built-in table from the npm package @ip-location-db/asn, or from other tables

@@ -28,7 +28,7 @@ const COUNTING: u64 = 32 << 20;
 const MEMORY: u64 = 2 << 30;
 
 /// A running agent; it is killed when this goes.
-pub(super) struct Life {
+pub(crate) struct Life {
     child: Child,
     log: PathBuf,
 }
@@ -64,7 +64,7 @@ impl Sizes {
 
 impl Life {
     /// Starts it; what it says goes into the file.
-    pub(super) fn start(command: &mut Command, router: &Namespace, log: &Path) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command, router: &Namespace, log: &Path) -> Result<Self> {
         let file = fs::File::options().create(true).append(true).open(log).context("the agent's log")?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         let child = router.host(command).spawn().context("could not start the agent")?;
@@ -99,7 +99,7 @@ impl Life {
     }
 
     /// Waits until it is so, as long as the agent lives.
-    pub(super) fn until(&mut self, what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
+    pub(crate) fn until(&mut self, what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
         let since = Instant::now();
         while !is()? {
             if let Some(status) = self.child.try_wait()? {
@@ -116,12 +116,12 @@ impl Life {
         Ok(())
     }
 
-    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         sys::signal(&self.child, signal).context("could not signal the agent")
     }
 
     /// Waits for its end, after it was told or killed.
-    pub(super) fn wait(mut self, well: bool) -> Result<()> {
+    pub(crate) fn wait(mut self, well: bool) -> Result<()> {
         let since = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {

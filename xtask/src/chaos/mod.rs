@@ -5,7 +5,7 @@
 //! process of the agent), [`event`] (what happens), [`web`] and [`memory`] (what some of that needs).
 
 mod event;
-mod life;
+pub(crate) mod life;
 mod memory;
 mod web;
 mod world;

@@ -1,4 +1,5 @@
-//! What a package does to a machine: it is installed, runs as its units say, is upgraded under traffic, removed, purged.
+//! What a package does to a machine: it is installed, runs as its units say, is upgraded under traffic, cannot start for a
+//! while, is removed, installed again, purged. And what docs/install.md does to one where there are no packages.
 
 use std::{
     path::Path,
@@ -8,20 +9,21 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
 
-use super::machine::Machine;
+use super::{machine::Machine, statically::PACKAGING, traffic};
 use crate::{
-    demo::{
-        frame::{Addresses, Frame},
-        lab::{self, INTERNET_INTERFACE, Lab, ROUTER_INTERFACE},
-    },
+    demo::lab::{INTERNET_INTERFACE, Lab, ROUTER_INTERFACE},
     process,
-    sys::PacketSocket,
 };
 
 /// Kernel names of the capabilities that the counting half may have: NET_ADMIN, PERFMON, BPF.
 const PRIVILEGED: u64 = 1 << 12 | 1 << 38 | 1 << 39;
+
+const CONFIG: &str = "/etc/classifier/classifier.toml";
+/// Of the process that counts, and what is in there.
+const OPTIONS: (&str, &str) = ("/etc/default/classifier-datapath", "OPTIONS=\"--bank-memory 20%\"\n");
+/// Restarts of what cannot start, a second each: the agent, two seconds after its end, has tried then, too.
+const TRIES: u64 = 5;
 
 const UNITS: [&str; 3] = ["classifier.service", "classifier-datapath.service", "classifier-datapath.socket"];
 
@@ -29,11 +31,11 @@ fn unit_file(name: &str) -> String {
     format!("/usr/lib/systemd/system/{name}")
 }
 
-/// Tries both versions.
-pub(super) fn run(old: &Path, new: &Path) -> Result<()> {
+/// Tries both versions, and the binary without a package.
+pub(super) fn run(old: &Path, new: &Path, binary: &Path) -> Result<()> {
     let lab = Lab::new()?;
     let machine = Machine::boot(&lab.router)?;
-    let tried = Trial { machine: &machine, lab: &lab }.all(old, new);
+    let tried = Trial { machine: &machine, lab: &lab }.all(old, new, binary);
     if tried.is_err() {
         let journal = machine
             .run("journalctl --no-pager --output=short-precise --unit=classifier* -n 200")
@@ -49,7 +51,7 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    fn all(&self, old: &Path, new: &Path) -> Result<()> {
+    fn all(&self, old: &Path, new: &Path, binary: &Path) -> Result<()> {
         let say = |what: &str| eprintln!("dist: {what}");
         self.installs(old)?;
         say("installed: files, user, units, manual pages, completions");
@@ -57,8 +59,16 @@ impl Trial<'_> {
         say("counting, with the capabilities that the units say");
         self.upgrades(new)?;
         say("upgraded and restarted under traffic: no packet lost, none twice");
+        self.is_mended()?;
+        say("options that there are not, and then right ones: both run again by themselves, no packet lost");
         self.is_removed()?;
-        say("removed and purged: nothing is left");
+        say("removed: no program is left");
+        self.is_installed_again(new)?;
+        say("installed again: counting as before; once stopped by hand, an upgrade leaves it so");
+        self.is_purged()?;
+        say("purged: nothing is left");
+        self.is_installed_by_hand(binary)?;
+        say("installed as docs/install.md has it for other distributions: counting");
         Ok(())
     }
 
@@ -113,17 +123,18 @@ impl Trial<'_> {
 
     fn counts(&self) -> Result<()> {
         let machine = self.machine;
-        let config = machine.run("cat /etc/classifier/classifier.toml")?;
-        let link = format!("[[link]]\ninterface = \"{ROUTER_INTERFACE}\"\nname = \"transit\"\n");
-        machine
-            .write("/etc/classifier/classifier.toml", &format!("interval = \"200ms\"\n{config}\n{link}"))?;
-        machine.write("/etc/default/classifier-datapath", "OPTIONS=\"--bank-memory 20%\"\n")?;
+        self.configure()?;
+        machine.write(OPTIONS.0, OPTIONS.1)?;
         // As Type=notify has it, this returns when counting has begun.
         machine.run("systemctl enable --now classifier")?;
         let sent = self.send(100)?;
         self.arrived(sent)?;
         self.capabilities("classifier-datapath", PRIVILEGED)?;
         self.capabilities("classifier", 0)?;
+        for (unit, score) in [("classifier-datapath", "-500\n"), ("classifier", "500\n")] {
+            let adjusted = machine.run(&format!("cat /proc/{}/oom_score_adj", self.pid(unit)?))?;
+            ensure!(adjusted == score, "{unit}: oom_score_adj is {adjusted}");
+        }
         let owner = machine.run("stat --format=%U:%a /var/lib/classifier")?;
         ensure!(owner == "classifier:750\n", "the state's directory: {owner}");
         let status = machine.run("systemctl show --property=StatusText --value classifier")?;
@@ -132,6 +143,13 @@ impl Trial<'_> {
         machine.run("systemctl reload classifier")?;
         ensure!(self.is_active("classifier")?, "a reload ended it");
         self.is_checked_while_kept()
+    }
+
+    /// The lab's link.
+    fn configure(&self) -> Result<()> {
+        let config = self.machine.run(&format!("cat {CONFIG}"))?;
+        let link = format!("[[link]]\ninterface = \"{ROUTER_INTERFACE}\"\nname = \"transit\"\n");
+        self.machine.write(CONFIG, &format!("interval = \"200ms\"\n{config}\n{link}"))
     }
 
     /// What docs/install.md says to type, while nobody but the kernel counts.
@@ -191,22 +209,14 @@ impl Trial<'_> {
 
     /// Sends so many frames, and says how many that were.
     fn send(&self, frames: u64) -> Result<u64> {
-        let socket = lab::in_namespace(&self.lab.internet, || Ok(PacketSocket::open(INTERNET_INTERFACE)?))?;
-        let frame = frame()?;
-        let mut sent = 0;
-        while sent < frames {
-            let batch = usize::try_from(frames - sent).unwrap_or(PacketSocket::BATCH);
-            sent += socket.send(std::iter::repeat_n(frame.as_slice(), batch))? as u64;
-        }
-        Ok(sent)
+        traffic::send(&self.lab.internet, INTERNET_INTERFACE, frames)
     }
 
     /// IPv4 frames that were received, as the agent says it.
     fn received(&self) -> Result<u64> {
         let links = self.machine.run("classifier links --json")?;
-        let links: Value = serde_json::from_str(&links)?;
-        let count = links.pointer("/links/0/directions/in/outcomes/ipv4/packets").and_then(Value::as_u64);
-        count.with_context(|| format!("no counter in {links}"))
+        let [received, _] = traffic::counted(links.as_bytes())?;
+        Ok(received.packets)
     }
 
     /// Waits until so many have come in, and sees that no more do.
@@ -257,20 +267,55 @@ impl Trial<'_> {
         let restarted = processes()?;
         ensure!(restarted.0 == upgraded.0 && restarted.1 != upgraded.1, "not the agent alone was restarted");
         for unit in ["classifier", "classifier-datapath"] {
-            let killed = self.pid(unit)?;
-            machine.run(&format!("kill -KILL {killed}"))?;
+            // The agent ends with the other one.
+            let before = [self.pid(unit)?, self.pid("classifier")?];
+            machine.run(&format!("kill -KILL {}", before[0]))?;
             machine.until("systemd starts what was killed", |_| {
-                let running = self.pid(unit).ok().filter(|&pid| pid != 0 && pid != killed);
-                running.filter(|_| self.is_active("classifier").unwrap_or(false))
+                let now = [self.pid(unit).ok()?, self.pid("classifier").ok()?];
+                let are_new = now.iter().all(|pid| *pid != 0 && !before.contains(pid));
+                (are_new && self.is_active("classifier").unwrap_or(false)).then_some(())
             })?;
         }
         machine.until("the agent answers again", |_| self.received().ok())?;
         Ok(())
     }
 
+    /// What counts cannot be started for a while; when that is mended, nobody does anything else.
+    fn is_mended(&self) -> Result<()> {
+        let machine = self.machine;
+        let before = self.received()?;
+        machine.write(OPTIONS.0, "OPTIONS=\"--bank-memroy 20%\"\n")?;
+        let restart = machine.output("systemctl restart classifier-datapath")?;
+        ensure!(!restart.status.success(), "it starts with an option that there is not");
+        let tries = || -> Result<u64> {
+            let tries = machine.run("systemctl show --property=NRestarts --value classifier-datapath")?;
+            Ok(tries.trim().parse()?)
+        };
+        let enough = tries()? + TRIES;
+        machine.until("it is tried again and again", |_| tries().ok().filter(|&tries| tries >= enough))?;
+        for unit in ["classifier-datapath", "classifier"] {
+            ensure!(!self.is_active(unit)?, "{unit} runs with an option that there is not");
+        }
+        let sent = self.send(100)?;
+        machine.write(OPTIONS.0, OPTIONS.1)?;
+        machine.until("both run again", |_| {
+            let mut units = ["classifier-datapath", "classifier"].into_iter();
+            units.all(|unit| self.is_active(unit).unwrap_or(false)).then_some(())
+        })?;
+        self.arrived(before + sent)
+    }
+
     fn is_removed(&self) -> Result<()> {
         let machine = self.machine;
         self.dpkg("--remove classifier")?;
+        self.nothing_counts()?;
+        machine.run("test -e /var/lib/classifier/history.sqlite3").context("its history went with it")?;
+        machine.run(&format!("test -e {CONFIG}")).context("its configuration went with it")?;
+        Ok(())
+    }
+
+    fn nothing_counts(&self) -> Result<()> {
+        let machine = self.machine;
         for unit in ["classifier", "classifier-datapath"] {
             ensure!(!self.is_active(unit)?, "{unit} runs on");
         }
@@ -278,14 +323,33 @@ impl Trial<'_> {
         ensure!(!link.contains("xdp"), "there is still a program: {link}");
         let programs = machine.run("bpftool net show")?;
         ensure!(!programs.contains("classifier"), "there is still a program: {programs}");
-        machine.run("test -e /var/lib/classifier/history.sqlite3").context("its history went with it")?;
-        machine.run("test -e /etc/classifier/classifier.toml").context("its configuration went with it")?;
+        Ok(())
+    }
+
+    /// Removed, and not purged: what was enabled counts again. And an upgrade leaves stopped what somebody has stopped.
+    fn is_installed_again(&self, package: &Path) -> Result<()> {
+        let said = self.install(package)?;
+        ensure!(self.is_active("classifier")?, "it is enabled, and does not run: {said}");
+        let before = self.received()?;
+        let sent = self.send(100)?;
+        self.arrived(before + sent)?;
+        self.machine.run("systemctl stop classifier")?;
+        self.install(package)?;
+        ensure!(!self.is_active("classifier")?, "an upgrade starts what was stopped by hand");
+        ensure!(self.is_active("classifier-datapath")?, "an upgrade stops what counts");
+        Ok(())
+    }
+
+    fn is_purged(&self) -> Result<()> {
+        let machine = self.machine;
         self.dpkg("--purge classifier")?;
+        self.nothing_counts()?;
         for path in [
             "/var/lib/classifier",
             "/etc/classifier",
-            "/etc/default/classifier-datapath",
+            OPTIONS.0,
             "/run/classifier",
+            "/run/classifier-installed-again",
             "/sys/fs/bpf/classifier",
         ] {
             machine.run(&format!("test ! -e {path}")).with_context(|| format!("{path} is left"))?;
@@ -295,12 +359,35 @@ impl Trial<'_> {
         ensure!(left.is_empty(), "left are {left:?}");
         Ok(())
     }
-}
 
-/// From Netflix, 100 bytes.
-fn frame() -> Result<Vec<u8>> {
-    let addresses = Addresses::new("45.57.0.1".parse()?, "192.0.2.1".parse()?).context("one family")?;
-    let mut bytes = Vec::new();
-    Frame { vlan: None, addresses, length: 100 }.write(&mut bytes);
-    Ok(bytes)
+    /// docs/install.md's lines for other distributions, over what is in the archive, where there is no more than systemd's own.
+    fn is_installed_by_hand(&self, binary: &Path) -> Result<()> {
+        let machine = self.machine;
+        // The package's, and what this machine may have beyond a bare one.
+        machine.run("userdel classifier")?;
+        machine.run("rm -rf /etc/sysusers.d")?;
+        machine.run("mkdir -p /tmp/archive/packaging")?;
+        machine.copy(binary, "/tmp/archive/classifier")?;
+        for file in PACKAGING {
+            let path = process::root().join("packaging").join(file);
+            machine.copy(&path, &format!("/tmp/archive/packaging/{file}"))?;
+        }
+        let page = std::fs::read_to_string(process::root().join("docs/install.md"))?;
+        let (_, page) = page.split_once("## Any other Linux\n").context("a section in docs/install.md")?;
+        let lines = page.split("```\n").nth(1).context("its lines to type")?;
+        machine.write("/tmp/install.sh", &format!("cd /tmp/archive\n{}", lines.replace("sudo ", "")))?;
+        machine.run("sh -e /tmp/install.sh")?;
+        // Without systemd: who opens the socket makes its directory.
+        let socket = "/run/classifier/datapath.sock";
+        let alone =
+            machine.output(&format!("timeout 2 classifier datapath --socket {socket} --group classifier"))?;
+        let said = String::from_utf8_lossy(&alone.stderr).into_owned();
+        ensure!(said.contains(&format!("agents may come to {socket}")), "{said}");
+        let mode = machine.run("stat --format=%a:%U /run/classifier")?;
+        ensure!(mode == "755:root\n", "the socket's directory: {mode}");
+        self.configure()?;
+        machine.run("systemctl enable --now classifier")?;
+        let sent = self.send(100)?;
+        self.arrived(sent)
+    }
 }

@@ -1,7 +1,7 @@
 //! What is given to others: a Debian package, and a static binary with what belongs to it, with checksums.
 //!
 //! Reading order: here, [`deb`] and [`statically`] (what is made), `machine` (a Debian with systemd that is thrown away),
-//! `installed` (what is tried in it).
+//! `installed` (what is tried in it), `traffic` (what is sent and counted).
 
 use std::{
     fs,
@@ -17,6 +17,7 @@ mod deb;
 mod installed;
 mod machine;
 mod statically;
+mod traffic;
 #[cfg(test)]
 mod units_tests;
 
@@ -34,7 +35,7 @@ pub(crate) struct Options {
 enum What {
     /// The Debian package
     Deb,
-    /// The static binary and what belongs to it
+    /// The static binary and what belongs to it (needs root: it has to run and count before it is packed)
     Static,
 }
 
@@ -61,6 +62,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return test();
     }
     let asked = |what| options.what.is_empty() || options.what.contains(&what);
+    if asked(What::Static) {
+        statically::can_be_tried()?;
+    }
     setup::for_packages(asked(What::Static))?;
     let directory = directory()?;
     if asked(What::Deb) {
@@ -86,7 +90,7 @@ pub(crate) fn test() -> Result<()> {
     let versions = ["1", "2"].map(|revision| format!("{}-{revision}", env!("CARGO_PKG_VERSION")));
     let packages = versions.map(|version| deb::package(Profile::Dev, Some(&version), directory.path()));
     let [old, new] = packages;
-    installed::run(&old?, &new?)
+    installed::run(&old?, &new?, &binary)
 }
 
 /// Where everything comes to lie.

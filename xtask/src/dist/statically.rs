@@ -3,14 +3,22 @@
 use std::{env, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
 
-use crate::{process, sys, test::NAMESPACE};
+use super::traffic;
+use crate::{
+    chaos::life::Life,
+    demo::{
+        generator::Count,
+        lab::{self, INTERNET_INTERFACE, Lab, ROUTER_INTERFACE},
+    },
+    process,
+    sys::{self, Signal},
+};
 
 /// What else is in the archive, from the repository.
 const FILES: &[&str] = &["README.md", "CHANGELOG.md", "NOTICE", "LICENSE-MIT", "LICENSE-APACHE"];
 /// And from `packaging/`.
-const PACKAGING: &[&str] = &[
+pub(super) const PACKAGING: &[&str] = &[
     "classifier.service",
     "classifier-datapath.service",
     "classifier-datapath.socket",
@@ -28,14 +36,18 @@ pub(super) fn tools(command: &mut Command, target: &str) {
     command.env(format!("CC_{}", target.replace('-', "_")), "musl-gcc");
 }
 
-/// Puts everything together, if the binary is what it should be. That it runs is tried as root only.
-pub(super) fn archive(binary: &Path, target: &str, into: &Path) -> Result<()> {
-    let program = process::read(Command::new("readelf").arg("--program-headers").arg(binary))?;
-    if String::from_utf8_lossy(&program).contains("INTERP") {
-        bail!("{} asks for a dynamic linker", binary.display());
-    }
-    needs_nothing_else(binary)?;
-    can_count(binary)?;
+/// What is not tried is not packed: fails where that cannot be, before anything is built.
+pub(super) fn can_be_tried() -> Result<()> {
+    ensure!(
+        sys::is_root(),
+        "the static binary has to run and count before it is packed, which needs root: sudo -E cargo xtask dist static \
+         (the Debian package alone does not: cargo xtask dist deb)"
+    );
+    Ok(())
+}
+
+/// Puts everything together, if the binary, as it is packed, is what it should be.
+pub(super) fn archive(built: &Path, target: &str, into: &Path) -> Result<()> {
     let name = format!("classifier-{}-{target}", env!("CARGO_PKG_VERSION"));
     let staging = tempfile::tempdir()?;
     let directory = staging.path().join(&name);
@@ -59,7 +71,14 @@ pub(super) fn archive(binary: &Path, target: &str, into: &Path) -> Result<()> {
     };
     let root = process::root();
     let top = sub("")?;
-    process::run(Command::new("strip").arg("-o").arg(top.join("classifier")).arg(binary))?;
+    let binary = &top.join("classifier");
+    process::run(Command::new("strip").arg("-o").arg(binary).arg(built))?;
+    let program = process::read(Command::new("readelf").arg("--program-headers").arg(binary))?;
+    if String::from_utf8_lossy(&program).contains("INTERP") {
+        bail!("{} asks for a dynamic linker", built.display());
+    }
+    needs_nothing_else(binary)?;
+    can_count(binary)?;
     for file in FILES {
         copy(&root.join(file), &top)?;
     }
@@ -95,10 +114,6 @@ pub(super) fn archive(binary: &Path, target: &str, into: &Path) -> Result<()> {
 
 /// Runs it where there is no other file.
 fn needs_nothing_else(binary: &Path) -> Result<()> {
-    if !sys::is_root() {
-        eprintln!("dist: not root: whether the static binary runs was not tried");
-        return Ok(());
-    }
     let empty = tempfile::tempdir()?;
     fs::copy(binary, empty.path().join("classifier")).with_context(|| binary.display().to_string())?;
     let alone = |arguments: &[&str]| {
@@ -116,24 +131,38 @@ fn needs_nothing_else(binary: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Has it load its programs into this kernel, as `check` does, for a link of a network namespace that goes with it.
+/// Has it count what is sent both ways over a link of two network namespaces, which go with this.
 fn can_count(binary: &Path) -> Result<()> {
-    const LINK: &str = "ip link add static0 type veth peer name static1 && ip link set static0 up && \
-                        ip link set static1 up && exec \"$@\"";
-    if !sys::is_root() {
-        return Ok(());
-    }
-    let mut command = Command::new("unshare");
-    command.args(["--net", "--mount", "--", "sh", "-c", NAMESPACE, "sh", "sh", "-c", LINK, "sh"]).arg(binary);
-    let said = process::read(command.args(["check", "--upstream", "static0", "--json"]))?;
-    let report: Value = serde_json::from_slice(&said)?;
-    let features = report.get("kernel_features").and_then(Value::as_array);
-    let loads = features.into_iter().flatten().any(|feature| {
-        feature.get("name").is_some_and(|name| name == "programs")
-            && feature.get("found") == Some(&Value::Bool(true))
-    });
-    ensure!(loads, "this kernel does not take its programs: {report}");
-    Ok(())
+    /// In and out; a veth's ring holds 256.
+    const FRAMES: [u64; 2] = [200, 100];
+    /// Free, in a namespace of its own.
+    const LISTEN: &str = "127.0.0.1:9469";
+    let lab = Lab::new()?;
+    let log = tempfile::NamedTempFile::new()?;
+    let mut run = Command::new(binary);
+    run.args(["run", "--no-keep", "--interval", "200ms", "--upstream", ROUTER_INTERFACE, "--listen", LISTEN]);
+    let mut agent = Life::start(&mut run, &lab.router, log.path())?;
+    let counted = || -> Result<[Count; 2]> {
+        let mut links = Command::new(binary);
+        links.args(["links", "--json", "--agent", &format!("http://{LISTEN}")]);
+        let output = lab::in_namespace(&lab.router, || Ok(links.output()?))?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        traffic::counted(&output.stdout)
+    };
+    agent.until("an answer of the static binary", || Ok(counted().is_ok()))?;
+    traffic::send(&lab.internet, INTERNET_INTERFACE, FRAMES[0])?;
+    traffic::send(&lab.router, ROUTER_INTERFACE, FRAMES[1])?;
+    let sent = FRAMES.map(traffic::count);
+    let all = || -> Result<bool> {
+        Ok(counted()?.iter().zip(&sent).all(|(counted, sent)| counted.packets >= sent.packets))
+    };
+    agent
+        .until("all that was sent", all)
+        .with_context(|| format!("sent, in and out: {sent:?}; counted: {:?}", counted().ok()))?;
+    let counted = counted()?;
+    ensure!(counted == sent, "sent, in and out: {sent:?}; counted by the static binary: {counted:?}");
+    agent.signal(Signal::Terminate)?;
+    agent.wait(true)
 }
 
 #[cfg(test)]

@@ -38,12 +38,29 @@ fn units_are_started_again_however_often_they_fail() {
 }
 
 #[test]
+fn an_agent_outlives_failed_starts_of_what_counts() {
+    let read = |name: &str| fs::read_to_string(process::root().join("packaging").join(name)).expect("read");
+    let agent = read("classifier.service");
+    let names = |key: &str| {
+        let mut values = agent.lines().filter_map(|line| line.strip_prefix(key));
+        values.any(|units| units.split(' ').any(|unit| unit == "classifier-datapath.service"))
+    };
+    assert!(names("Wants=") && names("After="));
+    // With the first three its own start would fail for good, with the others it would be stopped, or restarted with each try.
+    for key in ["Requires=", "Requisite=", "BindsTo=", "PartOf=", "StopPropagatedFrom="] {
+        assert!(!names(key), "{key}");
+    }
+    // A connection that waits would start what somebody has stopped.
+    assert!(read("classifier-datapath.socket").contains("\nFlushPending=yes\n"));
+}
+
+#[test]
 fn what_is_packed_is_there_and_what_is_there_is_packed() {
     let manifest = fs::read_to_string(process::root().join("classifier-user/Cargo.toml")).expect("read");
     for directory in ["packaging", "packaging/deb"] {
         for entry in fs::read_dir(process::root().join(directory)).expect("read").flatten() {
             let name = entry.file_name().into_string().expect("UTF-8");
-            let script = ["postinst", "prerm", "postrm", "deb"].contains(&name.as_str());
+            let script = ["preinst", "postinst", "prerm", "postrm", "deb"].contains(&name.as_str());
             assert!(script || manifest.contains(&name), "{directory}/{name} is in no package");
         }
     }

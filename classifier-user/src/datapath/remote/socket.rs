@@ -6,11 +6,11 @@ use std::{
     os::{
         fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
         unix::{
-            fs::{FileTypeExt as _, MetadataExt as _},
+            fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _},
             net::{UnixListener, UnixStream},
         },
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -64,7 +64,7 @@ fn in_use(error: &io::Error) -> &'static str {
 /// How agents come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketPlan {
-    /// The socket.
+    /// The socket. Its directory is made where it is missing, those above are not.
     pub path: PathBuf,
     /// Whose agents may come, besides root's and this process's own; `None`: those of this process's group.
     pub group: Option<String>,
@@ -106,6 +106,7 @@ impl Entrance {
         {
             fs::remove_file(&plan.path).map_err(error)?;
         }
+        make_directory(&plan.path).map_err(error)?;
         let bound = privileges::with_umask(0o117, || UnixListener::bind(&plan.path));
         let listener = bound.map_err(error)?;
         listener.set_nonblocking(true).map_err(error)?;
@@ -121,6 +122,19 @@ impl Entrance {
         let peer = Peer::of(stream)?;
         let own = fs::metadata("/proc/self")?.uid();
         Ok((peer.uid == 0 || peer.uid == own || peer.groups.contains(&self.group)).then_some(peer))
+    }
+}
+
+/// Makes the directory of a file that is to be, where everybody may look: `/run` is empty after each boot. Its owner is this
+/// process's user. One that is there stays as it is.
+fn make_directory(of: &Path) -> io::Result<()> {
+    let Some(directory) = of.parent().filter(|directory| !directory.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    // A service's umask would leave it to this user alone.
+    match privileges::with_umask(0o022, || fs::DirBuilder::new().mode(0o755).create(directory)) {
+        Err(_) if directory.is_dir() => Ok(()),
+        made => made,
     }
 }
 
@@ -292,5 +306,31 @@ pub fn serve_socket(plan: &SocketPlan, host: &mut KernelHost, manager: &Notifier
             Ok(Over::Gone) => info!("agent {} is gone", peer.pid),
             Err(error) => warn!("agent {} is served no longer: {error}", peer.pid),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directory_of_a_socket_is_made_and_no_other() {
+        let place = tempfile::tempdir().expect("a directory");
+        let make = |path: &str| make_directory(&place.path().join(path));
+        let mode = |path: &str| fs::metadata(place.path().join(path)).expect("it is there").mode() & 0o777;
+
+        make("classifier/datapath.sock").expect("made");
+        assert_eq!(mode("classifier"), 0o755);
+        make("classifier/datapath.sock").expect("it is there already");
+
+        fs::DirBuilder::new().mode(0o700).create(place.path().join("closed")).expect("made");
+        make("closed/datapath.sock").expect("it is there already");
+        assert_eq!(mode("closed"), 0o700);
+
+        let refused = make("no/classifier/datapath.sock").expect_err("two that are not there");
+        assert_eq!(refused.kind(), io::ErrorKind::NotFound);
+        assert!(!place.path().join("no").exists());
+        // In the directory that this process is in.
+        make_directory(Path::new("datapath.sock")).expect("nothing to make");
     }
 }
