@@ -15,7 +15,7 @@ fn stamp(path: &Path) -> Stamp {
 }
 
 /// What a file was when it was loaded, and when it was last looked at.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Watched {
     loaded: Stamp,
     seen: Stamp,

@@ -252,6 +252,40 @@ fn check_names_a_table_that_does_not_parse() {
 }
 
 #[test]
+fn check_names_what_else_run_would_be_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let groups = file("groups.toml", "[[group]]\nkey = 7\n");
+    let web = file("web.yml", "tls_server_config:\n  cert_file: none.crt\n  key_file: none.key\n");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    for (arguments, said) in [
+        (format!("--groups {groups}"), "error  groups: ".to_owned()),
+        (format!("--web-config {web}"), "none.crt".to_owned()),
+        ("--public 203.0.113.77:80".to_owned(), "cannot listen on 203.0.113.77:80: ".to_owned()),
+        ("--user nosuchuser".to_owned(), "there is no user `nosuchuser`".to_owned()),
+        (
+            format!("--bmp {taken},router=127.0.0.1"),
+            format!("cannot listen for BMP on {taken}: Address already in use"),
+        ),
+        (
+            format!("--bgp 127.0.0.1,as=64500,local_address=127.0.0.1,listen={}", taken.port()),
+            format!("cannot listen for BGP on {taken}: Address already in use"),
+        ),
+    ] {
+        let shown = stdout(&classifier(&format!("check -i lo --listen 127.0.0.1:0 {arguments}")));
+        assert!(shown.contains(&said), "{arguments}: {shown}");
+    }
+    let shown = stdout(&classifier("check -i lo --listen 127.0.0.1:0"));
+    assert_eq!(shown.matches("error  lo: ").count(), 1, "{shown}");
+    assert!(!shown.contains("cannot listen") && !shown.contains("error  user"), "{shown}");
+}
+
+#[test]
 fn lookup_answers_from_the_built_in_table() {
     let output = classifier("lookup 8.8.8.8 192.0.2.1 --json");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

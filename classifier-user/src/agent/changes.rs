@@ -21,6 +21,9 @@ use crate::{
 
 /// How soon larger maps are tried again where they could not be had.
 const GROW_AGAIN: Duration = Duration::from_secs(60);
+/// How soon what was withdrawn is freed before its turn once more, where that takes a generation of maps: filling them and
+/// reading the ones before is seconds in which nothing else is done.
+const RECLAIM_AGAIN: Duration = Duration::from_secs(30);
 
 /// Why a batch did not get into the FIB.
 enum Refused {
@@ -38,7 +41,7 @@ impl Core {
             return Ok(0);
         }
         let changes: Vec<_> = self.waiting.iter().map(|(prefix, origin)| (*prefix, *origin)).collect();
-        let words = self.put(&changes)?;
+        let words = self.put(&changes, &mut false)?;
         self.waiting.clear();
         self.look_up_paths(changes.iter().map(|(prefix, _)| *prefix));
         Ok(words)
@@ -47,7 +50,15 @@ impl Core {
     /// Puts changes of live routes into the FIB: those that find room. Those that do not wait, as do those that found
     /// none before, but for prefixes that change once more.
     pub(super) fn apply_live(&mut self, changes: Vec<Change>) {
-        let changes: Vec<_> = changes.into_iter().map(|change| (change.prefix, change.origin)).collect();
+        let mut changes: Vec<_> = changes.into_iter().map(|change| (change.prefix, change.origin)).collect();
+        // Those of one prefix are beside each other: the last one is what it comes to.
+        changes.dedup_by(|later, sooner| {
+            let same = later.0 == sooner.0;
+            if same {
+                sooner.1 = later.1;
+            }
+            same
+        });
         for (prefix, _) in &changes {
             if self.waiting.is_empty() {
                 break;
@@ -55,11 +66,17 @@ impl Core {
             self.waiting.remove(prefix);
         }
         let before = self.waiting.len();
-        let mut why = None;
+        let (mut why, mut freed) = (None, false);
+        let mut parts = Vec::new();
+        if self.put(&changes, &mut freed).is_err() {
+            // What is withdrawn makes room for the rest, all of it at once.
+            changes.sort_by_key(|(_, origin)| origin.is_some());
+            let (gone, come) = changes.split_at(changes.partition_point(|(_, origin)| origin.is_none()));
+            parts.extend([come, gone].into_iter().filter(|part| !part.is_empty()));
+        }
         // Halves of what is refused, down to what it is refused for.
-        let mut parts = vec![&changes[..]];
         while let Some(part) = parts.pop() {
-            match (self.put(part), part) {
+            match (self.put(part, &mut freed), part) {
                 (Ok(_), _) => {}
                 // There is nothing to halve them for: the agent is about to end.
                 (Err(_), _) if self.datapath.is_lost() => return,
@@ -78,9 +95,15 @@ impl Core {
         }
     }
 
-    /// Puts changes into the FIB, all or none; the maps grow where they must and may.
-    fn put(&mut self, changes: &[(Prefix, Option<Asn>)]) -> Result<u64, String> {
-        let mut swept = false;
+    /// Whether classes that were withdrawn may be freed now.
+    fn may_reclaim(&self) -> bool {
+        // Where nothing outlives the agent a reading is enough.
+        !self.keep || self.reclaimed.is_none_or(|when| when.elapsed() >= RECLAIM_AGAIN)
+    }
+
+    /// Puts changes into the FIB, all or none; the maps grow where they must and may. What was withdrawn is freed for them
+    /// unless that was done already, as `freed` says.
+    fn put(&mut self, changes: &[(Prefix, Option<Asn>)], freed: &mut bool) -> Result<u64, String> {
         loop {
             let mut classes = self.classes.write().unwrap_or_else(PoisonError::into_inner);
             let (refused, why) = match classes.propose(changes.iter().copied()) {
@@ -97,13 +120,16 @@ impl Core {
             };
             let retiring = classes.retiring();
             drop(classes);
-            if matches!(refused, Refused::Classes(_)) && retiring && !swept {
+            let out_of_classes = matches!(refused, Refused::Classes(_));
+            if out_of_classes && retiring && !*freed && self.may_reclaim() {
                 // What was withdrawn is free after its last reading: that need not wait for its time.
-                swept = true;
+                *freed = true;
                 if let Err(error) = self.datapath.reclaim() {
                     warn!("what was withdrawn cannot be freed: {error}");
                 }
-                if self.sweep().is_ok() {
+                let swept = self.sweep();
+                self.reclaimed = Some(Instant::now());
+                if swept.is_ok() {
                     continue;
                 }
             }
@@ -120,6 +146,9 @@ impl Core {
                 self.no_growth = Some((Instant::now(), error.clone()));
                 return Err(format!("{why}; {error}"));
             }
+            // With larger maps what was withdrawn is free, too, once they are read.
+            self.reclaimed = Some(Instant::now());
+            self.try_sweep();
         }
     }
 

@@ -79,6 +79,9 @@ enum Until {
     Sign,
 }
 
+/// Between two sweeps there is at least this part of the interval for all else.
+const BETWEEN: u32 = 4;
+
 /// How long the history may take for the last sweep.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -106,6 +109,8 @@ pub(super) struct Core {
     pub(super) room: Room,
     /// When larger maps could not be had the last time, and why.
     pub(super) no_growth: Option<(Instant, String)>,
+    /// When classes that were withdrawn were freed the last time before their turn.
+    pub(super) reclaimed: Option<Instant>,
     /// What peers announce.
     pub(super) live: SharedLive,
     /// What peers said and was not looked at yet.
@@ -192,8 +197,9 @@ impl Core {
                     slot_ends = None;
                     let now = Instant::now();
                     if now >= next {
-                        // A sweep that came late does not make the later ones hurry.
-                        next = (next + self.interval).max(now);
+                        // A sweep that came late does not make the later ones hurry; nor do those that take as long as the
+                        // interval leave no time for messages, of which one may be to end.
+                        next = (next + self.interval).max(now + self.interval / BETWEEN);
                     }
                 }
             }
@@ -286,6 +292,7 @@ impl Core {
                     let changes = self.tables.replace(part, table);
                     // What somebody asks for is tried, however soon.
                     self.no_growth = None;
+                    self.reclaimed = None;
                     let waited = matches!(self.broken.remove(&name), Some(Broken::Room(_)));
                     let changed = changes.len();
                     match self.apply(changes) {

@@ -4,10 +4,13 @@ use std::{io, net::SocketAddr};
 
 use super::{sessions::SessionsError, sizing};
 use crate::{
-    datapath::{DatapathError, interface::InterfaceError, overlap::Overlap, remote::RemoteError},
+    datapath::{
+        DatapathError, interface::InterfaceError, overlap::Overlap, privileges::UserError,
+        remote::RemoteError,
+    },
     fib::classes::ClassesError,
     http,
-    ingest::set::SetError,
+    ingest::{bgp::SpeakerError, bmp::station::StationError, set::SetError},
     table::groups::GroupsError,
 };
 
@@ -29,6 +32,9 @@ pub enum AgentError {
     /// The process that counts.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// The user to become.
+    #[error(transparent)]
+    User(#[from] UserError),
     /// Capabilities could not be given up.
     #[error("the agent's privileges could not be given up: {0}")]
     Privileges(io::Error),
@@ -42,10 +48,12 @@ pub enum AgentError {
     #[error(transparent)]
     TooLarge(#[from] sizing::TooLarge),
     /// The listening address.
-    #[error("cannot listen on {address}: {source}{}", in_use(source))]
+    #[error("cannot listen on {address}: {source}{}", in_use(source, option))]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// What says another one.
+        option: &'static str,
         /// Why.
         source: io::Error,
     },
@@ -68,9 +76,25 @@ pub enum AgentError {
     CoreLost,
 }
 
-fn in_use(error: &io::Error) -> &'static str {
+fn in_use(error: &io::Error, option: &str) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => " (another agent? choose another one with --listen)",
-        _ => "",
+        io::ErrorKind::AddrInUse => format!(" (another agent? choose another one with {option})"),
+        _ => String::new(),
+    }
+}
+
+impl AgentError {
+    /// Whether somebody else has the address that is wanted.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        let source = match self {
+            Self::Listen { source, .. }
+            | Self::Sessions(
+                SessionsError::Bgp(SpeakerError::Listen { source, .. })
+                | SessionsError::Bmp(StationError { source, .. }),
+            ) => source,
+            _ => return false,
+        };
+        source.kind() == io::ErrorKind::AddrInUse
     }
 }

@@ -111,9 +111,28 @@ impl Core {
     /// Sees where the interfaces are now; `gone` are numbers of some that went away, and may be back already.
     pub(super) fn follow(&mut self, gone: &[u32]) {
         let mut places = std::mem::take(&mut self.places);
+        let found: Vec<_> = places.iter().map(|place| Interface::find(&place.name)).collect();
+        let now: Vec<u32> =
+            found.iter().map(|found| found.as_ref().map_or(0, |interface| interface.ifindex)).collect();
         let mut changed = false;
-        for place in &mut places {
-            changed |= self.follow_one(place, gone.contains(&place.ifindex) && place.ifindex != 0);
+        // All is lost that is to be before anything is gained: names may have been exchanged, and of two places on one
+        // interface only one is counted.
+        for (place, &its) in places.iter_mut().zip(&now).filter(|(place, _)| place.ifindex != 0) {
+            let was_gone = gone.contains(&place.ifindex);
+            let claimed = !was_gone && its != place.ifindex && now.contains(&place.ifindex);
+            changed |= self.follow_one(place, its, was_gone, claimed);
+        }
+        for (number, found) in found.into_iter().enumerate() {
+            let is_taken = |interface: &Interface| places.iter().any(|at| at.ifindex == interface.ifindex);
+            let taken = found.as_ref().is_ok_and(is_taken);
+            let Some(place) = places.get_mut(number).filter(|place| place.ifindex == 0) else { continue };
+            changed |= match found {
+                // Names change while this looks: the next look finds them where they stay.
+                Ok(_) if taken => false,
+                Ok(interface) => self.gain(place, &interface),
+                Err(InterfaceError::Missing { .. }) => false,
+                Err(error) => self.trouble(place, error.to_string()),
+            };
         }
         self.places = places;
         if changed {
@@ -124,14 +143,10 @@ impl Core {
         }
     }
 
-    /// Whether something has changed.
-    fn follow_one(&mut self, place: &mut Place, was_gone: bool) -> bool {
-        let found = Interface::find(&place.name);
-        let now = match &found {
-            Ok(interface) => interface.ifindex,
-            Err(_) => 0,
-        };
-        if place.ifindex != 0 && !was_gone {
+    /// Sees whether a place keeps its interface. `now` has its name, or none (0) has; where another place of the plan is
+    /// called what that interface is called now, it is `claimed`. Whether something has changed.
+    fn follow_one(&mut self, place: &mut Place, now: u32, was_gone: bool, claimed: bool) -> bool {
+        if !was_gone {
             if now == place.ifindex {
                 return place.renamed.take().is_some_and(|_| {
                     info!("{} has its name again", place.name);
@@ -139,6 +154,7 @@ impl Core {
                 });
             }
             if now == 0
+                && !claimed
                 && let Some(name) = name_of(place.ifindex)
             {
                 let renamed = place.renamed.as_deref() != Some(name.as_str());
@@ -152,21 +168,14 @@ impl Core {
                 return renamed;
             }
         }
-        let mut changed = false;
-        if place.ifindex != 0 {
-            self.lose(place, now);
-            changed = true;
-        }
-        match found {
-            Ok(interface) => changed | self.gain(place, &interface),
-            Err(InterfaceError::Missing { .. }) => changed,
-            Err(error) => changed | self.trouble(place, error.to_string()),
-        }
+        self.lose(place, now, claimed);
+        true
     }
 
-    /// The interface is gone, or is another one now.
-    fn lose(&mut self, place: &mut Place, now: u32) {
+    /// The interface is gone, or is another one now, or another place's.
+    fn lose(&mut self, place: &mut Place, now: u32, claimed: bool) {
         let why = match (now, name_of(place.ifindex).filter(|name| *name != place.name)) {
+            (0, Some(name)) if claimed => format!("is called {name} now, and that is another link's"),
             (0, _) => "is gone".to_owned(),
             (_, Some(name)) => format!("is another interface now, and the one before is {name}"),
             _ => "was gone".to_owned(),
@@ -185,15 +194,15 @@ impl Core {
 
     /// The interface is there, and its links are not on it yet.
     fn gain(&mut self, place: &mut Place, interface: &Interface) -> bool {
-        // At the start it was not there to be held against the others.
-        let overlaps = self.overlaps(Some(&place.name));
-        if let Some(overlap) = overlaps.iter().find(|overlap| overlap.concerns(&place.name)) {
-            return self.trouble(place, overlap.to_string());
-        }
         let waits =
             |refused: &Refused| refused.ifindex == interface.ifindex && Instant::now() < refused.until;
         if place.refused.as_ref().is_some_and(waits) {
             return false;
+        }
+        // At the start it was not there to be held against the others.
+        let overlaps = self.overlaps(Some(&place.name));
+        if let Some(overlap) = overlaps.iter().find(|overlap| overlap.concerns(&place.name)) {
+            return self.trouble(place, overlap.to_string());
         }
         match self.datapath.place(&place.links, Some(interface)) {
             Err(error) => {

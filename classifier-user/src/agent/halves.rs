@@ -13,11 +13,11 @@ use crate::{
 
 /// Finds or starts the process that counts, and gives up what this one has of privileges.
 pub(super) fn part(plan: &RunPlan, log: &str) -> Result<Remote, AgentError> {
+    let user = plan.user.as_deref().map(User::find).transpose()?;
     let remote = match &plan.datapath {
         Some(path) => Remote::connect(path)?,
         None => Remote::spawn(&ChildPlan { arguments: arguments(plan, log) })?,
     };
-    let user = plan.user.as_deref().map(User::find).transpose().map_err(AgentError::Privileges)?;
     privileges::drop_all(user.as_ref()).map_err(AgentError::Privileges)?;
     Ok(remote)
 }

@@ -1,3 +1,6 @@
+#[path = "live_busy_tests.rs"]
+mod busy;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, mpsc},
@@ -102,6 +105,7 @@ fn core(sizes: Sizes, allowed: u64, builtin: &[(&str, Asn)]) -> (Core, Wire) {
         waiting: BTreeMap::new(),
         room: Room { count: CountMode::Both, links: 1, slices: 1, allowed },
         no_growth: None,
+        reclaimed: None,
         live: Arc::new(RwLock::new(Live::new(Instant::now()))),
         heard: VecDeque::new(),
         manager: Notifier::default(),
@@ -582,32 +586,40 @@ proptest! {
     }
 }
 
-/// A packet path that hangs at its first sweep.
-struct Hanging(Wire, mpsc::Receiver<()>, mpsc::Sender<()>);
+type Sweeping = Box<dyn FnMut(&mut Wire) -> Result<Sweep, DatapathError> + Send>;
 
-impl Datapath for Hanging {
+/// A packet path with sweeps, and a way to free classes, that a test has thought of.
+struct Staged {
+    wire: Wire,
+    sweep: Sweeping,
+    reclaim: Box<dyn FnMut() + Send>,
+}
+
+impl Datapath for Staged {
     fn apply(&mut self, batch: &Batch) -> Result<Applied, DatapathError> {
-        self.0.apply(batch)
+        self.wire.apply(batch)
     }
     fn resize(&mut self, sizes: &Sizes) -> Result<(), DatapathError> {
-        self.0.resize(sizes)
+        self.wire.resize(sizes)
     }
     fn sizes(&self) -> Sizes {
-        self.0.sizes()
+        self.wire.sizes()
+    }
+    fn reclaim(&mut self) -> Result<(), DatapathError> {
+        (self.reclaim)();
+        Ok(())
     }
     fn sweep(&mut self) -> Result<Sweep, DatapathError> {
-        let _ = self.2.send(());
-        let _ = self.1.recv();
-        self.0.sweep()
+        (self.sweep)(&mut self.wire)
     }
     fn attachments(&self) -> Vec<Attachment> {
-        self.0.attachments()
+        self.wire.attachments()
     }
     fn memory(&self) -> Memory {
-        self.0.memory()
+        self.wire.memory()
     }
     fn detach(&mut self) -> Result<(), DatapathError> {
-        self.0.detach()
+        self.wire.detach()
     }
 }
 
@@ -619,9 +631,14 @@ fn the_manager_hears_of_a_core_that_lives_and_nothing_of_one_that_hangs() {
     core.manager = notifier;
     // Many signs of life before the first sweep.
     core.interval = Duration::from_secs(1);
-    let (go_on, held) = mpsc::channel();
+    let (go_on, held) = mpsc::channel::<()>();
     let (tell, sweeping) = mpsc::channel();
-    core.datapath = Box::new(Hanging(wire, held, tell));
+    let sweep: Sweeping = Box::new(move |wire| {
+        let _ = tell.send(());
+        let _ = held.recv();
+        wire.sweep()
+    });
+    core.datapath = Box::new(Staged { wire, sweep, reclaim: Box::new(|| {}) });
     let (messages, told) = mpsc::channel();
     let thread = std::thread::spawn(move || core.run(&told));
     for _ in 0..5 {

@@ -32,6 +32,7 @@ mod live;
 mod others;
 mod pages;
 mod paths;
+mod refusals;
 mod reload;
 mod sessions;
 pub mod sizing;
@@ -46,7 +47,11 @@ use self::{
     sessions::{Doors, Sessions},
     sizing::Room,
 };
-pub use self::{error::AgentError, sessions::SessionsError};
+pub use self::{
+    error::AgentError,
+    refusals::{Refusal, refusals},
+    sessions::SessionsError,
+};
 use crate::{
     config::{GranularityChoice, HistoryPlan, RunPlan},
     datapath::{
@@ -103,7 +108,6 @@ pub fn run(plan: &RunPlan, log: &str, progress: impl FnMut(&Part, Progress)) -> 
     let doors = Doors::open(&plan.bgp, &plan.bmp)?;
     // All that needs a privilege is in the other process from here on, or was done.
     let remote = halves::part(plan, log)?;
-    listeners.read()?;
     let keeps = remote.welcome().keeps.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -117,6 +121,7 @@ pub fn run(plan: &RunPlan, log: &str, progress: impl FnMut(&Part, Progress)) -> 
     // does not end the agent.
     let reloader = {
         let _runtime = runtime.enter();
+        listeners.read(plan.reload)?;
         Reloader::new(request.clone(), plan.groups.clone(), plan.reload, tell.clone(), manager.clone())
             .map_err(|source| AgentError::Process { what: "catching SIGHUP", source })?
     };
@@ -142,7 +147,7 @@ pub fn run(plan: &RunPlan, log: &str, progress: impl FnMut(&Part, Progress)) -> 
         .map_err(|source| AgentError::Process { what: "starting the sweep thread", source })?;
     let served = runtime.block_on(async {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let (address, server) = listeners.serve(plan, &questions, async {
+        let (address, server) = listeners.serve(&questions, async {
             let _ = stopped.await;
         })?;
         tokio::spawn(reloader.run());
@@ -207,10 +212,7 @@ fn prepare(
     manager: &Notifier,
     progress: impl FnMut(&Part, Progress),
 ) -> Result<(Core, View, Option<Recorder>), AgentError> {
-    let groups = Arc::new(match &plan.groups {
-        Some(path) => Groups::builtin()?.with_file(path)?,
-        None => Groups::builtin()?,
-    });
+    let groups = Arc::new(Groups::with(plan.groups.as_deref())?);
     if let Some(public) = &plan.public {
         // A slip of the pen would publish what is to be hidden; but a group may also come with the next file.
         for key in public.rules.hide_groups.iter().filter(|key| groups.find(key).is_none()) {
@@ -345,6 +347,7 @@ fn prepare(
         waiting: BTreeMap::<Prefix, _>::new(),
         room,
         no_growth: None,
+        reclaimed: None,
         live: Arc::new(RwLock::new(Live::new(Instant::now()))),
         heard: VecDeque::new(),
         places: Place::all(&plan.links, interfaces),

@@ -92,7 +92,7 @@ impl Reloader {
         let (request, groups, core) = (self.request.clone(), self.groups.clone(), self.core.clone());
         let loading = tokio::task::spawn_blocking(move || {
             if let Some(path) = groups.filter(|path| files.contains(path)) {
-                match Groups::builtin().and_then(|groups| groups.with_file(&path)) {
+                match Groups::with(Some(&path)) {
                     Ok(groups) => {
                         if core.send(Message::Groups(groups.into())).is_err() {
                             return false;

@@ -3,7 +3,7 @@
 use std::{error::Error, io, path::PathBuf};
 
 use super::client::AgentError;
-use crate::{config::ConfigError, ingest::set::TooManyTables};
+use crate::{config::ConfigError, datapath::privileges::UserError, ingest::set::TooManyTables};
 
 /// A command that failed. The message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,9 @@ pub enum CliError {
     /// The configuration, in flags or file.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The user that the agent is to become.
+    #[error(transparent)]
+    User(UserError),
     /// Not an IP address.
     #[error("`{0}` is no IP address: expected one such as 192.0.2.1 or 2001:db8::1")]
     Address(String),
@@ -79,6 +82,7 @@ impl CliError {
                 AgentError::Refused { bad_arguments: true, .. } | AgentError::Url(_) | AgentError::Tls { .. },
             ) => 2,
             Self::Config(_)
+            | Self::User(_)
             | Self::Address(_)
             | Self::Prefix(_)
             | Self::NotATerminal { .. }

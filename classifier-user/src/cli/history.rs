@@ -224,11 +224,7 @@ impl StoreArgs {
     }
 
     fn groups(&self) -> Result<Groups, CliError> {
-        let groups = Groups::builtin().map_err(CliError::work)?;
-        match &self.groups {
-            None => Ok(groups),
-            Some(file) => groups.with_file(file).map_err(CliError::work),
-        }
+        Groups::with(self.groups.as_deref()).map_err(CliError::work)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     tables::{self, FileProgress},
 };
 use crate::{
-    agent,
+    agent::{self, AgentError},
     config::{BankMemory, KeepPlan, RunPlan},
     datapath::{
         kernel,
@@ -23,7 +23,10 @@ use crate::{
 pub(super) fn run(plan: &RunPlan, log: &str) -> Result<(), CliError> {
     let mut progress = FileProgress::default();
     let ran = agent::run(plan, log, |part, state| progress.show(part, state));
-    ran.map_err(CliError::work)
+    ran.map_err(|error| match error {
+        AgentError::User(error) => CliError::User(error),
+        error => CliError::work(error),
+    })
 }
 
 /// Counts for the agents that come to a socket, or for the one that started this process.

@@ -137,7 +137,7 @@ pub trait Datapath: Send {
     /// Says why native XDP was not taken, if so.
     ///
     /// # Errors
-    /// It could not be attached to; the links are nowhere then.
+    /// It could not be attached to, or other links are on it; these are nowhere then.
     fn place(
         &mut self,
         _links: &[LinkId],

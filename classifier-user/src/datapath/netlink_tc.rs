@@ -7,7 +7,9 @@ use classifier_common::abi::Hook;
 use super::netlink::{self, Attributes};
 
 /// Messages and attributes: linux/rtnetlink.h, linux/pkt_cls.h.
+const RTM_NEWQDISC: u16 = 36;
 const RTM_DELQDISC: u16 = 37;
+const RTM_GETQDISC: u16 = 38;
 const RTM_NEWTFILTER: u16 = 44;
 const RTM_GETTFILTER: u16 = 46;
 const TCA_KIND: u16 = 1;
@@ -15,8 +17,9 @@ const TCA_OPTIONS: u16 = 2;
 const TCA_CHAIN: u16 = 11;
 const TCA_BPF_NAME: u16 = 7;
 const TCA_BPF_ID: u16 = 11;
-/// `TC_H_CLSACT`, and its two sides.
+/// `TC_H_CLSACT`, its handle, and its two sides.
 const CLSACT: u32 = 0xffff_fff1;
+const HANDLE: u32 = 0xffff_0000;
 const SIDES: [u32; 2] = [0xffff_fff2, 0xffff_fff3];
 /// `struct tcmsg`.
 const TCMSG: usize = 20;
@@ -33,6 +36,13 @@ pub(crate) struct Filter {
     pub(crate) chain: u32,
     /// A BPF filter's name, and its program's number.
     pub(crate) program: Option<(String, u32)>,
+}
+
+impl Filter {
+    /// The number of its program.
+    pub(crate) fn program_id(&self) -> Option<u32> {
+        self.program.as_ref().map(|(_, id)| *id)
+    }
 }
 
 fn message(ifindex: u32, handle: u32, parent: u32) -> Vec<u8> {
@@ -52,6 +62,16 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
+/// The qdisc in the place that clsact wants, if it is another one: `ingress`, which was there before clsact was, has no side of
+/// transmit.
+pub(crate) fn in_place_of_clsact(ifindex: u32) -> io::Result<Option<String>> {
+    let found = netlink::dump(RTM_GETQDISC, RTM_NEWQDISC, &message(ifindex, 0, 0))?;
+    // The kernel gives those of all interfaces.
+    let here = found.iter().find(|message| (word(message, 4), word(message, 8)) == (ifindex, HANDLE));
+    let kind = here.and_then(|message| Attributes(message.get(TCMSG..)?).find(TCA_KIND)).map(text);
+    Ok(kind.filter(|kind| kind != "clsact"))
+}
+
 /// The filters of a hook; none where there is no clsact qdisc.
 pub(crate) fn filters(ifindex: u32, hook: Hook) -> io::Result<Vec<Filter>> {
     let request = message(ifindex, 0, SIDES[hook as usize]);
@@ -62,6 +82,10 @@ pub(crate) fn filters(ifindex: u32, hook: Hook) -> io::Result<Vec<Filter>> {
         }
         found => found?,
     };
+    // The qdisc `ingress` gives those of receive, whatever side is asked for.
+    if hook == Hook::Tx && !found.is_empty() && in_place_of_clsact(ifindex)?.is_some() {
+        return Ok(Vec::new());
+    }
     Ok(found.iter().filter_map(|message| filter(message)).collect())
 }
 
@@ -116,7 +140,7 @@ pub(crate) fn remove_idle_clsact(ifindex: u32) -> io::Result<bool> {
             return Ok(false);
         }
     }
-    let mut request = message(ifindex, 0xffff_0000, CLSACT);
+    let mut request = message(ifindex, HANDLE, CLSACT);
     netlink::push_attribute(&mut request, TCA_KIND, b"clsact\0");
     netlink::tell(RTM_DELQDISC, &request).map(|()| true)
 }

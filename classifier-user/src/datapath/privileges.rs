@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     env, fs, io,
     os::fd::{FromRawFd as _, OwnedFd},
+    thread,
 };
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
@@ -156,6 +157,20 @@ fn forbid_bpf() -> Result<(), seccompiler::Error> {
     apply_filter(&program)
 }
 
+/// Why this process does not become a user.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// There is none of this name.
+    #[error("there is no user `{0}`")]
+    Missing(String),
+    /// It is neither root's nor that user's.
+    #[error("only root becomes another user (`{0}`): start as root or as that user, or leave `user` out")]
+    NotRoot(String),
+    /// It is not known who there is.
+    #[error("/etc/passwd and /etc/group cannot be read: {0}")]
+    Unknown(io::Error),
+}
+
 /// A user, and what it is a member of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -165,13 +180,15 @@ pub struct User {
 }
 
 impl User {
-    /// The user of this name, as `/etc/passwd` and `/etc/group` have it.
+    /// The user of this name, as `/etc/passwd` and `/etc/group` have it, which this process is or can become.
     ///
     /// # Errors
-    /// There is none, or the files cannot be read.
-    pub fn find(name: &str) -> io::Result<Self> {
-        let (users, groups) = (fs::read_to_string("/etc/passwd")?, fs::read_to_string("/etc/group")?);
-        Self::of(name, &users, &groups).ok_or_else(|| io::Error::other(format!("there is no user `{name}`")))
+    /// [`UserError`].
+    pub fn find(name: &str) -> Result<Self, UserError> {
+        let read = |path: &str| fs::read_to_string(path).map_err(UserError::Unknown);
+        let (users, groups) = (read("/etc/passwd")?, read("/etc/group")?);
+        let user = Self::of(name, &users, &groups).ok_or_else(|| UserError::Missing(name.to_owned()))?;
+        if acts_as() == 0 || user.is_it() { Ok(user) } else { Err(UserError::NotRoot(name.to_owned())) }
     }
 
     fn of(name: &str, users: &str, groups: &str) -> Option<Self> {
@@ -191,8 +208,42 @@ impl User {
         Some(Self { uid, gid, groups })
     }
 
+    /// Whether this process is that user's already. What else it is a member of is up to who has started it.
+    fn is_it(&self) -> bool {
+        let (mut users, mut groups) = ([0; 3], [0; 3]);
+        let ([u, eu, su], [g, eg, sg]) = (&mut users, &mut groups);
+        // SAFETY: the kernel writes three numbers each, and cannot fail with these places.
+        unsafe {
+            libc::getresuid(u, eu, su);
+            libc::getresgid(g, eg, sg);
+        }
+        users == [self.uid; 3] && groups == [self.gid; 3]
+    }
+
+    /// Does something with this user's rights on files, which takes root, in a thread of its own.
+    ///
+    /// # Errors
+    /// The thread cannot become that user.
+    pub fn acting<T: Send + 'static>(&self, body: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        let user = self.clone();
+        let acting = thread::Builder::new().name("user".to_owned()).spawn(move || {
+            // The library's calls would make all threads that user's; the kernel's concern this one.
+            // SAFETY: a list that is as long as is said; the other two take numbers.
+            unsafe {
+                checked(libc::syscall(libc::SYS_setgroups, user.groups.len(), user.groups.as_ptr()))?;
+                checked(libc::syscall(libc::SYS_setresgid, user.gid, user.gid, user.gid))?;
+                checked(libc::syscall(libc::SYS_setresuid, user.uid, user.uid, user.uid))?;
+            }
+            Ok(body())
+        })?;
+        acting.join().map_err(|_| io::Error::other("it panicked"))?
+    }
+
     /// Makes this process that user's, for good.
     fn become_it(&self) -> io::Result<()> {
+        if self.is_it() {
+            return Ok(());
+        }
         // SAFETY: a list that is as long as is said; the other two take numbers.
         unsafe {
             checked(libc::setgroups(self.groups.len(), self.groups.as_ptr()).into())?;

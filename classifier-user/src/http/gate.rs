@@ -24,6 +24,8 @@ pub(super) struct Limits {
     pub(super) connections: usize,
     /// Of these from one address, or one /64 of IPv6. This machine may have all: what asks from here for others is a proxy.
     pub(super) per_address: usize,
+    /// Bytes of answers that are not taken yet ([`super::held`]).
+    pub(super) held: usize,
     /// For the TLS handshake and the first head, and for each later head from its first byte on.
     pub(super) head: Duration,
     /// Between two requests.

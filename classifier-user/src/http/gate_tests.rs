@@ -3,6 +3,7 @@ use super::*;
 const LIMITS: Limits = Limits {
     connections: 4,
     per_address: 2,
+    held: 1 << 20,
     head: Duration::from_secs(10),
     idle: Duration::from_secs(60),
     stall: Duration::from_secs(20),

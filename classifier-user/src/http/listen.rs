@@ -13,7 +13,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    http::{HeaderValue, Method, Request, StatusCode, header},
+    http::{HeaderValue, Method, Request, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use hyper::{
@@ -32,6 +32,7 @@ use tower::ServiceExt as _;
 use super::{
     api::error_response,
     gate::{Connection, Gate, Limits, Peer, Place},
+    held::Held,
     stats::{ListenerStats, Refused},
     stream::Watched,
     web::{Verdict, Web},
@@ -51,9 +52,10 @@ const HANDSHAKE: u8 = 22;
 /// A listener's rules.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
-    pub(super) limits: Limits,
-    pub(super) web: Option<Arc<Web>>,
-    pub(super) stats: Arc<ListenerStats>,
+    limits: Limits,
+    web: Option<Arc<Web>>,
+    stats: Arc<ListenerStats>,
+    held: Arc<Held>,
 }
 
 /// Serves until `shutdown` is done; answers that are under way then have two seconds.
@@ -202,6 +204,10 @@ impl hyper::service::Service<Request<Incoming>> for Handler {
 }
 
 impl Rules {
+    pub(super) fn new(limits: Limits, web: Option<Arc<Web>>, stats: Arc<ListenerStats>) -> Self {
+        Self { limits, web, stats, held: Held::new(limits.held) }
+    }
+
     async fn answer(
         &self,
         router: Router,
@@ -209,13 +215,20 @@ impl Rules {
         has_body: bool,
         peer: Peer,
     ) -> Response {
-        let mut response = match self.refusal(&request, has_body, peer).await {
+        let uri = request.uri().clone();
+        let response = match self.refusal(&request, has_body, peer).await {
             Some(refusal) => refusal,
             None => {
                 let Ok(response) = router.oneshot(request.map(Body::new)).await;
                 response
             }
         };
+        let held = self.held.hold(response, peer).await;
+        let mut response = held.unwrap_or_else(|| {
+            self.busy(&uri, "too much is held for clients that do not read; try again in a moment")
+        });
+        // With it goes the permit of what made it: it is weighed.
+        response.extensions_mut().clear();
         if let Some(web) = &self.web {
             web.dress(response.headers_mut());
         }
@@ -229,7 +242,7 @@ impl Rules {
                 Verdict::Wrong => {
                     self.stats.refuse(Refused::Unauthorized);
                     let mut response = refuse(
-                        request,
+                        request.uri(),
                         StatusCode::UNAUTHORIZED,
                         "unauthorized",
                         "a user and a password are needed, and these are not right",
@@ -239,15 +252,8 @@ impl Rules {
                     return Some(response);
                 }
                 Verdict::Busy => {
-                    self.stats.refuse(Refused::Busy);
-                    let mut response = refuse(
-                        request,
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "busy",
-                        "too many passwords are being checked; try again in a moment",
-                    );
-                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-                    return Some(response);
+                    let message = "too many passwords are being checked; try again in a moment";
+                    return Some(self.busy(request.uri(), message));
                 }
             }
         }
@@ -256,16 +262,23 @@ impl Rules {
             // What is no GET is told so further on.
             if matches!(*request.method(), Method::GET | Method::HEAD) {
                 let message = "no request has a body here";
-                return Some(refuse(request, StatusCode::PAYLOAD_TOO_LARGE, "body", message));
+                return Some(refuse(request.uri(), StatusCode::PAYLOAD_TOO_LARGE, "body", message));
             }
         }
         None
     }
+
+    fn busy(&self, uri: &Uri, message: &str) -> Response {
+        self.stats.refuse(Refused::Busy);
+        let mut response = refuse(uri, StatusCode::SERVICE_UNAVAILABLE, "busy", message);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        response
+    }
 }
 
 /// JSON for programs, text for people.
-fn refuse(request: &Request<Incoming>, status: StatusCode, code: &str, message: &str) -> Response {
-    if request.uri().path().starts_with("/api/") {
+fn refuse(uri: &Uri, status: StatusCode, code: &str, message: &str) -> Response {
+    if uri.path().starts_with("/api/") {
         return error_response(status, code, message.to_owned(), &[]);
     }
     (status, format!("{message}\n")).into_response()

@@ -4,8 +4,11 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
     time::Instant,
 };
+
+use axum::body::Bytes;
 
 use super::{
     stats::ListenerStats,
@@ -22,7 +25,7 @@ async fn listening(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stats = Arc::new(ListenerStats::default());
-    let rules = Rules { limits, web, stats: Arc::clone(&stats) };
+    let rules = Rules::new(limits, web, Arc::clone(&stats));
     tokio::spawn(listen::serve(listener, router, rules, std::future::pending()));
     (address, stats)
 }
@@ -116,6 +119,82 @@ async fn an_answer_that_is_not_taken_is_given_up() {
     })
     .await;
     assert!(taken < LARGE, "{taken}");
+}
+
+/// A body that is counted for as long as it is there.
+struct Counted {
+    bytes: Arc<Vec<u8>>,
+    alive: Arc<AtomicUsize>,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_takes_are_held_up_to_a_limit() {
+    // What the sockets' buffers take is little of it.
+    const LARGE: usize = 64 << 20;
+    let (bytes, alive) = (Arc::new(vec![b'x'; LARGE]), Arc::new(AtomicUsize::new(0)));
+    let large = {
+        let alive = Arc::clone(&alive);
+        move || {
+            alive.fetch_add(1, Ordering::SeqCst);
+            let body = Bytes::from_owner(Counted { bytes: Arc::clone(&bytes), alive: Arc::clone(&alive) });
+            async move { body }
+        }
+    };
+    let router = Router::new().route("/healthz", get(|| async { "ok\n" })).fallback(large);
+    let limits = Limits { held: 4 * LARGE, stall: Duration::from_secs(60), ..LIMITS };
+    let (address, stats) = listening(router, limits, None).await;
+    client(move || {
+        // Reads the status, and nothing more.
+        let open = || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(GET.replace("/healthz", "/large").as_bytes()).unwrap();
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).unwrap();
+            (stream, String::from_utf8_lossy(&status).into_owned())
+        };
+        let wait_for = |number: usize| {
+            let since = Instant::now();
+            while alive.load(Ordering::SeqCst) != number {
+                let there = alive.load(Ordering::SeqCst);
+                assert!(since.elapsed() < Duration::from_secs(30), "{there} bodies, not {number}");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        let mut clients: Vec<_> = (0..20).map(|_| open()).collect();
+        for (number, (_, status)) in clients.iter().enumerate() {
+            let expected = if number < 4 { "HTTP/1.1 200" } else { "HTTP/1.1 503" };
+            assert_eq!(status, expected, "{number}");
+        }
+        // Bodies, not our books of them.
+        assert_eq!(alive.load(Ordering::SeqCst), 4);
+        let refused = ask(address, &GET.replace("/healthz", "/api/v1/top"));
+        assert!(refused.contains("retry-after: 5\r\n") && refused.contains(r#""code":"busy""#), "{refused}");
+        assert_eq!(stats.refused(Refused::Busy), 17);
+        assert!(ask(address, GET).starts_with("HTTP/1.1 200 OK"));
+        // One that is taken makes room for one.
+        let mut taken = clients.swap_remove(0).0;
+        assert!(io::copy(&mut taken, &mut io::sink()).unwrap() > LARGE as u64);
+        wait_for(3);
+        assert_eq!([open(), open()].map(|(_, status)| status), ["HTTP/1.1 200", "HTTP/1.1 503"]);
+        // So do clients that are gone.
+        drop(clients);
+        wait_for(0);
+        let again: Vec<_> = (0..4).map(|_| open()).collect();
+        assert!(again.iter().all(|(_, status)| status == "HTTP/1.1 200"));
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

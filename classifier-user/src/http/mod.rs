@@ -1,8 +1,8 @@
 //! The HTTP side of the agent: pages for people (`/`), `/metrics` for Prometheus, `/healthz`, and the JSON API
 //! (`/api/v1/…`, docs/api.md); and on a listener of its own the pages for the public ([`public`]). It only reads.
 //!
-//! Reading order: here ([`serve`], [`router`]), [`listen`] (connections), `gate` (how many, and how long), [`web`] (TLS and
-//! passwords), [`api`], [`metrics`], [`mod@page`], [`public`].
+//! Reading order: here ([`serve`], [`router`]), [`listen`] (connections), `gate` (how many, and how long), `held` (answers
+//! that are not taken), [`web`] (TLS and passwords), [`api`], [`metrics`], [`mod@page`], [`public`].
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -23,6 +23,7 @@ use crate::{config::public::PagePeriod, questions::Questions};
 
 pub mod api;
 mod gate;
+mod held;
 mod listen;
 pub mod metrics;
 pub mod page;
@@ -34,7 +35,8 @@ pub mod web;
 pub use self::stats::Stats;
 use self::{gate::Limits, listen::Rules, page::Site, stats::Refused, web::Web};
 
-/// Answers made at a time: each may take some tens of milliseconds of CPU and some megabytes.
+/// Answers made at a time, until they are weighed ([`held`]): each may take some tens of milliseconds of CPU and some
+/// megabytes.
 const ANSWERS: usize = 4;
 /// Scrapes at a time, beside the answers: monitoring does not wait for people. Others are told to come again.
 const SCRAPES: usize = 4;
@@ -42,6 +44,7 @@ const SCRAPES: usize = 4;
 const LIMITS: Limits = Limits {
     connections: 256,
     per_address: 64,
+    held: 256 << 20,
     head: Duration::from_secs(10),
     idle: Duration::from_secs(90),
     stall: Duration::from_secs(20),
@@ -74,8 +77,12 @@ impl App {
     ) -> Response {
         let questions = self.questions.clone();
         let made = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            make(&questions)
+            let mut response = make(&questions);
+            if let Some(permit) = permit {
+                // The next one is made when this one is weighed, or nobody is there to take it.
+                response.extensions_mut().insert(Arc::new(permit));
+            }
+            response
         });
         made.await.unwrap_or_else(|error| {
             tracing::error!(%error, "an answer failed");
@@ -200,7 +207,7 @@ pub async fn serve(
     service: Service,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let rules = Rules { limits: LIMITS, web: service.web, stats: Arc::clone(&service.stats.operator) };
+    let rules = Rules::new(LIMITS, service.web, Arc::clone(&service.stats.operator));
     listen::serve(listener, routes(questions, service.stats), rules, shutdown).await
 }
 

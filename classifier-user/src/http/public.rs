@@ -34,6 +34,7 @@ use crate::{config::public::PublicPlan, questions::Questions};
 const LIMITS: Limits = Limits {
     connections: 512,
     per_address: 64,
+    held: 256 << 20,
     head: Duration::from_secs(10),
     idle: Duration::from_secs(15),
     stall: Duration::from_secs(20),
@@ -61,7 +62,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let stats = service.stats.public;
-    let rules = Rules { limits: LIMITS, web: service.web, stats: Arc::clone(&stats) };
+    let rules = Rules::new(LIMITS, service.web, Arc::clone(&stats));
     listen::serve(listener, routes(plan, questions, stats), rules, shutdown).await
 }
 

@@ -46,6 +46,18 @@ impl Pki {
         Web::open(&path).unwrap()
     }
 
+    /// In one step, as it should be done.
+    fn replace(&self, from: &str, to: &str) {
+        fs::copy(self.path().join(from), self.path().join("new")).unwrap();
+        fs::rename(self.path().join("new"), self.path().join(to)).unwrap();
+    }
+
+    /// The subject of the certificate that is shown there.
+    async fn certificate(&self, url: &str) -> Option<String> {
+        let said = self.curl(&format!("--verbose {url}")).await.2;
+        said.lines().find_map(|line| Some(line.split_once("subject: ")?.1.to_owned()))
+    }
+
     /// curl's exit code, the status, and what else came.
     async fn curl(&self, arguments: &str) -> (i32, String, String) {
         let mut command = Command::new("curl");
@@ -148,26 +160,57 @@ async fn a_new_certificate_is_taken_and_a_broken_one_is_not() {
     tokio::spawn(Arc::clone(&web).watch(true));
     let (address, _) = listening(web).await;
     let url = format!("https://localhost:{}/healthz", address.port());
-    let certificate = async || {
-        let said = pki.curl(&format!("--verbose {url}")).await.2;
-        said.lines().find_map(|line| Some(line.split_once("subject: ")?.1.to_owned()))
-    };
-    assert_eq!(certificate().await.as_deref(), Some("CN=server"));
+    assert_eq!(pki.certificate(&url).await.as_deref(), Some("CN=server"));
     // The certificate alone, which the key does not fit: the old pair stays.
     pki.issue("renewed", "subjectAltName=DNS:localhost");
-    let replace = |from: &str, to: &str| {
-        fs::copy(pki.path().join(from), pki.path().join("new")).unwrap();
-        fs::rename(pki.path().join("new"), pki.path().join(to)).unwrap();
-    };
-    replace("renewed.crt", "server.crt");
+    pki.replace("renewed.crt", "server.crt");
     tokio::time::sleep(3 * crate::watched::LOOK).await;
-    assert_eq!(certificate().await.as_deref(), Some("CN=server"));
-    replace("renewed.key", "server.key");
+    assert_eq!(pki.certificate(&url).await.as_deref(), Some("CN=server"));
+    pki.replace("renewed.key", "server.key");
     let since = Instant::now();
-    while certificate().await.as_deref() != Some("CN=renewed") {
+    while pki.certificate(&url).await.as_deref() != Some("CN=renewed") {
         assert!(since.elapsed() < Duration::from_secs(60), "the old one is still used");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// The agent reads them at first, and serves when tables are loaded.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_before_it_is_followed_is_taken() {
+    let pki = Pki::new();
+    let hash = bcrypt::hash("geheim", 4).unwrap();
+    let text = |user: &str| format!("{TLS}basic_auth_users:\n  {user}: {hash}\n");
+    let write = |user: &str| fs::write(pki.path().join("web.yml"), text(user)).unwrap();
+    let web = pki.write(&text("alice"));
+    let (address, _) = listening(Arc::clone(&web)).await;
+    let url = format!("https://localhost:{}/healthz", address.port());
+    let wait_for = async |user: &str| {
+        let since = Instant::now();
+        while pki.curl(&format!("--user {user}:geheim {url}")).await.1 != "200" {
+            assert!(since.elapsed() < Duration::from_secs(60), "{user} is still unknown");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    pki.issue("renewed", "subjectAltName=DNS:localhost");
+    pki.replace("renewed.crt", "server.crt");
+    pki.replace("renewed.key", "server.key");
+    write("bob");
+    wait_for("alice").await;
+    assert_eq!(pki.certificate(&url).await.as_deref(), Some("CN=server"));
+    let following = tokio::spawn(Arc::clone(&web).watch(true));
+    wait_for("bob").await;
+    assert_eq!(pki.certificate(&url).await.as_deref(), Some("CN=renewed"));
+    following.abort();
+    assert!(following.await.unwrap_err().is_cancelled());
+
+    // Without a look at files a signal tells of them, which may come as early.
+    let following = web.watch(false);
+    write("carol");
+    let kill = format!("kill -HUP {}", std::process::id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::spawn(following);
+    wait_for("carol").await;
 }
 
 /// A file that is cut short, as on a full disk, is a valid one.

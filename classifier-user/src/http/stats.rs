@@ -26,7 +26,7 @@ pub(super) enum Refused {
     Body,
     /// No password, or a wrong one.
     Unauthorized,
-    /// Too much is being done already.
+    /// Too much is being done already, or held for those who do not read.
     Busy,
 }
 

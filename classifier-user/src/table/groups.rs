@@ -208,6 +208,17 @@ impl Groups {
         self.with_text(file, &text)
     }
 
+    /// The built-in groups, and those of a file if one is named.
+    ///
+    /// # Errors
+    /// [`GroupsError`].
+    pub fn with(file: Option<&Path>) -> Result<Self, GroupsError> {
+        match file {
+            Some(file) => Self::builtin()?.with_file(file),
+            None => Self::builtin(),
+        }
+    }
+
     /// These groups and those of a file with this text.
     ///
     /// # Errors

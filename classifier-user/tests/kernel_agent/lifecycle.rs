@@ -102,7 +102,7 @@ fn a_second_instance_is_refused_and_the_first_goes_on() {
                 .expect("text")
         };
         assert!(about("r0").contains("classifier detach"), "{report}");
-        assert!(about("listen").contains("is an agent running?"), "{report}");
+        assert!(about("listen").contains("another agent?"), "{report}");
         send_from(&peer, "p0", &vec![(3, ip("8.8.8.8", "192.0.2.1", 100))]);
         send("r0", &vec![(2, ip("192.0.2.1", "8.8.8.8", 100))]);
         agent.settled(&[("r0 rx", 3), ("r0 tx", 2)]);

@@ -13,10 +13,10 @@ use classifier_user::{
 use serde_json::Value;
 
 use crate::{
-    agent::{Agent, classifier, eventually, tc},
+    agent::{Agent, classifier, eventually, refused, tc},
     lab::{Raw, in_namespace, run},
     positions::check,
-    world::{Files, ip, send_from, wire},
+    world::{Files, ROUTES, ip, more_routes, send_from, wire},
 };
 
 /// A program of the harness on r0, until this is dropped.
@@ -151,5 +151,74 @@ fn what_is_taken_without_tcx_is_tried() {
         assert_eq!(clsact("--clsact"), Some(Value::Bool(true)));
         assert_eq!(clsact("").is_some(), tc() == "tc", "where it is not taken it is not asked for");
         assert!(!run("tc qdisc show").contains("clsact"), "nothing is left");
+    });
+}
+
+/// The qdisc of before clsact takes filters for transmit, and asks them of what is received.
+#[test]
+fn the_qdisc_ingress_has_no_side_of_transmit() {
+    in_namespace(|| {
+        let (peer, files) = (wire(), Files::new());
+        run("tc qdisc add dev r0 handle ffff: ingress");
+        let filter = "filter add dev r0 parent ffff: prio 9 protocol all bpf bytecode".split(' ');
+        let added = Command::new("tc").args(filter).arg("1,6 0 0 0").status();
+        assert!(added.expect("tc").success());
+        let theirs = || run("tc qdisc show dev r0") + &run("tc filter show dev r0 ingress");
+        let before = theirs();
+        let arguments = format!("-i r0=up {} --xdp-mode tc", files.arguments());
+        let filters = format!("{arguments} --clsact");
+        let why = "r0 has the qdisc `ingress`, which has no side of transmit";
+        let said = refused(&format!("run {filters}"));
+        assert!(said.contains(why), "{said}");
+        let (link, said) = check(&filters);
+        assert!(said.contains(why) && link["tx"].is_null(), "{link} {said}");
+        assert_eq!(theirs(), before, "nothing was touched");
+        if tc() == "tcx" {
+            let agent = Agent::start(&arguments);
+            offer(3);
+            send_from(&peer, "p0", &vec![(5, ip("45.57.0.1", "192.0.2.1", 1000))]);
+            let status = agent.settled(&[("up tx", 3), ("up rx", 5)]);
+            assert_eq!(status["warnings"], serde_json::json!([]), "theirs is behind ours on receive");
+            let (_, said) = check(&arguments);
+            assert!(!said.contains("on transmit there is"), "{said}");
+        }
+        assert_eq!(theirs(), before);
+    });
+}
+
+/// By TCX's predecessor a place is a number, which somebody else may have taken.
+#[test]
+fn a_filter_in_the_place_of_ours_is_not_touched() {
+    in_namespace(|| {
+        let (_peer, files) = (wire(), Files::new());
+        let arguments = format!("-i r0=up {} --xdp-mode tc --clsact --no-reload", files.arguments());
+        for ends in ["removed", "grown"] {
+            let agent = Agent::start(&arguments);
+            let shown = || run("tc filter show dev r0 egress");
+            let ours = shown();
+            let word = |name: &str| {
+                let mut words = ours.split_whitespace().skip_while(|word| *word != name);
+                words.nth(1).unwrap_or_else(|| panic!("no {name}: {ours}")).to_owned()
+            };
+            let (priority, handle) = (word("pref"), word("handle"));
+            run(&format!("tc filter del dev r0 egress pref {priority}"));
+            let theirs = format!("filter add dev r0 egress pref {priority} handle {handle} protocol all");
+            let added = Command::new("tc")
+                .args(theirs.split(' '))
+                .args(["bpf", "da", "bytecode", "1,6 0 0 0"])
+                .status();
+            assert!(added.expect("tc").success());
+            let theirs = shown();
+            agent.wait_log(0, "the program on transmit of r0 was taken off");
+            if ends == "grown" {
+                files.write("table.csv", &(ROUTES.to_owned() + &more_routes()));
+                agent.signal(libc::SIGHUP);
+                agent.wait_log(0, "a program could not be replaced by that of larger maps");
+                assert_eq!(shown(), theirs);
+            }
+            agent.end(libc::SIGTERM);
+            assert_eq!(shown(), theirs, "{ends}");
+            run("tc qdisc del dev r0 clsact");
+        }
     });
 }

@@ -24,7 +24,7 @@ use serde_json::json;
 use crate::{
     agent::{Agent, binary, clean, eventually, logged, stderr, stdout},
     history::{Past, journaled},
-    keep::bpffs,
+    kept::bpffs,
     lab::{in_namespace, run, statistic},
     privileges::{self, Stream, THREE},
     world::{Files, inward, ip, outward, send, send_from, sum, wire},
@@ -357,5 +357,28 @@ fn a_service_manager_may_open_the_socket() {
         });
         drop(agent);
         place.detach();
+    });
+}
+
+/// As where the package's configuration names the user that its unit starts the agent as.
+#[test]
+fn who_is_that_user_already_becomes_it() {
+    in_namespace(|| {
+        let (peer, place) = (wire(), Place::new());
+        let _service = Service::start(place.service());
+        let agent = Agent::spawn(place.unit(NOBODY, "-all"), &format!("{} --user nobody", place.arguments()));
+        send_from(&peer, "p0", &vec![(3, ip("8.8.8.8", "192.0.2.1", 100))]);
+        agent.settled(&[("transit rx", 3)]);
+        agent.end(libc::SIGTERM);
+        for (user, said) in [
+            ("root", "only root becomes another user (`root`): start as root or as that user"),
+            ("nosuchuser", "there is no user `nosuchuser`"),
+        ] {
+            let mut agent = place.started_by("timeout", NOBODY, NOBODY, "-all");
+            agent.arg("run").args(place.arguments().split_whitespace()).args(["--user", user]);
+            let output = agent.output().expect("it starts");
+            assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+            assert!(stderr(&output).contains(said), "{}", stderr(&output));
+        }
     });
 }

@@ -1,23 +1,21 @@
 //! What this machine is: facts from /proc, /sys and netlink, nothing judged.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    net::{SocketAddr, TcpListener},
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
-use crate::config::{RunPlan, TableSpec};
+use super::files::{self, Unreadable};
+use crate::agent::{self, Refusal};
+use crate::config::RunPlan;
 use crate::datapath::{
     interface,
     kernel::{self, Kept, OnHook},
     netlink::{self, XdpFeatures, XdpProgram},
+    netlink_tc,
     overlap::{self, Positions},
 };
 use crate::history::store::{Reader, StoreError};
 
 /// The machine.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Host {
     /// As `uname -r`.
     pub(super) kernel: String,
@@ -50,9 +48,11 @@ pub(super) struct Host {
     /// Where all interfaces are.
     pub(super) positions: Positions,
     /// Files of the plan that cannot be read, and why.
-    pub(super) unreadable: Vec<(String, String)>,
-    /// Why the plan's address cannot be listened on.
-    pub(super) listen: Option<String>,
+    pub(super) unreadable: Unreadable,
+    /// Those that the user cannot read whom the agent becomes or is started as; it is named.
+    pub(super) unreadable_by: Option<(String, Unreadable)>,
+    /// What else the agent would be refused.
+    pub(super) refused: Vec<Refusal>,
     /// Why no history can be kept in the plan's state directory.
     pub(super) history: Option<String>,
 }
@@ -82,6 +82,8 @@ pub(super) struct Interface {
     pub(super) programs: Vec<OnHook>,
     /// What the driver's XDP can, where the kernel says.
     pub(super) features: Option<XdpFeatures>,
+    /// The qdisc in the place that clsact wants, if it is another one.
+    pub(super) in_place_of_clsact: Option<String>,
     /// Whether it is a port of a switch chip that forwards by itself.
     pub(super) switchdev: bool,
 }
@@ -111,14 +113,15 @@ impl Host {
             names,
             interfaces,
             positions: overlap::positions(),
-            unreadable: unreadable(plan),
+            unreadable: files::unreadable(plan),
+            unreadable_by: files::unreadable_by(plan),
+            refused: agent::refusals(plan),
             tcx: kernel::has_tcx(),
             clsact: None,
             loads: None,
             bpffs: Some(kernel::can_pin(&plan.keep.bpffs)),
             kept: kernel::kept(&plan.keep.bpffs).ok(),
             fib_bytes: None,
-            listen: cannot_listen(plan.listen),
             history: plan.state_dir.as_deref().and_then(cannot_keep),
         })
     }
@@ -166,6 +169,7 @@ impl Interface {
             xdp: info.xdp,
             programs: kernel::programs_on(index),
             features: netlink::xdp_features(index),
+            in_place_of_clsact: netlink_tc::in_place_of_clsact(index).unwrap_or_default(),
             // Reading it gives EOPNOTSUPP where there is no switch.
             switchdev: text(&directory.join("phys_switch_id")).is_some_and(|id| !id.is_empty()),
             kind: info.kind,
@@ -187,30 +191,6 @@ fn effective_capabilities(status: &str) -> Option<u64> {
 fn total_memory(meminfo: &str) -> Option<u64> {
     let value = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     value.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-fn unreadable(plan: &RunPlan) -> Vec<(String, String)> {
-    let tables = plan.tables.iter().filter_map(|table| match table {
-        TableSpec::Builtin => None,
-        TableSpec::File(path) => Some(path),
-    });
-    tables
-        .chain(&plan.overrides)
-        .chain(&plan.as_names)
-        .chain(&plan.groups)
-        .filter_map(|path| match fs::File::open(path) {
-            Ok(_) => None,
-            Err(error) => Some((path.display().to_string(), error.to_string())),
-        })
-        .collect()
-}
-
-fn cannot_listen(address: SocketAddr) -> Option<String> {
-    TcpListener::bind(address).err().map(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => "something listens there already; is an agent running?".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
-        _ => error.to_string(),
-    })
 }
 
 /// What shows without a change: something in the directory's place, or a store that is not for this program.
@@ -259,7 +239,7 @@ mod tests {
         assert_eq!((lo.hardware, lo.mtu), (772, 65_536));
         assert!(host.cpus >= 1 && host.memory > 0);
         assert_eq!(host.unreadable.len(), 1);
-        assert_eq!(host.listen, None);
+        assert!(host.refused.is_empty(), "{:?}", host.refused);
     }
 
     #[test]
@@ -276,12 +256,5 @@ mod tests {
         assert_eq!(cannot_keep(&state), None);
         fs::write(state.join("history.sqlite3"), "somebody's text").unwrap();
         assert_eq!(cannot_keep(&state).unwrap(), "it is not a SQLite database");
-    }
-
-    #[test]
-    fn a_port_in_use_is_seen() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let why = cannot_listen(listener.local_addr().unwrap()).unwrap();
-        assert!(why.contains("is an agent running?"), "{why}");
     }
 }

@@ -12,9 +12,10 @@ use super::{
     position,
 };
 use crate::{
+    agent::Refusal,
     config::{RunPlan, XdpChoice},
     datapath::{
-        kernel::{self, BONDS, Kept, is_ours},
+        kernel::{self, AttachError, BONDS, Kept, is_ours},
         netlink::XdpProgram,
         overlap,
     },
@@ -156,16 +157,7 @@ pub(super) fn judge(
     let memory = memory::judge(plan, host, prefixes, &mut findings);
     features::judge(host, &mut findings);
     kept::judge(plan, keeps, host, &mut findings);
-    for (file, why) in &host.unreadable {
-        findings.add(Level::Error, "files", format!("{file}: {why}"));
-    }
-    if let Some(why) = &host.listen {
-        findings.add(
-            Level::Error,
-            "listen",
-            format!("{}: {why} (--listen takes another address)", plan.listen),
-        );
-    }
+    agent(plan, keeps, host, &mut findings);
     if let (Some(why), Some(directory)) = (&host.history, &plan.state_dir) {
         findings.add(
             Level::Warning,
@@ -197,6 +189,35 @@ pub(super) fn judge(
         links,
         memory,
         findings: findings.0,
+    }
+}
+
+/// What keeps the other half from its work: it reads files and opens sockets.
+fn agent(plan: &RunPlan, keeps: Keeps, host: &Host, findings: &mut Findings) {
+    for (file, why) in &host.unreadable {
+        findings.add(Level::Error, "files", format!("{file}: {why}"));
+    }
+    if let Some((user, files)) = &host.unreadable_by {
+        let (level, whose) = match &plan.user {
+            Some(_) => (Level::Error, "whom the agent becomes"),
+            None => (Level::Warning, "as whom the package's service runs"),
+        };
+        for (file, why) in files.iter().filter(|file| !host.unreadable.contains(file)) {
+            findings.add(level, "files", format!("{file}: {why}, for the user `{user}`, {whose}"));
+        }
+    }
+    let runs = kept::gone_on_with(plan, keeps, host).any(|kept| kept.running);
+    let said = |text: &str| host.unreadable.iter().any(|(file, _)| text.contains(file.as_str()));
+    for Refusal { about, why } in &host.refused {
+        let text = why.to_string();
+        match (why.is_in_use(), runs) {
+            _ if said(&text) => {}
+            (true, true) => {
+                let how = "that is the agent that runs, as it seems, and a restart ends it";
+                findings.add(Level::Note, about, format!("{text}; {how}"));
+            }
+            _ => findings.add(Level::Error, about, text),
+        }
     }
 }
 
@@ -340,6 +361,11 @@ fn judge_link(
         findings.add(Level::Warning, &link.name, format!("{} is down", link.interface));
     }
     report.tx = Some(tc);
+    if let Some(qdisc) = interface.in_place_of_clsact.clone().filter(|_| tc == Mode::Tc) {
+        let refused = AttachError::NoTransmit { interface: link.interface.clone(), qdisc };
+        findings.add(Level::Error, &link.name, refused.to_string());
+        report.tx = None;
+    }
     report.rx = match kept::receive(interface, plan, keeps, host) {
         Some(mode) if kernel::XdpChoice::from(plan.xdp_mode).takes(mode) => Some(mode),
         Some(mode) => {

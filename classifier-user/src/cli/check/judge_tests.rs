@@ -1,8 +1,11 @@
+use std::io;
+
 use super::{
     host::{Host, Interface},
     judge::{Level, Report, judge},
 };
 use crate::{
+    agent::{AgentError, Refusal},
     config::{BankMemory, RunPlan, Settings, XdpChoice, link::LinkSpec},
     datapath::{
         kernel::{Kept, OnHook},
@@ -270,15 +273,30 @@ fn what_the_machine_lacks() {
 fn files_and_ports() {
     let host = Host {
         unreadable: vec![("rib.mrt".into(), "No such file".into())],
-        listen: Some("something listens there already".into()),
+        unreadable_by: Some((
+            "classifier".into(),
+            vec![("rib.mrt".into(), "No such file".into()), ("g.toml".into(), "Permission denied".into())],
+        )),
+        refused: vec![Refusal {
+            about: "public",
+            why: AgentError::Listen {
+                address: "[::]:80".parse().unwrap(),
+                option: "--public",
+                source: io::ErrorKind::PermissionDenied.into(),
+            },
+        }],
         ..host("eth0", nic())
     };
-    let report = judge(&plan("eth0", XdpChoice::Auto), None, &host, Ok(None));
-    assert_eq!(
-        messages(&report, Level::Error),
-        "files: rib.mrt: No such file\n\
-         listen: 127.0.0.1:9469: something listens there already (--listen takes another address)\n"
-    );
+    let mut plan = plan("eth0", XdpChoice::Auto);
+    let report = judge(&plan, None, &host, Ok(None));
+    let errors = "files: rib.mrt: No such file\npublic: cannot listen on [::]:80: permission denied\n";
+    assert_eq!(messages(&report, Level::Error), errors);
+    let other = "files: g.toml: Permission denied, for the user `classifier`, ";
+    let warnings = messages(&report, Level::Warning);
+    assert!(warnings.contains(&format!("{other}as whom the package's service runs\n")), "{warnings}");
+    plan.user = Some("classifier".into());
+    let errors = messages(&judge(&plan, None, &host, Ok(None)), Level::Error);
+    assert!(errors.contains(&format!("{other}whom the agent becomes\n")), "{errors}");
 }
 
 #[test]

@@ -25,6 +25,15 @@ pub(super) fn is_gone_on_with(kept: &Kept, plan: &RunPlan, keeps: Keeps) -> bool
     plan.datapath.is_some() || (keeps != Some(false) && kept.instance == plan.keep.instance)
 }
 
+/// What a start goes on with, as it seems.
+pub(super) fn gone_on_with<'a>(
+    plan: &RunPlan,
+    keeps: Keeps,
+    host: &'a Host,
+) -> impl Iterator<Item = &'a Kept> {
+    host.kept.iter().flatten().filter(move |kept| is_gone_on_with(kept, plan, keeps))
+}
+
 /// How what is kept on an interface's receive hook counts, if `run` goes on with it.
 pub(super) fn receive(interface: &Interface, plan: &RunPlan, keeps: Keeps, host: &Host) -> Option<Mode> {
     let ours = |program: u32| keeper(host, program).is_some_and(|kept| is_gone_on_with(kept, plan, keeps));
@@ -117,9 +126,7 @@ pub(super) fn judge(plan: &RunPlan, keeps: Keeps, host: &Host, findings: &mut Fi
         let level = if keeps.is_some() { Level::Error } else { Level::Note };
         findings.add(level, "keep_counting", what);
     }
-    let Some(kept) = host.kept.iter().flatten().find(|kept| is_gone_on_with(kept, plan, keeps)) else {
-        return;
-    };
+    let Some(kept) = gone_on_with(plan, keeps, host).next() else { return };
     let instance = &kept.instance;
     if let Some(why) = &kept.unreadable {
         findings.add(Level::Error, "instance", why.clone());
@@ -132,7 +139,7 @@ pub(super) fn judge(plan: &RunPlan, keeps: Keeps, host: &Host, findings: &mut Fi
             format!("`{instance}` counts in another network namespace: {how}"),
         );
     } else if kept.running {
-        let how = "`run` goes on with what it counted, once it has ended";
-        findings.add(Level::Error, "instance", format!("an agent runs as `{instance}`: {how}"));
+        let how = "a restart goes on with what it counted; beside it, `run` is refused";
+        findings.add(Level::Note, "instance", format!("an agent runs as `{instance}`: {how}"));
     }
 }

@@ -1,3 +1,5 @@
+use std::io;
+
 use super::{
     host::{Host, Interface},
     judge::{Level, Report, judge},
@@ -6,6 +8,7 @@ use super::{
     people,
 };
 use crate::{
+    agent::{AgentError, Refusal},
     cli::output::Screen,
     config::{RunPlan, XdpChoice},
     datapath::{
@@ -117,7 +120,6 @@ fn an_agent_that_runs_is_ended_first_and_what_is_in_the_way_is_said() {
         "{errors}"
     );
     for (kept, said) in [
-        (Kept { running: true, ..kept("default") }, "instance: an agent runs as `default`: "),
         (
             Kept { elsewhere: true, ..kept("default") },
             "instance: `default` counts in another network namespace: ",
@@ -131,6 +133,24 @@ fn an_agent_that_runs_is_ended_first_and_what_is_in_the_way_is_said() {
         let report = judged(None, XdpChoice::Auto, &Host { kept: Some(vec![other]), ..host("eth0", nic()) });
         assert!(report.ok, "{:?}", report.findings);
     }
+    // What it listens on is in use by itself, and what a restart would find is what is asked.
+    let taken = || Refusal {
+        about: "listen",
+        why: AgentError::Listen {
+            address: "127.0.0.1:9469".parse().unwrap(),
+            option: "--listen",
+            source: io::ErrorKind::AddrInUse.into(),
+        },
+    };
+    let running = Kept { running: true, ..kept("default") };
+    let report = judged(None, XdpChoice::Auto, &Host { refused: vec![taken()], ..with(Some(vec![running])) });
+    assert!(report.ok, "{:?}", report.findings);
+    let notes = messages(&report, Level::Note);
+    assert!(notes.contains("instance: an agent runs as `default`: a restart goes on with"), "{notes}");
+    assert!(notes.contains("listen: cannot listen on 127.0.0.1:9469: "), "{notes}");
+    let ended = Host { refused: vec![taken()], ..with(Some(vec![kept("default")])) };
+    let errors = messages(&judged(None, XdpChoice::Auto, &ended), Level::Error);
+    assert!(errors.contains("choose another one with --listen"), "{errors}");
     let nowhere = Host { bpffs: Some(false), ..host("eth0", nic()) };
     let level =
         |keeps| judged(keeps, XdpChoice::Auto, &nowhere).findings.first().map(|finding| finding.level);

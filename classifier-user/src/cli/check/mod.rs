@@ -13,6 +13,7 @@ use super::{
 use crate::{config::RunPlan, datapath::kernel, fib::sizes::sizes_for};
 
 mod features;
+mod files;
 mod host;
 mod judge;
 #[cfg(test)]
@@ -26,7 +27,8 @@ mod position;
 
 /// Say what `run` would do here, and whether it can
 ///
-/// Takes the arguments of `run`, and changes nothing. Exits with 0 if `run` can, with 1 if it cannot.
+/// Takes the arguments of `run`, and changes nothing. Exits with 0 if `run` can, with 1 if it cannot. Beside an agent that
+/// runs and leaves the kernel counting, that is: whether it can be started again with these.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   classifier check -i eth0

@@ -17,6 +17,7 @@ use super::{
     conflict,
     object::{self, LoadError},
     pins::PinError,
+    place::FilterPlace,
     probe, sys,
 };
 use crate::{
@@ -121,6 +122,16 @@ pub enum AttachError {
         /// What the driver said.
         source: Box<ProgramError>,
     },
+    /// There is no place for the program on transmit. Nothing was touched.
+    #[error(
+        "{interface} has the qdisc `{qdisc}`, which has no side of transmit: `clsact` in its place takes the same filters and          has one; kernels from 6.6 on need none"
+    )]
+    NoTransmit {
+        /// The interface.
+        interface: String,
+        /// The qdisc.
+        qdisc: String,
+    },
     /// The kernel refused.
     #[error("{interface}: could not attach {what}: {}", chain_of(source.as_ref()))]
     Refused {
@@ -160,8 +171,10 @@ fn describe(program: &Option<Foreign>) -> String {
 pub enum Attached {
     /// XDP.
     Xdp(XdpLink),
-    /// TCX or clsact.
-    Tc(SchedClassifierLink),
+    /// TCX.
+    Tcx(SchedClassifierLink),
+    /// A filter of a clsact qdisc.
+    Filter(FilterPlace),
 }
 
 /// How TC programs are attached to an interface.
@@ -253,10 +266,10 @@ pub(super) fn pin(attached: Attached, path: &Path) -> Result<Attached, AttachErr
             let link = XdpLink::try_from(pinned(link.try_into())?);
             Attached::Xdp(link.map_err(|error| failed(&error))?)
         }
-        Attached::Tc(link) if link.attach_type().is_ok() => Attached::Tc(link),
-        Attached::Tc(link) => {
+        Attached::Filter(place) => Attached::Filter(place),
+        Attached::Tcx(link) => {
             let link = SchedClassifierLink::try_from(pinned(link.try_into())?);
-            Attached::Tc(link.map_err(|error| failed(&error))?)
+            Attached::Tcx(link.map_err(|error| failed(&error))?)
         }
     })
 }
@@ -266,7 +279,7 @@ pub(super) fn pinned(path: &Path, kind: u32) -> Result<Attached, AttachError> {
     let link = PinnedLink::from_pin(path).map(FdLink::from);
     let attached = link.and_then(|link| match kind {
         sys::XDP_LINK => XdpLink::try_from(link).map(Attached::Xdp),
-        _ => SchedClassifierLink::try_from(link).map(Attached::Tc),
+        _ => SchedClassifierLink::try_from(link).map(Attached::Tcx),
     });
     attached.map_err(|error| {
         let source = io::Error::other(chain_of(&error));
@@ -275,23 +288,26 @@ pub(super) fn pinned(path: &Path, kind: u32) -> Result<Attached, AttachError> {
 }
 
 /// The place on a hook that a filter is.
-pub(super) fn filter(interface: &str, hook: Hook, filter: &Filter) -> Result<Attached, AttachError> {
-    let (_, side) = of_tc(hook);
-    SchedClassifierLink::attached(interface, side, filter.priority, filter.handle.into(), None)
-        .map(Attached::Tc)
-        .map_err(|source| AttachError::Refused {
+pub(super) fn filter(
+    interface: &str,
+    ifindex: u32,
+    hook: Hook,
+    filter: &Filter,
+) -> Result<Attached, AttachError> {
+    FilterPlace::found(interface, ifindex, hook, filter).map(Attached::Filter).map_err(|source| {
+        AttachError::Refused {
             interface: interface.to_owned(),
             what: "the clsact filter",
             source: Box::new(ProgramError::IOError(source)),
-        })
+        }
+    })
 }
 
 /// Lets go of a place on a hook, which stays.
 pub(super) fn let_go(attached: Attached) {
     match attached {
-        // Dropped, it would take the filter away.
-        Attached::Tc(link) if link.attach_type().is_ok() => std::mem::forget(link),
-        Attached::Tc(_) | Attached::Xdp(_) => {}
+        Attached::Filter(place) => place.let_go(),
+        Attached::Tcx(_) | Attached::Xdp(_) => {}
     }
 }
 
@@ -308,11 +324,12 @@ pub(super) fn hand_over(ebpf: &mut Ebpf, attached: Attached, hook: Hook) -> Resu
             let link = program.attach_to_link(link).and_then(|id| program.take_link(id)).map_err(refused)?;
             Ok(Attached::Xdp(link))
         }
-        Attached::Tc(link) => {
+        Attached::Tcx(link) => {
             let program = object::classifier(ebpf, of_tc(hook).0)?;
             let link = program.attach_to_link(link).and_then(|id| program.take_link(id)).map_err(refused)?;
-            Ok(Attached::Tc(link))
+            Ok(Attached::Tcx(link))
         }
+        Attached::Filter(place) => place.hand_over(ebpf).map(Attached::Filter),
     }
 }
 
@@ -371,7 +388,7 @@ fn classifier(
             .and_then(|id| program.take_link(id));
         match tcx {
             Ok(link) => {
-                let attached = Attached::Tc(link);
+                let attached = Attached::Tcx(link);
                 return Ok(Fresh { attached, mode: Mode::Tcx, why: None, qdisc: false });
             }
             // Before 6.6 there is no TCX, and the kernel does not know the attach type.
@@ -382,20 +399,24 @@ fn classifier(
     (tc.claim)(true)?;
     let qdisc = match tc::qdisc_add_clsact(interface) {
         // The other hook's, or somebody else's: it is shared.
-        Err(tc::TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => false,
+        Err(tc::TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {
+            (tc.claim)(false)?;
+            conflict::refuse_without_transmit(interface, ifindex)?;
+            false
+        }
         added => {
             added.map(|()| true).map_err(|error| refused("the clsact qdisc")(ProgramError::TcError(error)))?
         }
     };
-    if !qdisc {
-        (tc.claim)(false)?;
-    }
     let handle = if qdisc { MADE_QDISC } else { TcHandle::AUTO_ASSIGN };
     let priority = netlink_tc::free_priority(ifindex, hook);
     let options = TcAttachOptions::Netlink(NlOptions { handle, priority, ..NlOptions::default() });
-    let link = program.attach_with_options(interface, side, options).and_then(|id| program.take_link(id));
-    match link {
-        Ok(link) => Ok(Fresh { attached: Attached::Tc(link), mode: Mode::Tc, why: None, qdisc }),
+    let place = program
+        .attach_with_options(interface, side, options)
+        .and_then(|id| program.take_link(id))
+        .and_then(|link| Ok(FilterPlace::new(link, ifindex, hook, program.info()?.id())?));
+    match place {
+        Ok(place) => Ok(Fresh { attached: Attached::Filter(place), mode: Mode::Tc, why: None, qdisc }),
         Err(error) => {
             if qdisc && netlink_tc::remove_idle_clsact(ifindex).unwrap_or_default() {
                 (tc.claim)(false)?;

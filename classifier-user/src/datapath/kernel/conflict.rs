@@ -96,6 +96,15 @@ pub(super) fn with_xdp(interface: &str, ifindex: u32) -> Option<AttachError> {
     found.or_else(|| above.find_map(|above| occupied_above(interface, above)))
 }
 
+/// Sees whether there is a place for transmit where filters are used.
+pub(super) fn refuse_without_transmit(interface: &str, ifindex: u32) -> Result<(), AttachError> {
+    // Where the kernel does not answer, attaching finds out.
+    match netlink_tc::in_place_of_clsact(ifindex).unwrap_or_default() {
+        None => Ok(()),
+        Some(qdisc) => Err(AttachError::NoTransmit { interface: interface.to_owned(), qdisc }),
+    }
+}
+
 /// Whether a program of this name is this agent's, or another one's of its kind. The kernel keeps 15 characters of it.
 pub(crate) fn is_ours(name: &str) -> bool {
     [programs::XDP_RX, programs::TC_RX, programs::TC_TX]

@@ -173,7 +173,7 @@ pub(super) fn drop_filters_of(
     for filter in netlink_tc::filters(ifindex, hook).unwrap_or_default() {
         if let Some((program, _)) = filter.program.as_ref().filter(|(name, id)| ours(name, *id)) {
             // Dropped, it takes the filter away.
-            drop(attach::filter(&interface, hook, &filter));
+            drop(attach::filter(&interface, ifindex, hook, &filter));
             dropped.push((program.clone(), filter.handle));
         }
     }

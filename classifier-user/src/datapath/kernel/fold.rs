@@ -71,15 +71,22 @@ fn idle(others: &mut Others, places: &[(u32, Hook, PinnedLink)]) -> Vec<(u64, Ge
 /// Whether a generation may go as if it had never been: it counted nothing, and says nothing of hooks and qdiscs that the
 /// others do not say as well.
 fn says_nothing(generation: &Generation, others: &Others) -> Result<bool, PinError> {
+    let said =
+        |known: &dyn Fn(&Label) -> bool| others.said.iter().flat_map(|(_, other)| &other.labels).any(known);
+    // What it took over of those that it was to make one, before it was killed, is with these still.
     let is_known = |label: &Label| {
-        let mut known = others.said.iter().flat_map(|(_, other)| &other.labels);
-        known.any(|other| other.ifindex == label.ifindex && other.qdisc)
+        let mut attached = Hook::ALL.into_iter().filter(|&hook| label.attached[hook as usize]);
+        attached.all(|hook| said(&|other| is_before(other, label) && other.attached[hook as usize]))
+            && (!label.qdisc || said(&|other| other.ifindex == label.ifindex && other.qdisc))
     };
-    let mut labels = generation.labels.iter();
     let carries = generation.header.settled || generation.header.carried > 0;
-    Ok(!carries
-        && labels.all(|label| label.attached == [false; 2] && (!label.qdisc || is_known(label)))
-        && generation.is_zero()?)
+    Ok(!carries && generation.labels.iter().all(is_known) && generation.is_zero()?)
+}
+
+/// Whether what one label says of hooks goes for the other, which came after it.
+fn is_before(before: &Label, label: &Label) -> bool {
+    before.link.same(&label.link)
+        && (before.ifindex == label.ifindex || missed::is_another(before, label.ifindex, &label.interface))
 }
 
 /// Takes generations away that have nothing to say, before there is another one: whoever is killed right after that has left
@@ -113,12 +120,7 @@ impl Keeping {
             else {
                 continue;
             };
-            let of_now = |before: &&Label| {
-                before.link.same(&label.link)
-                    && (before.ifindex == label.ifindex
-                        || missed::is_another(before, label.ifindex, &label.interface))
-            };
-            for before in from.labels.iter().filter(of_now).collect::<Vec<_>>() {
+            for before in from.labels.iter().filter(|before| is_before(before, label)).collect::<Vec<_>>() {
                 for hook in Hook::ALL.map(|hook| hook as usize) {
                     label.attached[hook] |= before.attached[hook];
                     inherited[hook] |= before.attached[hook];
@@ -193,6 +195,47 @@ mod tests {
         });
     }
 
+    #[test]
+    fn kernel_a_removal_that_was_killed_is_in_nobodys_way() {
+        for removed in 1..6 {
+            with_bpffs(|bpffs| {
+                killed(bpffs, 7);
+                let kernel = load(bpffs).expect("loaded");
+                let keeping = kernel.keeping.as_ref().expect("it keeps");
+                let newest = keeping.generation.path.clone();
+                drop(kernel);
+                let order = pins::removal(&newest);
+                assert!(order.len() > 5, "{order:?}");
+                order[..removed].iter().for_each(|pin| std::fs::remove_file(pin).expect("it was there"));
+                assert_eq!(counted(bpffs), 7, "{removed} of {order:?}");
+            });
+        }
+    }
+
+    /// What is to be made one has been attached; the start that takes that over is killed before it has made it one.
+    #[test]
+    fn kernel_starts_that_are_killed_while_they_fold_leave_nothing() {
+        with_bpffs(|bpffs| {
+            killed(bpffs, 5);
+            let mut kernel = load(bpffs).expect("loaded");
+            let keeping = kernel.keeping.as_mut().expect("it keeps");
+            let mut others = Others::of(&keeping.pins, Some(&keeping.generation)).expect("read");
+            let (_, first) = &mut others.said[0];
+            first.labels[0].attached = [true; 2];
+            first.write_label(0).expect("written");
+            drop(kernel);
+            for start in 0..4 {
+                let mut kernel = load(bpffs).expect("loaded");
+                let keeping = kernel.keeping.as_mut().expect("it keeps");
+                let others = Others::of(&keeping.pins, Some(&keeping.generation)).expect("read");
+                others.said.iter().for_each(|(_, before)| keeping.inherit(before).expect("written"));
+                assert_eq!(keeping.generation.labels[0].attached, [true; 2]);
+                assert_eq!(generations(&kernel).len(), 2, "{start}");
+            }
+            assert_eq!(counted(bpffs), 5);
+        });
+    }
+
     /// What happens to what was folded, and to who folded it.
     type Then = fn(&[(u64, Generation)], &mut Generation);
 
@@ -209,7 +252,7 @@ mod tests {
     #[test]
     fn kernel_what_was_folded_is_counted_once_wherever_its_start_was_killed() {
         let half_removed = |idle: &[(u64, Generation)], _: &mut Generation| {
-            for map in ["BANKS", "CLASSES", "HOOKS"] {
+            for map in ["META", "BANKS", "CLASSES", "HOOKS"] {
                 std::fs::remove_file(idle[0].1.path.join(map)).expect("it was there");
             }
         };

@@ -23,6 +23,7 @@ mod missed;
 mod names;
 mod object;
 mod pins;
+mod place;
 mod ports;
 mod probe;
 mod run;

@@ -1,6 +1,6 @@
 //! What this kernel can, found by asking it: distributions carry parts of newer ones under old numbers.
 
-use std::thread;
+use std::{collections::BTreeMap, thread};
 
 use classifier_common::abi::Hook;
 
@@ -88,9 +88,10 @@ impl Kernel {
     /// [`Datapath::beside`](crate::datapath::Datapath::beside).
     pub(super) fn others(&self) -> Vec<Beside> {
         let mut found = Vec::new();
+        let mut asked = BTreeMap::new();
         for held in &self.attached {
-            let on: Vec<_> =
-                programs_on(held.ifindex).into_iter().filter(|on| on.hook == held.hook).collect();
+            let on = asked.entry(held.ifindex).or_insert_with(|| programs_on(held.ifindex));
+            let on: Vec<_> = on.iter().filter(|on| on.hook == held.hook).cloned().collect();
             let ours = |on: &OnHook| held.program == Some(on.id);
             for (place, other) in on.iter().enumerate().filter(|(_, on)| !ours(on)) {
                 let before = beside::precedes(&on, place, held.mode, ours);

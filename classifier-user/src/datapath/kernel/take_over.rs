@@ -5,11 +5,11 @@ use std::{fs, time::SystemTime};
 use classifier_common::abi::Hook;
 
 use super::{
-    Kernel, LinkState, XdpChoice,
+    Kernel, LinkState, TcChoice, XdpChoice,
     attach::{self, AttachError, Attached},
     conflict,
     keep::{Keeping, unpin},
-    sys,
+    probe, sys,
 };
 use crate::{
     datapath::{adopted::Missed, netlink, netlink_tc},
@@ -80,6 +80,9 @@ impl Kernel {
             if kept.iter().any(|(mode, _)| mode.is_some_and(|mode| will_do(hook, mode, choice))) {
                 continue;
             }
+            if hook == Hook::Tx && (self.tc == TcChoice::Clsact || probe::has_tcx() == Some(false)) {
+                conflict::refuse_without_transmit(interface, ifindex)?;
+            }
             let leaving: Vec<u32> = kept.into_iter().map(|(_, program)| program).collect();
             conflict::look(interface, ifindex, hook, choice, &leaving)?;
         }
@@ -143,14 +146,14 @@ impl Kernel {
             }
         }
         if let Some(filter) = filter.filter(|_| taken.is_none()) {
-            let place = attach::filter(interface, hook, &filter)?;
+            let place = attach::filter(interface, ifindex, hook, &filter)?;
             if will_do(hook, Mode::Tc, choice) {
                 match attach::hand_over(&mut self.ebpf, place, hook) {
                     Ok(attached) => taken = Some((attached, Mode::Tc)),
                     Err(error) => {
                         tracing::warn!("{interface}: what is kept there cannot be gone on with: {error}");
                         keeping.miss(&self.links, ifindex, hook);
-                        drop(attach::filter(interface, hook, &filter));
+                        drop(attach::filter(interface, ifindex, hook, &filter));
                     }
                 }
             } else {

@@ -1,29 +1,18 @@
 //! Passwords (RFC 7617). A bcrypt hash is slow to check by its nature: so what was found right is remembered, and the
-//! rest is checked one at a time, off the runtime, and with a pause after each wrong one. Whoever tries passwords uses a
-//! fifth of a CPU; keeps nobody out whose password is known to be right; and the others, from elsewhere, waiting for what
-//! one address may have checked at a time.
+//! rest is checked one at a time, off the runtime. Whoever tries passwords keeps nobody out whose password is known to be
+//! right, and the others, from elsewhere, not waiting for long ([`Turns`]).
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
 };
 
 use axum::http::HeaderValue;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::{hmac, rand::SystemRandom};
-use tokio::sync::Semaphore;
 
-use super::super::gate::Peer;
+use super::{super::gate::Peer, turns::Turns};
 use crate::config::web::PasswordHash;
-
-/// Requests from an address that wait for a check, at most; and those from this machine, which may be a proxy's.
-const WAITING: usize = 2;
-const WAITING_HERE: usize = 16;
-/// How long they wait.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// After a wrong password nothing is checked for so many times as long as the check took.
-const PAUSE: u32 = 4;
 
 /// Users and their passwords' hashes.
 pub(super) type Users = BTreeMap<String, PasswordHash>;
@@ -44,28 +33,8 @@ pub(in crate::http) enum Verdict {
 pub(super) struct Checker {
     key: hmac::Key,
     /// Of each user the tag of the last right password under its hash: a changed hash has none.
-    right: Mutex<HashMap<String, hmac::Tag>>,
-    turn: Arc<Semaphore>,
-    /// Those that wait, by where they are from.
-    waiting: Mutex<HashMap<Peer, usize>>,
-}
-
-/// A place among those that wait.
-struct Waiting<'a> {
-    checker: &'a Checker,
-    peer: Peer,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let mut waiting = self.checker.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = waiting.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                waiting.remove(&self.peer);
-            }
-        }
-    }
+    right: Arc<Mutex<HashMap<String, hmac::Tag>>>,
+    turns: Arc<Turns>,
 }
 
 impl Checker {
@@ -74,20 +43,8 @@ impl Checker {
     pub(super) fn new() -> Result<Self, ring::error::Unspecified> {
         Ok(Self {
             key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?,
-            right: Mutex::default(),
-            turn: Arc::new(Semaphore::new(1)),
-            waiting: Mutex::default(),
-        })
-    }
-
-    /// A place, if one from there may wait.
-    fn wait(&self, peer: Peer) -> Option<Waiting<'_>> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = waiting.entry(peer).or_default();
-        let most = if peer.is_some() { WAITING } else { WAITING_HERE };
-        (*count < most).then(|| {
-            *count += 1;
-            Waiting { checker: self, peer }
+            right: Arc::default(),
+            turns: Arc::default(),
         })
     }
 
@@ -98,34 +55,27 @@ impl Checker {
         let known = users.get(&user);
         let dearest = || users.values().max_by_key(|hash| cost(hash));
         let Some(hash) = known.or_else(dearest).cloned() else { return Verdict::Wrong };
+        let is_known = known.is_some();
         let message = message(&user, &hash, &password);
-        if known.is_some() && self.was_right(&user, &message) {
+        if is_known && self.was_right(&user, &message) {
             return Verdict::Welcome;
         }
-        let Some(_waiting) = self.wait(peer) else { return Verdict::Busy };
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turn).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Verdict::Busy };
+        let Some(turn) = self.turns.take(peer).await else { return Verdict::Busy };
         // Somebody else may have had it checked meanwhile.
-        if known.is_some() && self.was_right(&user, &message) {
+        if is_known && self.was_right(&user, &message) {
             return Verdict::Welcome;
         }
-        let since = Instant::now();
-        let checked = tokio::task::spawn_blocking(move || {
-            // The turn ends with the work, even where whoever asked is gone.
-            (bcrypt::verify(password, hash.as_str()).unwrap_or(false), turn)
-        });
-        let Ok((right, turn)) = checked.await else { return Verdict::Wrong };
-        if right && known.is_some() {
-            let tag = hmac::sign(&self.key, &message);
-            self.right.lock().unwrap_or_else(PoisonError::into_inner).insert(user, tag);
-            return Verdict::Welcome;
-        }
-        let pause = since.elapsed() * PAUSE;
-        tokio::spawn(async move {
-            tokio::time::sleep(pause).await;
-            drop(turn);
-        });
-        Verdict::Wrong
+        let (tag, right) = (hmac::sign(&self.key, &message), Arc::clone(&self.right));
+        let check = async move {
+            let verify = move || bcrypt::verify(password, hash.as_str()).unwrap_or(false);
+            let is_right = tokio::task::spawn_blocking(verify).await.unwrap_or(false) && is_known;
+            if is_right {
+                // Also where whoever asked did not wait for it: the next time they need not.
+                right.lock().unwrap_or_else(PoisonError::into_inner).insert(user, tag);
+            }
+            is_right
+        };
+        if turn.check(check).await { Verdict::Welcome } else { Verdict::Wrong }
     }
 
     /// Compares in a time that does not depend on what is compared.

@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    super::turns::{WAITING, WAITING_HERE},
+    *,
+};
 use crate::config::web;
 
 /// `$2y$` is what htpasswd writes, `$2b$` the others.
@@ -51,8 +54,8 @@ async fn what_was_right_is_not_checked_again_until_the_hash_changes() {
     let alice = header("alice", "wonderland");
     assert_eq!(checker.check(&users, Some(&alice), None).await, Verdict::Welcome);
     // Nobody has a turn any more: only what is remembered is welcome.
-    let turn = checker.turn.acquire().await.unwrap();
-    let places: Vec<_> = (0..WAITING_HERE).map(|_| checker.wait(None).unwrap()).collect();
+    let turn = checker.turns.take(None).await.unwrap();
+    let places: Vec<_> = (1..WAITING_HERE).map(|_| checker.turns.enter(None).unwrap()).collect();
     assert_eq!(checker.check(&users, Some(&alice), None).await, Verdict::Welcome);
     assert_eq!(checker.check(&users, Some(&header("alice", "other")), None).await, Verdict::Busy);
     assert_eq!(checker.check(&users, Some(&header("bob", "päss:word")), None).await, Verdict::Busy);
@@ -63,12 +66,20 @@ async fn what_was_right_is_not_checked_again_until_the_hash_changes() {
 }
 
 #[tokio::test]
-async fn after_a_wrong_password_there_is_a_pause() {
-    let (users, checker) = (hashed(8), Checker::new().unwrap());
-    assert_eq!(checker.check(&users, Some(&header("alice", "x")), None).await, Verdict::Wrong);
-    assert_eq!(checker.turn.available_permits(), 0);
-    // It is over by itself.
-    assert_eq!(checker.check(&users, Some(&header("alice", "wonderland")), None).await, Verdict::Welcome);
+async fn what_was_right_is_remembered_for_who_did_not_wait() {
+    let (users, checker) = (Arc::new(hashed(8)), Arc::new(Checker::new().unwrap()));
+    let alice = header("alice", "wonderland");
+    let asked = {
+        let (users, checker, alice) = (Arc::clone(&users), Arc::clone(&checker), alice.clone());
+        tokio::spawn(async move { checker.check(&users, Some(&alice), None).await })
+    };
+    tokio::task::yield_now().await;
+    asked.abort();
+    assert!(asked.await.unwrap_err().is_cancelled());
+    // The next turn comes when it is checked.
+    let turn = checker.turns.take(None).await.unwrap();
+    assert_eq!(checker.check(&users, Some(&alice), None).await, Verdict::Welcome);
+    drop(turn);
 }
 
 #[tokio::test]
@@ -84,7 +95,7 @@ async fn whoever_tries_passwords_does_not_keep_others_out() {
     };
     let tried: Vec<_> = (0..20).map(wrong).collect();
     tokio::task::yield_now().await;
-    // It waits for those two, and no longer.
+    // It waits for the first of those, and no longer.
     assert_eq!(checker.check(&users, Some(&header("bob", "päss:word")), other).await, Verdict::Welcome);
     let mut busy = 0;
     for tried in tried {
@@ -94,5 +105,4 @@ async fn whoever_tries_passwords_does_not_keep_others_out() {
         }
     }
     assert_eq!(busy, 20 - WAITING);
-    assert!(checker.waiting.lock().unwrap().is_empty());
 }

@@ -8,12 +8,13 @@ use std::{
 };
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 mod auth;
 mod tls;
+mod turns;
 
 pub(super) use self::auth::Verdict;
 use self::auth::{Checker, Users};
@@ -71,8 +72,8 @@ pub(super) struct Live {
     /// Whether each client needs one.
     needs_certificate: bool,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// All that it was read from.
-    files: Vec<PathBuf>,
+    /// All that it was read from, as it was just before.
+    files: Vec<(PathBuf, Watched)>,
 }
 
 impl fmt::Debug for Live {
@@ -83,16 +84,17 @@ impl fmt::Debug for Live {
 
 impl Live {
     fn read(path: &Path) -> Result<Self, WebError> {
+        let about_to_read = |path: &Path| (path.to_owned(), Watched::new(path));
+        let mut files = vec![about_to_read(path)];
         let config = web::read(path)?;
         let protects = config.protects();
         let WebConfig { tls, users, headers } = config;
         let needs_certificate = tls.as_ref().is_some_and(|tls| tls.client_auth == ClientAuth::Required);
-        let mut files = vec![path.to_owned()];
         let acceptor = match &tls {
             None => None,
             Some(tls) => {
                 let pems = [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()];
-                files.extend(pems.into_iter().flatten().filter_map(|pem| pem.file().map(Path::to_owned)));
+                files.extend(pems.into_iter().flatten().filter_map(|pem| pem.file().map(about_to_read)));
                 Some(TlsAcceptor::from(Arc::new(tls::server(tls)?)))
             }
         };
@@ -170,28 +172,35 @@ impl Web {
         Ok(())
     }
 
-    /// Reads all again on SIGHUP, and with `changes` when a file changes, for ever.
-    pub async fn watch(self: Arc<Self>, changes: bool) {
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    /// Reads all again on SIGHUP, from this call on, and with `changes` when a file is no more what was read, for ever.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn watch(self: Arc<Self>, changes: bool) -> impl Future<Output = ()> + Send {
+        let hangup = signal(SignalKind::hangup());
+        async move {
+            if let Ok(hangup) = hangup {
+                self.follow(hangup, changes).await;
+            }
+        }
+    }
+
+    async fn follow(self: Arc<Self>, mut hangup: Signal, changes: bool) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let watched = || -> Vec<_> {
-            let files = self.live().files.clone();
-            files.into_iter().map(|path| (Watched::new(&path), path)).collect()
-        };
-        let mut files = watched();
+        let mut files = self.live().files.clone();
         loop {
             let again = tokio::select! {
                 _ = hangup.recv() => true,
                 // All are looked at, whatever the first one says.
                 _ = look.tick(), if changes => {
-                    files.iter_mut().filter_map(|(watched, path)| watched.changed(path).then_some(())).count() > 0
+                    files.iter_mut().filter_map(|(path, watched)| watched.changed(path).then_some(())).count() > 0
                 }
             };
             if !again {
                 continue;
             }
-            for (watched, path) in &mut files {
+            for (path, watched) in &mut files {
                 watched.loading(path);
             }
             let web = Arc::clone(&self);
@@ -199,7 +208,7 @@ impl Web {
                 Ok(Ok(())) => {
                     info!("{}: loaded again", self.path.display());
                     // It may name other files now.
-                    files = watched();
+                    files = self.live().files.clone();
                 }
                 Ok(Err(error)) => warn!("{error}; the listener goes on as it was"),
                 Err(error) => warn!("{}: {error}", self.path.display()),

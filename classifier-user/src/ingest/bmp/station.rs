@@ -52,9 +52,9 @@ const PENALTY: Duration = Duration::from_secs(120);
 #[error("cannot listen for BMP on {address}: {source}{}", hint(source))]
 pub struct StationError {
     /// Where.
-    address: SocketAddr,
+    pub address: SocketAddr,
     /// Why.
-    source: io::Error,
+    pub source: io::Error,
 }
 
 fn hint(error: &io::Error) -> &'static str {

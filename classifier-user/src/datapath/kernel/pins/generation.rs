@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{fib::memory::Words as _, model::Owner};
 
-const META: &str = "META";
+pub(super) const META: &str = "META";
 const CLASSES: &str = "CLASSES";
 const CARRY: &str = "CARRY";
 const FOLDED: &str = "FOLDED";

@@ -358,9 +358,17 @@ fn remove_empty(instance: &Path) {
     }
 }
 
+/// What is in a directory, in the order in which it is removed: first what a generation is known by, so that of one whose
+/// removal was killed the rest was never whole, and is not read.
+pub(super) fn removal(directory: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<_> = entries(directory).into_iter().map(|(_, path)| path).collect();
+    found.sort_by_key(|path| !path.ends_with(generation::META));
+    found
+}
+
 /// Removes pins and directories, as far as that goes.
 fn remove_all(directory: &Path) {
-    for (_, path) in entries(directory) {
+    for path in removal(directory) {
         if path.is_dir() { remove_all(&path) } else { drop(fs::remove_file(&path)) }
     }
     let _ = fs::remove_dir(directory);
