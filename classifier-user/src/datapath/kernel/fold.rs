@@ -124,6 +124,7 @@ impl Keeping {
                 for hook in Hook::ALL.map(|hook| hook as usize) {
                     label.attached[hook] |= before.attached[hook];
                     inherited[hook] |= before.attached[hook];
+                    label.missed[hook] |= before.missed[hook];
                 }
                 label.qdisc |= before.qdisc && before.ifindex == label.ifindex;
             }

@@ -116,12 +116,17 @@ impl Keeping {
                 sides: setup.sides,
                 qdisc: known.is_some_and(|label| label.qdisc),
                 attached: [false; 2],
+                missed: [false; 2],
             }
         };
-        let labels = links.iter().zip(setups).zip(&names).map(label).collect();
+        let mut labels: Vec<_> = links.iter().zip(setups).zip(&names).map(label).collect();
         let now = links.iter().zip(setups.iter().map(|setup| setup.ifindex)).zip(&names);
         let now: Vec<_> = now.map(|((link, ifindex), name)| (link, ifindex, name.as_str())).collect();
         let missed = missed::missed(&older, &places, &now);
+        // What it is known by may go before anybody has recorded it.
+        for Missed { link, hook, .. } in &missed {
+            labels.get_mut(usize::from(link.0)).map_or((), |label| label.missed[*hook as usize] = true);
+        }
         let (_, path) = pins.next()?;
         match Self::pin(path.clone(), loaded, header, labels) {
             Ok((generation, classes)) => Ok(Self {
@@ -211,6 +216,19 @@ impl Keeping {
         let inherited = self.inherited.clone();
         let before = |index: usize| inherited.get(index).is_some_and(|hooks| hooks[hook as usize]);
         let _ = self.note(ifindex, |index, label| label.attached[hook as usize] = before(index));
+    }
+
+    /// Notes that the agent knows what was missed before it, and has recorded it.
+    pub(super) fn is_told(&mut self) {
+        for index in 0..self.generation.labels.len() {
+            if let Some(label) =
+                self.generation.labels.get_mut(index).filter(|label| label.missed != [false; 2])
+            {
+                label.missed = [false; 2];
+                // Else it is told again.
+                let _ = self.generation.write_label(index);
+            }
+        }
     }
 
     /// Notes whether an interface has its clsact qdisc from this instance: before that is made, so that whoever is killed

@@ -42,11 +42,41 @@ pub(super) fn missed(
         let labels = older.iter().flat_map(|generation| &generation.labels);
         let labels: Vec<_> = labels.filter(|label| label.link.same(&link)).collect();
         for hook in Hook::ALL {
+            let untold = labels.iter().any(|label| label.missed[hook as usize]);
             let mut attached = labels.iter().filter(|label| label.attached[hook as usize]);
-            if attached.any(|label| is_another(label, ifindex, name) || !is_on(label.ifindex, hook)) {
+            if untold || attached.any(|label| is_another(label, ifindex, name) || !is_on(label.ifindex, hook))
+            {
                 missed.push(Missed { link: number, hook, since: None });
             }
         }
     }
     missed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pins::generation::tests::*;
+    use crate::datapath::Datapath as _;
+
+    /// Agents that are killed before they have recorded it leave it to the next one.
+    #[test]
+    fn kernel_what_was_missed_is_told_until_an_agent_has_swept() {
+        with_bpffs(|bpffs| {
+            let mut kernel = load(bpffs).expect("loaded");
+            kernel.settle().expect("nothing of before");
+            let generation = &mut kernel.keeping.as_mut().expect("it keeps").generation;
+            generation.labels[0].attached = [true, false];
+            generation.write_label(0).expect("written");
+            drop(kernel);
+            let told = |sweeps: bool| {
+                let mut kernel = load(bpffs).expect("loaded");
+                let adopted = kernel.settle().expect("summed up").expect("it keeps");
+                if sweeps {
+                    kernel.sweep().expect("swept");
+                }
+                adopted.missed.len()
+            };
+            assert_eq!([told(false), told(false), told(true), told(false)], [1, 1, 1, 0]);
+        });
+    }
 }

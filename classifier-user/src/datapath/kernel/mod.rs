@@ -295,6 +295,7 @@ impl Datapath for Kernel {
         let readings = self.read_all(self.detached);
         let mut released = std::mem::take(&mut self.retiring);
         if let Some(keeping) = &mut self.keeping {
+            keeping.is_told();
             // What they counted stays theirs, for whoever comes after this agent.
             keeping.retire(&mut released);
             released = std::mem::take(&mut keeping.freed);

@@ -76,6 +76,9 @@ pub(in crate::datapath::kernel) struct Label {
     pub(in crate::datapath::kernel) qdisc: bool,
     /// By hook, whether a program was put there since counting began: where none is any more, something was missed.
     pub(in crate::datapath::kernel) attached: [bool; 2],
+    /// By hook, whether it was missed before this generation, and no agent has swept since it was told so. To versions before
+    /// this, it was attached, which comes to the same.
+    pub(in crate::datapath::kernel) missed: [bool; 2],
 }
 
 /// Why `META` cannot be read.
@@ -239,7 +242,8 @@ impl Label {
         out.put(&[self.link.role as u8, self.link.kind.map_or(0, |kind| 1 + kind as u8)]);
         out.put(&[self.sides[0] as u8, self.sides[1] as u8, u8::from(self.qdisc)]);
         out.put(&self.ifindex.to_le_bytes());
-        out.put(&self.attached.map(u8::from));
+        let of = |hook: usize| u8::from(self.attached[hook]) | u8::from(self.missed[hook]) << 1;
+        out.put(&[of(0), of(1)]);
         out.text(&self.interface, 15);
         entry
     }
@@ -255,12 +259,15 @@ impl Label {
             Some(kind) => Some(*kinds.get(usize::from(kind)).ok_or(MetaError::Nonsense("link"))?),
         };
         let role = role.ok_or(MetaError::Nonsense("link"))?;
+        let ifindex = read.u32();
+        let hooks: [u8; 2] = read.take();
         Ok(Self {
             link: LinkLabel { name, role, kind },
-            ifindex: read.u32(),
+            ifindex,
             sides: [u32::from(rx & 3), u32::from(tx & 3)],
             qdisc: qdisc != 0,
-            attached: read.take().map(|attached: u8| attached != 0),
+            attached: hooks.map(|hook| hook & 1 != 0),
+            missed: hooks.map(|hook| hook & 2 != 0),
             interface: read.text(15).ok_or(MetaError::Nonsense("link"))?.to_owned(),
         })
     }
@@ -299,6 +306,7 @@ mod tests {
                 sides: [3, 1],
                 qdisc: kind.is_some(),
                 attached: [kind.is_some(), true],
+                missed: [true, kind.is_none()],
             };
             assert_eq!(Label::decode(&label.encode()), Ok(label));
         }

@@ -155,7 +155,7 @@ fn entries(sums: Sums, own: &mut Generation) -> (Vec<Carried>, Vec<AdoptedLink>)
     let mut adopted = Vec::new();
     for (link, hooks) in sums.0 {
         let place = own.labels.iter().position(|label| label.link.same(&link)).or_else(|| {
-            let (sides, attached) = ([0; 2], [false; 2]);
+            let (sides, never) = ([0; 2], [false; 2]);
             let interface = String::new();
             own.labels.push(Label {
                 link: link.clone(),
@@ -163,7 +163,8 @@ fn entries(sums: Sums, own: &mut Generation) -> (Vec<Carried>, Vec<AdoptedLink>)
                 interface,
                 sides,
                 qdisc: false,
-                attached,
+                attached: never,
+                missed: never,
             });
             own.write_label(own.labels.len() - 1).ok().map(|()| own.labels.len() - 1)
         });
