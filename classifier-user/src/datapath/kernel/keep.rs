@@ -125,7 +125,9 @@ impl Keeping {
         let missed = missed::missed(&older, &places, &now);
         // What it is known by may go before anybody has recorded it.
         for Missed { link, hook, .. } in &missed {
-            labels.get_mut(usize::from(link.0)).map_or((), |label| label.missed[*hook as usize] = true);
+            if let Some(label) = labels.get_mut(usize::from(link.0)) {
+                label.missed[*hook as usize] = true;
+            }
         }
         let (_, path) = pins.next()?;
         match Self::pin(path.clone(), loaded, header, labels) {
