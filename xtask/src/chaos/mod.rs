@@ -29,7 +29,8 @@ use crate::{
 /// Frames a second that no machine reaches here.
 const FULL_RATE: u32 = u32::MAX / 16;
 
-/// For so long an agent that has started grows: it takes over what was counted, and learns routes.
+/// For so long an agent that has started grows: it takes over what was counted, learns routes, and sees each prefix for the first
+/// time. Where there is time, it is a fifth of all: at full rate all of the table is seen in a minute.
 const YOUTH: Duration = Duration::from_secs(20);
 
 #[derive(Args)]
@@ -115,7 +116,7 @@ fn play(options: &Options, program: PathBuf, faketime: PathBuf, seed: u64) -> Re
         if survived.is_empty() {
             return Ok(());
         }
-        let grown = course.since.elapsed() + YOUTH;
+        let grown = course.since.elapsed() + YOUTH.max(time / 5);
         course.rounds(world, &survived, grown)?;
         let first = world.life()?.check()?;
         sizes.push(first);
