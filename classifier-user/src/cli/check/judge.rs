@@ -12,7 +12,7 @@ use super::{
     position,
 };
 use crate::{
-    agent::Refusal,
+    agent::{AgentError, Refusal},
     config::{RunPlan, XdpChoice},
     datapath::{
         kernel::{self, AttachError, BONDS, Kept, is_ours},
@@ -20,6 +20,7 @@ use crate::{
         overlap,
     },
     model::{Link, Mode},
+    table::groups::GroupsError,
 };
 use classifier_common::abi::MAX_IFINDEX;
 
@@ -207,16 +208,15 @@ fn agent(plan: &RunPlan, keeps: Keeps, host: &Host, findings: &mut Findings) {
         }
     }
     let runs = kept::gone_on_with(plan, keeps, host).any(|kept| kept.running);
-    let said = |text: &str| host.unreadable.iter().any(|(file, _)| text.contains(file.as_str()));
     for Refusal { about, why } in &host.refused {
-        let text = why.to_string();
-        match (why.is_in_use(), runs) {
-            _ if said(&text) => {}
-            (true, true) => {
+        match why {
+            // Said of the file already.
+            AgentError::Groups(GroupsError::Read { .. }) => {}
+            _ if runs && why.is_in_use() => {
                 let how = "that is the agent that runs, as it seems, and a restart ends it";
-                findings.add(Level::Note, about, format!("{text}; {how}"));
+                findings.add(Level::Note, about, format!("{why}; {how}"));
             }
-            _ => findings.add(Level::Error, about, text),
+            _ => findings.add(Level::Error, about, why.to_string()),
         }
     }
 }

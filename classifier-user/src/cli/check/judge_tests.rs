@@ -272,10 +272,11 @@ fn what_the_machine_lacks() {
 #[test]
 fn files_and_ports() {
     let host = Host {
-        unreadable: vec![("rib.mrt".into(), "No such file".into())],
+        // Its name is in the text of the other.
+        unreadable: vec![("o".into(), "No such file".into())],
         unreadable_by: Some((
             "classifier".into(),
-            vec![("rib.mrt".into(), "No such file".into()), ("g.toml".into(), "Permission denied".into())],
+            vec![("o".into(), "No such file".into()), ("g.toml".into(), "Permission denied".into())],
         )),
         refused: vec![Refusal {
             about: "public",
@@ -289,7 +290,7 @@ fn files_and_ports() {
     };
     let mut plan = plan("eth0", XdpChoice::Auto);
     let report = judge(&plan, None, &host, Ok(None));
-    let errors = "files: rib.mrt: No such file\npublic: cannot listen on [::]:80: permission denied\n";
+    let errors = "files: o: No such file\npublic: cannot listen on [::]:80: permission denied\n";
     assert_eq!(messages(&report, Level::Error), errors);
     let other = "files: g.toml: Permission denied, for the user `classifier`, ";
     let warnings = messages(&report, Level::Warning);
