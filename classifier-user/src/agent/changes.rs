@@ -67,14 +67,10 @@ impl Core {
         }
         let before = self.waiting.len();
         let (mut why, mut freed) = (None, false);
-        let mut parts = Vec::new();
-        if self.put(&changes, &mut freed).is_err() {
-            // What is withdrawn makes room for the rest, all of it at once.
-            changes.sort_by_key(|(_, origin)| origin.is_some());
-            let (gone, come) = changes.split_at(changes.partition_point(|(_, origin)| origin.is_none()));
-            parts.extend([come, gone].into_iter().filter(|part| !part.is_empty()));
-        }
-        // Halves of what is refused, down to what it is refused for.
+        // What is withdrawn makes room for the rest, all of it at once; then halves of what is refused, down to what it is
+        // refused for.
+        changes.sort_by_key(|(_, origin)| origin.is_some());
+        let mut parts = vec![&changes[..]];
         while let Some(part) = parts.pop() {
             match (self.put(part, &mut freed), part) {
                 (Ok(_), _) => {}
@@ -85,7 +81,9 @@ impl Core {
                     why = Some(error);
                 }
                 (Err(_), part) => {
-                    let (first, second) = part.split_at(part.len() / 2);
+                    let gone = part.partition_point(|(_, origin)| origin.is_none());
+                    let at = if gone == 0 || gone == part.len() { part.len() / 2 } else { gone };
+                    let (first, second) = part.split_at(at);
                     parts.extend([second, first]);
                 }
             }
