@@ -1,7 +1,5 @@
 //! What a start would be refused for, besides interfaces and tables: found by trying it, without a trace.
 
-use std::path::Path;
-
 use super::{AgentError, listeners::Bound, sessions::Doors};
 use crate::{config::RunPlan, datapath::privileges::User, http::web::Web, table::groups::Groups};
 
@@ -28,17 +26,11 @@ pub fn refusals(plan: &RunPlan) -> Vec<Refusal> {
     refused("public", public.err());
     refused("sessions", doors.err().map(Into::into));
     refused("user", user.err().map(Into::into));
-    refused("groups", plan.groups.as_deref().and_then(|path| Groups::with(Some(path)).err()).map(Into::into));
+    refused("groups", Groups::with(plan.groups.as_deref()).err().map(Into::into));
     found.extend(
-        webs(plan)
+        plan.web_configs()
             .filter_map(|path| Web::open(path).err())
             .map(|why| Refusal { about: "web_config", why: why.into() }),
     );
     found
-}
-
-/// The web configurations of the plan.
-fn webs(plan: &RunPlan) -> impl Iterator<Item = &Path> {
-    let public = plan.public.as_ref().and_then(|public| public.web_config.as_deref());
-    plan.web_config.as_deref().into_iter().chain(public)
 }

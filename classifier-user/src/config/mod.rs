@@ -164,6 +164,12 @@ pub struct RunPlan {
 }
 
 impl RunPlan {
+    /// Its files of TLS and passwords ([`web`]).
+    pub(crate) fn web_configs(&self) -> impl Iterator<Item = &PathBuf> {
+        let public = self.public.as_ref().and_then(|public| public.web_config.as_ref());
+        self.web_config.iter().chain(public)
+    }
+
     /// Its tables.
     #[must_use]
     pub fn tables(&self) -> TableRequest {

@@ -37,7 +37,6 @@ fn files(plan: &RunPlan) -> Vec<PathBuf> {
         TableSpec::Builtin => None,
         TableSpec::File(path) => Some(path),
     });
-    let named = [&plan.overrides, &plan.groups, &plan.web_config];
-    let public = plan.public.as_ref().and_then(|public| public.web_config.as_ref());
-    tables.chain(named.into_iter().flatten()).chain(&plan.as_names).chain(public).cloned().collect()
+    let named = [&plan.overrides, &plan.groups].into_iter().flatten();
+    tables.chain(named).chain(&plan.as_names).chain(plan.web_configs()).cloned().collect()
 }

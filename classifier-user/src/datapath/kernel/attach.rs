@@ -313,23 +313,32 @@ pub(super) fn let_go(attached: Attached) {
 
 /// Puts this object's program in the place of the one that is attached.
 pub(super) fn hand_over(ebpf: &mut Ebpf, attached: Attached, hook: Hook) -> Result<Attached, AttachError> {
-    let refused = |source| AttachError::Refused {
-        interface: "the same hook".to_owned(),
-        what: "the program in the place of the one before",
-        source: Box::new(source),
-    };
     match attached {
         Attached::Xdp(link) => {
             let program = object::xdp(ebpf, programs::XDP_RX)?;
-            let link = program.attach_to_link(link).and_then(|id| program.take_link(id)).map_err(refused)?;
-            Ok(Attached::Xdp(link))
+            let link = program.attach_to_link(link).and_then(|id| program.take_link(id));
+            link.map(Attached::Xdp).map_err(not_handed_over)
         }
-        Attached::Tcx(link) => {
-            let program = object::classifier(ebpf, of_tc(hook).0)?;
-            let link = program.attach_to_link(link).and_then(|id| program.take_link(id)).map_err(refused)?;
-            Ok(Attached::Tcx(link))
-        }
+        Attached::Tcx(link) => hand_over_tc(ebpf, link, hook).map(Attached::Tcx),
         Attached::Filter(place) => place.hand_over(ebpf).map(Attached::Filter),
+    }
+}
+
+/// The same on TC.
+pub(super) fn hand_over_tc(
+    ebpf: &mut Ebpf,
+    link: SchedClassifierLink,
+    hook: Hook,
+) -> Result<SchedClassifierLink, AttachError> {
+    let program = object::classifier(ebpf, of_tc(hook).0)?;
+    program.attach_to_link(link).and_then(|id| program.take_link(id)).map_err(not_handed_over)
+}
+
+pub(super) fn not_handed_over(source: ProgramError) -> AttachError {
+    AttachError::Refused {
+        interface: "the same hook".to_owned(),
+        what: "the program in the place of the one before",
+        source: Box::new(source),
     }
 }
 

@@ -42,7 +42,7 @@ fn on_hooks(interfaces: &HashSet<u32>) -> Option<HashSet<u32>> {
                 Err(_) => return None,
             }
             let filters = netlink_tc::filters(ifindex, hook).ok()?.into_iter();
-            found.extend(filters.filter_map(|filter| filter.program).map(|(_, id)| id));
+            found.extend(filters.filter_map(|filter| filter.program_id()));
         }
     }
     Some(found)

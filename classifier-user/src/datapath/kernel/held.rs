@@ -33,10 +33,8 @@ impl Held {
                 // Several programs on one interface (native and generic) have no number here.
                 .map(|info| info.xdp.is_some_and(|xdp| xdp.id == program || xdp.id == 0)),
             Mode::Tcx => tcx_programs(self.ifindex, self.hook).map(|programs| programs.contains(&program)),
-            Mode::Tc => netlink_tc::filters(self.ifindex, self.hook).map(|filters| {
-                let mut programs = filters.iter().filter_map(|filter| filter.program.as_ref());
-                programs.any(|(_, id)| *id == program)
-            }),
+            Mode::Tc => netlink_tc::filters(self.ifindex, self.hook)
+                .map(|filters| filters.iter().any(|filter| filter.program_id() == Some(program))),
         };
         match there {
             Ok(there) => !there,

@@ -15,7 +15,7 @@ use crate::{
 /// Whether one of these programs is on a hook, as a filter.
 fn has_filter(ifindex: u32, hook: Hook, programs: &[u32]) -> bool {
     let filters = netlink_tc::filters(ifindex, hook).unwrap_or_default();
-    filters.iter().any(|filter| filter.program.as_ref().is_some_and(|(_, id)| programs.contains(id)))
+    filters.iter().any(|filter| filter.program_id().is_some_and(|id| programs.contains(&id)))
 }
 
 /// Whether a link is on another interface than it was, though it was not given another one: that of its name is another now,

@@ -10,7 +10,7 @@ use aya::{
 use classifier_common::abi::Hook;
 
 use super::{
-    attach::{AttachError, of_tc},
+    attach::{self, AttachError, of_tc},
     object,
 };
 use crate::datapath::netlink_tc::{self, Filter};
@@ -59,19 +59,17 @@ impl FilterPlace {
 
     /// Puts this object's program in the place of the one that runs there.
     pub(super) fn hand_over(mut self, ebpf: &mut Ebpf) -> Result<Self, AttachError> {
-        let refused = |source| AttachError::Refused {
-            interface: "the same hook".to_owned(),
-            what: "the program in the place of the one before",
-            source: Box::new(source),
+        let gone = || {
+            let why = io::Error::other("it is not where it was put");
+            attach::not_handed_over(ProgramError::IOError(why))
         };
-        let gone = || ProgramError::IOError(io::Error::other("it is not where it was put"));
-        if !self.is_there() {
-            return Err(refused(gone()));
-        }
+        // Before the link is taken: dropped, that would take away whatever is there.
         let program = object::classifier(ebpf, of_tc(self.hook).0)?;
-        let id = program.info().map_err(refused)?.id();
-        let link = self.link.take().ok_or_else(gone).map_err(refused)?;
-        let link = program.attach_to_link(link).and_then(|id| program.take_link(id)).map_err(refused)?;
+        let id = program.info().map_err(attach::not_handed_over)?.id();
+        if !self.is_there() {
+            return Err(gone());
+        }
+        let link = attach::hand_over_tc(ebpf, self.link.take().ok_or_else(gone)?, self.hook)?;
         let mut filter = self.filter.clone();
         filter.program = filter.program.map(|(name, _)| (name, id));
         Ok(Self { link: Some(link), ifindex: self.ifindex, hook: self.hook, filter })

@@ -64,8 +64,8 @@ impl Kernel {
         let places = places
             .filter(|(index, its, link)| (*index, *its) == (ifindex, hook) && link.info.ifindex == ifindex);
         let pinned = places.map(|(_, _, link)| (mode_of(ifindex, &link.info), link.info.program));
-        let filter = self.kept_filter(ifindex, hook).and_then(|filter| filter.program);
-        pinned.chain(filter.map(|(_, id)| (Some(Mode::Tc), id))).collect()
+        let filter = self.kept_filter(ifindex, hook).and_then(|filter| filter.program_id());
+        pinned.chain(filter.map(|id| (Some(Mode::Tc), id))).collect()
     }
 
     /// Sees whether both hooks of an interface can be attached to, or be gone on with, as far as that can be told without
@@ -94,7 +94,7 @@ impl Kernel {
         let keeping = self.keeping.as_ref()?;
         let filters = netlink_tc::filters(ifindex, hook).ok().filter(|filters| !filters.is_empty())?;
         let ours = keeping.programs();
-        filters.into_iter().find(|filter| filter.program.as_ref().is_some_and(|(_, id)| ours.contains(id)))
+        filters.into_iter().find(|filter| filter.program_id().is_some_and(|id| ours.contains(&id)))
     }
 
     /// Goes on with what is kept on a hook, if there is something that will do; what will not do is taken off.
